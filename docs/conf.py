@@ -1,0 +1,50 @@
+"""Build with: python -m sphinx -W docs docs/_build"""
+
+import os
+
+import sklstm
+
+project = "sklstm"
+author = "the sklstm developers"
+copyright = f"2026, {author}"
+version = release = sklstm.__version__
+
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+default_role = "literal"
+suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link into its pages
+
+# Links into other projects need their inventories from the network.
+if os.environ.get("SKLSTM_DOCS_ONLINE"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+    }
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's parameter lists tell the types
+numpydoc_show_class_members = False
+# Not asked of every docstring: an extended summary, See Also, Examples; and a single returned value
+# may have a name, as in scikit-learn.
+numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01", "GL01", "GL08", "RT02", "YD01"}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "download_all_examples": False,
+    "show_memory": False,
+    "within_subsection_order": "FileNameSortKey",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"sklstm {version}"
+html_theme_options = {"show_prev_next": False}

@@ -1,0 +1,513 @@
+"""What the two estimators share: the way from X and y to a fitted network and back.
+
+Wiring, no numerics: `sequences` reads X, `_objective` is what is minimised, `_solvers` minimise it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklstm._callbacks import EpochCallbacks
+from sklstm._checks import as_table, cast_sequences, check_weights, layer_sizes
+from sklstm._compat import (
+    CallbackSupportMixin,
+    Interval,
+    Options,
+    StrOptions,
+    _fit_context,
+    with_callbacks,
+)
+from sklstm._network.losses import Loss
+from sklstm._network.network import SequenceNetwork
+from sklstm._network.pooling import POOLINGS
+from sklstm._objective import Samples, chunks, raw_predictions
+from sklstm._threads import workers
+from sklstm._training import Outcome, State, own_generator, start, train
+from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
+
+Array = NDArray[np.floating]
+
+#: Elements of a list of sequences that prediction validates together.
+PART_SEQUENCES = 4096
+
+
+def has_minibatches(estimator: Any) -> bool:
+    """Whether the solver can go on from batch to batch; if not, say why."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
+    return True
+
+
+class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of LSTMClassifier and LSTMRegressor."""
+
+    _doc_link_module = "sklstm"
+    _doc_link_template = (
+        "https://sklstm.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+    )
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "bidirectional": ["boolean"],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+        "forget_bias": [Interval(Real, None, None, closed="neither")],
+        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "adaptive", "cosine"})],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "shuffle": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "warm_start": ["boolean"],
+        "dtype": [
+            None,
+            StrOptions({"float32", "float64"}),
+            Options(type, {np.float32, np.float64}),
+        ],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        hidden_layer_sizes: Any,
+        bidirectional: bool,
+        pooling: str,
+        dropout: float,
+        recurrent_dropout: float,
+        forget_bias: float,
+        solver: str,
+        alpha: float,
+        batch_size: Any,
+        learning_rate: str,
+        learning_rate_init: Any,
+        max_iter: int,
+        max_fun: int,
+        max_grad_norm: float | None,
+        shuffle: bool,
+        tol: float,
+        n_iter_no_change: float,
+        early_stopping: bool,
+        validation_fraction: float,
+        momentum: float,
+        nesterovs_momentum: bool,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        warm_start: bool,
+        dtype: Any,
+        n_jobs: int | None,
+        random_state: Any,
+        verbose: Any,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.forget_bias = forget_bias
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.max_fun = max_fun
+        self.max_grad_norm = max_grad_norm
+        self.shuffle = shuffle
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @abstractmethod
+    def _learn_targets(self, y: Any) -> None:
+        """Learn what kind the targets are, and how many outputs they take."""
+
+    @abstractmethod
+    def _check_y(self, y: Any) -> NDArray:
+        """Targets of that kind as numbers, one row a sample."""
+
+    @abstractmethod
+    def _weigh(self, targets: NDArray, weights: Array) -> Array:
+        """Sample weights times what else weighs on a sample."""
+
+    @abstractmethod
+    def _scale(self, samples: Samples, reset: bool) -> Samples:
+        """Targets in the units that the network learns; with ``reset``, learn these units."""
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """The loss for the kind of targets seen."""
+
+    @abstractmethod
+    def _target_gradient(self, raw: Array, target: Any) -> Array:
+        """Slope of the prediction that ``target`` names at the raw predictions (n, K)."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Fit the network to sequences and their targets.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            A 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps, n_features)
+            or a list of arrays (n_timesteps_i, n_features); see
+            :func:`sklstm.sequences.check_sequences`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a sample of weight two counts as two samples.
+        X_val, y_val : like ``X`` and ``y``, default=None
+            Samples whose loss is recorded in ``validation_scores_`` after every epoch, and which
+            early stopping watches in place of a random fraction.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If an input is malformed (the message names the sample), or if the loss turns
+            non-finite (it names the step). The estimator then is what it was before the call.
+        """
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        with self._all_or_nothing():
+            fresh = not (self.warm_start and hasattr(self, "_parameters"))
+            samples = self._check_samples(X, y, sample_weight, fresh)
+            rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
+            samples, held_out = self._hold_out(samples, X_val, y_val, rng)
+            state, samples = self._begin(samples, rng, fresh)
+            held_out = None if held_out is None else self._scale(held_out, reset=False)
+            tell = EpochCallbacks(self, context, X, y, lambda: self._fitted(state))
+            self._train(state, samples, held_out, self.max_iter, tell)
+        context.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes=lambda: vars(self)
+        )
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, kinds: Any = None) -> Self:
+        """One epoch over the given samples; at first, the targets' kind is that of ``kinds``."""
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        with self._all_or_nothing():
+            fresh = not hasattr(self, "_parameters")
+            samples = self._check_samples(X, y, sample_weight, fresh, kinds)
+            rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
+            state, samples = self._begin(samples, rng, fresh)
+            self._train(state, samples, None, n_epochs=None, tell=None)
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """On any error, every attribute is again what it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _check_samples(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, kinds: Any = None
+    ) -> Samples:
+        """Validated, encoded and weighted samples, without those that weigh nothing."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        sequences = self._read(X, reset=reset)
+        if reset:
+            self._input_dtype = sequences.values.dtype
+            self._dtype = np.dtype(self.dtype or self._input_dtype)
+            self._learn_targets(y if kinds is None else kinds)
+        targets = self._check_y(y)
+        check_consistent_length(sequences, targets)
+        weights = self._weigh(targets, check_weights(sample_weight, len(sequences)))
+        samples = Samples(cast_sequences(sequences, self._dtype), targets, weights)
+        if not weights.any():
+            raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
+        return samples if weights.all() else samples.take(np.flatnonzero(weights))
+
+    def _hold_out(
+        self, samples: Samples, X_val: Any, y_val: Any, rng: np.random.RandomState
+    ) -> tuple[Samples, Samples | None]:
+        """Samples to train on, and those to validate on: the given ones, or a random fraction."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError("expected X_val and y_val together, got only one of them")
+        if X_val is not None:
+            return samples, self._check_samples(X_val, y_val, None, reset=False)
+        if not self.early_stopping:
+            return samples, None
+        from sklearn.model_selection import train_test_split
+
+        kept, held_out = train_test_split(
+            np.arange(len(samples)),
+            test_size=self.validation_fraction,
+            random_state=rng,
+            stratify=samples.targets if samples.targets.dtype.kind == "i" else None,
+        )
+        return samples.take(np.sort(kept)), samples.take(np.sort(held_out))
+
+    def _begin(
+        self, samples: Samples, rng: np.random.RandomState, fresh: bool
+    ) -> tuple[State, Samples]:
+        """The state to train from, a copy of an earlier one unless ``fresh``; scaled samples."""
+        samples = self._scale(samples, reset=fresh)
+        loss = self._make_loss()
+        if fresh:
+            network = self._make_network()
+            return start(network, loss, self, self._dtype, rng), samples
+        if self._network.layout.shapes != self._make_network().layout.shapes:
+            raise ValueError(
+                f"{type(self).__name__} goes on training the network that it was fitted with; its "
+                "shape, such as hidden_layer_sizes, cannot change. Clone it or set "
+                "warm_start=False to begin anew."
+            )
+        state = State(
+            network=self._make_network(),
+            loss=loss,
+            parameters=self._parameters.copy(),
+            moments=[moment.copy() for moment in self._moments],
+            step=self.t_,
+            rng=rng,
+            loss_curve=list(self.loss_curve_),
+            validation_scores=list(self.validation_scores_),
+        )
+        return state, samples
+
+    def _make_network(self) -> SequenceNetwork:
+        return SequenceNetwork(
+            1 if self._table else self.n_features_in_,
+            layer_sizes(self.hidden_layer_sizes),
+            self.n_outputs_,
+            bidirectional=self.bidirectional,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+        )
+
+    def _train(
+        self,
+        state: State,
+        samples: Samples,
+        held_out: Samples | None,
+        n_epochs: int | None,
+        tell: EpochCallbacks | None,
+    ) -> None:
+        with workers(self.n_jobs) as run:
+            outcome = train(state, self, samples, held_out, n_epochs, run, tell)
+        vars(self).update(self._fitted(state))
+        if n_epochs is not None:
+            self._warn(outcome)
+
+    def _fitted(self, state: State) -> dict[str, Any]:
+        """The attributes of an estimator fitted so far."""
+        scores = state.validation_scores
+        return {
+            "_network": state.network,
+            "_loss": state.loss,
+            "_parameters": state.parameters.astype(self._dtype),
+            "_moments": state.moments,
+            "_rng": state.rng,
+            "t_": state.step,
+            "n_iter_": len(state.loss_curve),
+            "n_layers_": len(state.network.layers),
+            "out_activation_": state.loss.out_activation,
+            "loss_": state.loss_curve[-1] if state.loss_curve else np.nan,
+            "best_loss_": min(state.loss_curve, default=np.nan),
+            "loss_curve_": state.loss_curve,
+            "validation_scores_": scores,
+            "best_validation_score_": max(scores) if scores else None,
+        }
+
+    def _warn(self, outcome: Outcome) -> None:
+        """Say why training ended, unless it converged."""
+        if outcome.status == "interrupted":
+            warnings.warn(
+                f"Training was interrupted after {outcome.n_epochs} epochs; what was learnt so far "
+                "is kept.",
+                stacklevel=4,
+            )
+        elif outcome.status in ("max_iter", "abnormal"):
+            warnings.warn(
+                f"Training stopped before it converged: {outcome.message}. Raise max_iter, or tol "
+                "if this loss is good enough.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _read(self, X: Any, *, reset: bool = False, first_sample: int = 0) -> Sequences:
+        """Sequences out of X; with ``reset``, learn the form that later X is read by."""
+        sequences = check_sequences(X, first_sample=first_sample, estimator=self)
+        if reset:
+            self._table = sequences.form == "2d"
+        elif self._table:
+            sequences = as_table(sequences, self.n_features_in_, type(self).__name__)
+        elif sequences.form == "2d" and self.n_features_in_ != 1:
+            raise ValueError(
+                f"{type(self).__name__} was fitted on sequences with {self.n_features_in_} "
+                "features; expected a 3-D array or a list of arrays, got a 2-D array, which is "
+                f"read as univariate series (shape={len(sequences), sequences.lengths[0]})"
+            )
+        shape = (len(sequences), -1) if self._table else sequences.values.shape
+        matrix = sequences.values.reshape(shape)
+        named = sequences.frame
+        validate_data(self, matrix if named is None else named, reset=reset, skip_check_array=True)
+        return sequences
+
+    def _parts(self, X: Any) -> Iterator[Sequences]:
+        """X validated; a list part by part, so that it is never copied as a whole."""
+        check_is_fitted(self)
+        if not is_list_of_sequences(X):
+            yield self._read(X)
+            return
+        for first in range(0, len(X), PART_SEQUENCES):
+            yield self._read(X[first : first + PART_SEQUENCES], first_sample=first)
+
+    def _raw(self, X: Any) -> Array:
+        """What the read-out gives, (n_samples, n_outputs)."""
+        with workers(self.n_jobs) as run:
+            parts = [
+                raw_predictions(self._network, self._parameters, part, run)
+                for part in self._parts(X)
+            ]
+        return np.concatenate(parts)
+
+    def hidden_states(self, X: Any) -> Any:
+        """States of the last LSTM layer at every step.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list
+            Sequences, as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_timesteps, width) or list of ndarray
+            For a list, a list of arrays (n_timesteps_i, width); the steps that padding took up in a
+            3-D array are NaN. The width is the last of ``hidden_layer_sizes``, twice that if
+            bidirectional, the forward states first.
+        """
+        params = self._network.layout.views(self._parameters)
+
+        def on_chunk(batch: PackedSequences) -> Array:
+            steps = self._network.hidden_states(params, batch).steps
+            assert steps is not None
+            return steps
+
+        return self._per_step(X, on_chunk)
+
+    def input_gradients(self, X: Any, target: Any = None) -> Any:
+        """How a prediction changes with each input, by backpropagation through time.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list
+            Sequences, as in ``fit``.
+        target : label or int, default=None
+            A class, whose logit is meant, or the number of a regression output. None is the only
+            output, or for three and more classes (or labels) the one with the highest logit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_timesteps[, n_features]) or list of ndarray
+            Partial derivatives, in the form of ``X``; NaN where a 3-D array was padded.
+
+        Raises
+        ------
+        ValueError
+            If ``target`` is no class or output, or missing where there are several outputs.
+        """
+        params = self._network.layout.views(self._parameters)
+
+        def on_batch(batch: PackedSequences) -> Array:
+            raw, cache = self._network.forward(params, batch)
+            unused = self._network.layout.views(np.zeros_like(self._parameters))
+            draw = self._target_gradient(raw, target)
+            dx = self._network.backward(params, draw, cache, unused, need_inputs=True)
+            assert dx is not None
+            return dx[:, 0] if self._table else dx
+
+        return self._per_step(X, on_batch)
+
+    def _per_step(self, X: Any, function: Callable[[PackedSequences], Array]) -> Any:
+        """What ``function`` gives for each packed step, in the form of X."""
+        forms: list[Any] = []
+        with workers(self.n_jobs) as run:
+            for part in self._parts(X):
+
+                def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
+                    batch = part.pack(indices, self._dtype)
+                    return batch.unpack(function(batch))
+
+                steps = np.concatenate(list(run(on_chunk, chunks(len(part)))))
+                forms.append(part.like_input(steps))
+        return forms[0] if len(forms) == 1 else [steps for form in forms for steps in form]
+
+    @property
+    def parameters_(self) -> dict[str, Array]:
+        """Read-only views of the network's parameters by name.
+
+        ``lstm_0.weight_ih`` (n_inputs, 4 * hidden), ``lstm_0.weight_hh`` (hidden, 4 * hidden) and
+        ``lstm_0.bias`` (4 * hidden,), gates in the order input, forget, output, candidate; the
+        same for ``lstm_0_reverse`` and further layers; ``dense.weight`` and ``dense.bias``.
+        """
+        check_is_fitted(self, "_parameters")
+        flat = self._parameters.view()
+        flat.flags.writeable = False
+        return self._network.layout.views(flat)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,79 @@
+"""Checks of what users pass, beyond those of `sequences`."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+
+from sklstm.sequences import Sequences
+
+
+def layer_sizes(sizes: Any) -> tuple[int, ...]:
+    """One size for each layer."""
+    layers = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    if not layers or not all(isinstance(size, Integral) and size > 0 for size in layers):
+        raise ValueError(
+            f"hidden_layer_sizes: expected a positive integer or several, got {sizes!r}"
+        )
+    return tuple(int(size) for size in layers)
+
+
+def check_weights(sample_weight: Any, n_samples: int) -> NDArray[np.float64]:
+    """Finite, non-negative weights (n_samples,)."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    if np.isscalar(sample_weight):
+        raise ValueError(f"sample_weight: expected an array of weights, got {sample_weight!r}")
+    weights = check_array(
+        sample_weight,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="sample_weight",
+    )
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one weight a sample"
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise ValueError(
+            f"sample_weight[{k}]: expected a finite weight, zero or more, got {weights[k]}"
+        )
+    return weights
+
+
+def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
+    """To the dtype of the model, which must have room for the values."""
+    with np.errstate(over="ignore"):
+        cast = sequences.astype(dtype)
+    if cast.values is not sequences.values and not np.isfinite(cast.values).all():
+        row = int(np.argmax(~np.isfinite(cast.values).all(axis=1)))
+        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
+    return cast
+
+
+def as_table(sequences: Sequences, n_steps: int, name: str) -> Sequences:
+    """Equally long series, one a row, as a model called ``name`` fitted on a 2-D array expects."""
+    if sequences.form == "2d":
+        return sequences
+    n_features = sequences.values.shape[1]
+    wrong = sequences.lengths != n_steps
+    if sequences.form == "list" and n_features == 1 and not wrong.any():
+        return sequences
+    got = f"{n_features} feature(s) a step"
+    if wrong.any():
+        sample = int(np.argmax(wrong))
+        got = f"{sequences.lengths[sample]} steps in sample {sample}"
+    raise ValueError(
+        f"{name} was fitted on a 2-D array (n_samples, {n_steps}): expected such an array, or a "
+        f"list of univariate series of {n_steps} steps, got a "
+        f"{'list' if sequences.form == 'list' else '3-D array'} with {got}. Fit it on a 3-D array "
+        "or a list to use sequences of any length."
+    )

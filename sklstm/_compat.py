@@ -1,0 +1,44 @@
+"""The one home of scikit-learn's private names, and of what older versions lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9
+
+    class _NoCallbacks:
+        """A context in which nobody listens."""
+
+        def subcontext(self, **_: Any) -> _NoCallbacks:
+            return self
+
+        def call_on_fit_task_begin(self, **_: Any) -> _NoCallbacks:
+            return self
+
+        def call_on_fit_task_end(self, **_: Any) -> bool:
+            return False
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # stands in for the one above
+        """Stand-in for scikit-learn's mixin."""
+
+        def _init_callback_context(self, **_: Any) -> _NoCallbacks:
+            return _NoCallbacks()
+
+    def with_callbacks(method: Callable) -> Callable:  # type: ignore[no-redef]  # stands in too
+        return method
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "_fit_context",
+    "with_callbacks",
+]

@@ -1,0 +1,35 @@
+"""The read-out: one affine map, of pooled states or of the states at every step."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm._network.initializers import glorot_uniform
+from sklstm._network.parameters import Views
+
+Array = NDArray[np.floating]
+
+NAME = "dense"
+
+
+def shapes(n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{NAME}.weight": (n_inputs, n_outputs), f"{NAME}.bias": (n_outputs,)}
+
+
+def initialize(params: Views, rng: np.random.RandomState) -> None:
+    weight = params[f"{NAME}.weight"]
+    weight[...] = glorot_uniform(rng, *weight.shape)
+    params[f"{NAME}.bias"][...] = 0
+
+
+def forward(params: Views, x: Array) -> Array:
+    """(rows, n_inputs) to (rows, n_outputs)."""
+    return x @ params[f"{NAME}.weight"] + params[f"{NAME}.bias"]
+
+
+def backward(params: Views, x: Array, dy: Array, grad: Views) -> Array:
+    """Adds to ``grad``, returns the gradient at ``x``."""
+    grad[f"{NAME}.weight"] += x.T @ dy
+    grad[f"{NAME}.bias"] += dy.sum(axis=0)
+    return dy @ params[f"{NAME}.weight"].T

@@ -1,0 +1,143 @@
+"""One LSTM layer, in one direction or both.
+
+Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units; a layer that walks
+both ways is 2 H wide, the forward states first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm._network.hidden import Hidden
+from sklstm._network.initializers import glorot_uniform, lstm_bias, orthogonal
+from sklstm._network.kernels import with_numpy as kernel
+from sklstm._network.kernels.walk import Walk
+from sklstm._network.parameters import Views
+
+Array = NDArray[np.floating]
+#: Hidden and cell state (n, H) of each direction.
+State = list[tuple[Array, Array]]
+Caches = list[kernel.Cache]
+
+
+@dataclass(frozen=True)
+class LSTMLayer:
+    """Shapes and names of a layer; its parameters and activations are handed to each call."""
+
+    name: str
+    n_inputs: int
+    hidden: int
+    bidirectional: bool
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return (self.name, f"{self.name}_reverse") if self.bidirectional else (self.name,)
+
+    @property
+    def width(self) -> int:
+        return self.hidden * len(self.directions)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name in self.directions:
+            shapes[f"{name}.weight_ih"] = (self.n_inputs, 4 * self.hidden)
+            shapes[f"{name}.weight_hh"] = (self.hidden, 4 * self.hidden)
+            shapes[f"{name}.bias"] = (4 * self.hidden,)
+        return shapes
+
+    def initialize(self, params: Views, rng: np.random.RandomState, forget_bias: float) -> None:
+        """Glorot for inputs, orthogonal for recurrence, each gate by itself."""
+        for name in self.directions:
+            for gate in range(4):
+                part = slice(gate * self.hidden, (gate + 1) * self.hidden)
+                draw = glorot_uniform(rng, self.n_inputs, self.hidden)
+                params[f"{name}.weight_ih"][:, part] = draw
+                params[f"{name}.weight_hh"][:, part] = orthogonal(rng, self.hidden)
+            params[f"{name}.bias"][...] = lstm_bias(self.hidden, forget_bias)
+
+    def forward(
+        self,
+        params: Views,
+        x: Array,
+        walks: tuple[Walk, Walk],
+        masks: dict[str, Array],
+        need_steps: bool = True,
+        state: State | None = None,
+    ) -> tuple[Hidden, State, Caches]:
+        """Hidden states of the packed inputs (P, D), the final state, and the caches to go back."""
+        outputs, finals, caches = [], [], []
+        for k, name in enumerate(self.directions):
+            walk = walks[k]
+            h0, c0 = (None, None) if state is None else state[k]
+            mask = masks.get(f"{name}.recurrent")
+            h, c, cache = kernel.forward(x, _weights(params, name), walk, h0, c0, mask)
+            if need_steps:
+                outputs.append(h[walk.outputs])
+            finals.append((h[walk.final], c[walk.final]))
+            caches.append(cache)
+        steps = _join(outputs) if need_steps else None
+        return Hidden(steps, _join([h for h, _ in finals])), finals, caches
+
+    def infer(
+        self,
+        params: Views,
+        x: Array,
+        walks: tuple[Walk, Walk],
+        need_steps: bool = True,
+        state: State | None = None,
+    ) -> tuple[Hidden, State]:
+        """As ``forward``, without what ``backward`` would need."""
+        steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
+        finals = []
+        for k, name in enumerate(self.directions):
+            part = slice(k * self.hidden, (k + 1) * self.hidden)
+            h, c = self._start(walks[k].n_sequences, x.dtype, state, k)
+            y = None if steps is None else steps[:, part]
+            kernel.infer(x, _weights(params, name), walks[k], h, c, y)
+            finals.append((h, c))
+        return Hidden(steps, _join([h for h, _ in finals])), finals
+
+    def backward(
+        self,
+        params: Views,
+        gradient: Hidden,
+        caches: Caches,
+        grad: Views,
+        dstate: State | None = None,
+        need_inputs: bool = False,
+    ) -> tuple[Array | None, State]:
+        """Adds to ``grad``; returns the gradients at the inputs and at the state it began with."""
+        dx: Array | None = None
+        starts = []
+        for k, (name, cache) in enumerate(zip(self.directions, caches, strict=True)):
+            part = slice(k * self.hidden, (k + 1) * self.hidden)
+            dh, dc = self._start(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
+            if gradient.last is not None:
+                dh += gradient.last[:, part]
+            dy = None if gradient.steps is None else gradient.steps[:, part]
+            weights, weight_gradient = _weights(params, name), _weights(grad, name)
+            more = kernel.backward(
+                cache, weights, weight_gradient, dh, dc, dy, need_inputs=need_inputs
+            )
+            dx = more if dx is None or more is None else dx + more
+            starts.append((dh, dc))
+        return dx, starts
+
+    def _start(
+        self, n: int, dtype: np.dtype[np.floating], state: State | None, k: int
+    ) -> tuple[Array, Array]:
+        """Writable copies of a state, or zeros."""
+        if state is None:
+            return np.zeros((n, self.hidden), dtype), np.zeros((n, self.hidden), dtype)
+        return state[k][0].astype(dtype), state[k][1].astype(dtype)
+
+
+def _weights(views: Views, name: str) -> kernel.Weights:
+    return kernel.Weights(*(views[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias")))
+
+
+def _join(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -1,0 +1,73 @@
+"""Work shared out over threads, with BLAS held at one thread inside.
+
+BLAS threads would hurt here: the products of a step are small, and a sum split over another number
+of threads rounds differently. ``threadpoolctl`` sets the limit for the whole process, so whoever
+enters first sets it and whoever leaves last restores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any, Protocol, TypeVar
+
+from joblib import effective_n_jobs
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Run(Protocol):
+    """``map`` over threads: results in order, the first error raised."""
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
+
+
+class _BlasGuard:
+    """One BLAS thread while anybody is inside."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limiter.restore_original_limits()
+                self._limiter = None
+
+    def __reduce__(self) -> str:
+        return "single_blas_thread"
+
+
+single_blas_thread = _BlasGuard()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Made once: finding the loaded libraries takes milliseconds, setting a limit does not."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def workers(n_jobs: int | None) -> Iterator[Run]:
+    """A ``map`` over as many threads as ``n_jobs`` asks for, in joblib's sense of it."""
+    n_threads = effective_n_jobs(n_jobs)
+    with single_blas_thread:
+        if n_threads == 1:
+            yield map
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            yield pool.map

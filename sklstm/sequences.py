@@ -1,0 +1,417 @@
+"""What X may be: from arrays, frames and ragged lists to one stacked matrix, and to packed batches.
+
+Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` features (channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from sklearn.utils import check_array
+
+__all__ = ["PackedSequences", "Sequences", "check_sequences"]
+
+Array = NDArray[np.floating]
+Form = Literal["2d", "3d", "list"]
+
+FLOATS = [np.float64, np.float32]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of any lengths, one below the other.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_total_steps, n_features)
+        The steps of the first sequence, then those of the second, and so on.
+    lengths : ndarray of shape (n_sequences,)
+        Steps of each sequence, at least one.
+    form : {"2d", "3d", "list"}
+        What they were given as.
+    frame : dataframe or None
+        The input, or the first of a list of frames, if its columns have names to be remembered.
+    n_timesteps : int or None
+        Steps of an array, padding included.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import check_sequences
+    >>> sequences = check_sequences([np.zeros((3, 2)), np.ones((5, 2))])
+    >>> sequences.values.shape, sequences.lengths.tolist(), sequences.form
+    ((8, 2), [3, 5], 'list')
+    """
+
+    values: Array
+    lengths: NDArray[np.intp]
+    form: Form
+    frame: Any = None
+    n_timesteps: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[Array]:
+        """Each sequence as a view of shape (n_steps, n_features)."""
+        for start, length in zip(self.starts, self.lengths, strict=True):
+            yield self.values[start : start + length]
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """The row at which each sequence begins, shape (n_sequences,)."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    def take(self, indices: NDArray[np.intp]) -> Sequences:
+        """The sequences at ``indices``, copied, in that order."""
+        lengths = self.lengths[indices]
+        shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
+        rows = np.arange(lengths.sum()) + np.repeat(shift, lengths)
+        return replace(self, values=self.values[rows], lengths=lengths)
+
+    def astype(self, dtype: DTypeLike) -> Sequences:
+        """The same sequences in another dtype; not copied where they have it."""
+        return replace(self, values=self.values.astype(dtype, copy=False))
+
+    def like_input(self, steps: NDArray) -> NDArray | list[NDArray]:
+        """One row a step, in the form that the sequences were given in.
+
+        Parameters
+        ----------
+        steps : ndarray of shape (n_total_steps, ...)
+            The rows of the first sequence, then those of the second, and so on.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_timesteps, ...) or list of ndarray
+            A list of (n_timesteps_i, ...) arrays for a list; for an array, an array, NaN where the
+            input was padded.
+        """
+        if self.form == "list":
+            return np.split(steps, self.starts[1:])
+        shape = (len(self), self.n_timesteps, *steps.shape[1:])
+        if len(steps) == shape[0] * shape[1]:
+            return steps.reshape(shape)
+        padded = np.full(shape, np.nan, steps.dtype)
+        padded[np.arange(shape[1]) < self.lengths[:, None]] = steps
+        return padded
+
+    def pack(
+        self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike = None
+    ) -> PackedSequences:
+        """A batch for the network: longest first, time-major, without padding.
+
+        Parameters
+        ----------
+        indices : ndarray of int, optional
+            Which sequences; all by default.
+        dtype : dtype, optional
+            That of the packed values; by default as they are.
+
+        Returns
+        -------
+        PackedSequences
+        """
+        lengths = self.lengths if indices is None else self.lengths[indices]
+        starts = self.starts if indices is None else self.starts[indices]
+        order = np.argsort(-lengths, kind="stable")
+        lengths, starts = lengths[order], starts[order]
+        batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
+        packed = PackedSequences(np.empty((0, 0)), batch_sizes, lengths, order)
+        values = self.values[starts[packed.row_of] + packed.step_of]
+        return PackedSequences(
+            values if dtype is None else values.astype(dtype, copy=False),
+            batch_sizes,
+            lengths,
+            order,
+        )
+
+
+@dataclass(frozen=True)
+class PackedSequences:
+    """A batch, time-major: the first step of all sequences, then the second of those that have one.
+
+    Sorted by falling length, the sequences that run at a step are always the first so many, one
+    contiguous block, and padding costs nothing.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_packed, n_features)
+        The rows of each step, one step after the other.
+    batch_sizes : ndarray of shape (n_steps,)
+        How many sequences run at each step, never rising.
+    lengths : ndarray of shape (n_sequences,)
+        Steps of each sequence, falling.
+    order : ndarray of shape (n_sequences,)
+        Where each of them stood before sorting.
+    """
+
+    values: Array
+    batch_sizes: NDArray[np.intp]
+    lengths: NDArray[np.intp]
+    order: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def blocks(self) -> list[slice]:
+        """The packed rows of each step."""
+        ends = np.cumsum(self.batch_sizes)
+        return list(map(slice, (ends - self.batch_sizes).tolist(), ends.tolist()))
+
+    @cached_property
+    def step_of(self) -> NDArray[np.intp]:
+        """The time step of each packed row, shape (n_packed,)."""
+        return np.repeat(np.arange(len(self.batch_sizes)), self.batch_sizes)
+
+    @cached_property
+    def row_of(self) -> NDArray[np.intp]:
+        """The sequence of each packed row, counted as sorted, shape (n_packed,)."""
+        starts = np.cumsum(self.batch_sizes) - self.batch_sizes
+        return np.arange(self.batch_sizes.sum()) - np.repeat(starts, self.batch_sizes)
+
+    def restore(self, rows: NDArray) -> NDArray:
+        """One row a sequence, back in the order from before sorting."""
+        restored = np.empty_like(rows)
+        restored[self.order] = rows
+        return restored
+
+    def unpack(self, steps: NDArray) -> NDArray:
+        """One row a step, back to sequence after sequence in the order from before sorting."""
+        lengths = self.restore(self.lengths)
+        starts = (np.cumsum(lengths) - lengths)[self.order]
+        restored = np.empty_like(steps)
+        restored[starts[self.row_of] + self.step_of] = steps
+        return restored
+
+
+def check_sequences(
+    X: Any, *, ensure_all_finite: bool = True, first_sample: int = 0, estimator: Any = None
+) -> Sequences:
+    """Check sequences of any accepted form and stack them.
+
+    Nothing is copied of an array that is contiguous (C order) and of dtype float32 or float64,
+    unless it has NaN padding to be cut off. Other numbers become float64.
+
+    Parameters
+    ----------
+    X : array, dataframe or list
+        A 2-D array or frame (n_samples, n_timesteps) holds one univariate series a row. A 3-D array
+        (n_samples, n_timesteps, n_features) holds equally long sequences; steps at its end that
+        are NaN in every feature are padding. A list, tuple or object array of arrays or frames
+        (n_timesteps_i, n_features) or of 1-D arrays (n_timesteps_i,) holds sequences of any length.
+        Nested lists of numbers are an array if they are regular, and else a list of sequences.
+    ensure_all_finite : bool, default=True
+        Refuse NaN and infinity (NaN padding aside).
+    first_sample : int, default=0
+        The number by which errors call the first sample, where ``X`` is part of a larger whole.
+    estimator : object, optional
+        Whose name error messages carry.
+
+    Returns
+    -------
+    Sequences
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is none of these, is empty, has an empty sequence, sequences that differ in their
+        number of features, or values that are not finite. The message names the sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import check_sequences
+    >>> check_sequences(np.zeros((4, 7))).form
+    '2d'
+    >>> check_sequences([[[1, 2]], [[3, 4], [5]]])
+    Traceback (most recent call last):
+    ...
+    ValueError: X[1]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), got ...
+    """
+    if is_list_of_sequences(X):
+        sequences = _from_list(X, first_sample, estimator)
+    else:
+        sequences = _from_array(X, first_sample, estimator)
+    if ensure_all_finite:
+        _check_finite(sequences, first_sample, estimator)
+    return sequences
+
+
+def is_list_of_sequences(X: Any) -> bool:
+    """Whether ``X`` is a list (or object array) with one array-like a sequence.
+
+    Only nested lists of plain numbers that form a regular array are that array.
+    """
+    if getattr(X, "dtype", None) == object and getattr(X, "ndim", 0) == 1:
+        return len(X) > 0 and any(map(_is_sequence, X))
+    if not isinstance(X, list | tuple) or not any(map(_is_sequence, X)):
+        return False
+    return _regular_shape(X) is None
+
+
+def _is_sequence(element: Any) -> bool:
+    if isinstance(element, list | tuple):
+        return True
+    return getattr(element, "shape", ()) != () or (
+        hasattr(element, "__array__") and not np.isscalar(element)
+    )
+
+
+def _regular_shape(nested: Any) -> tuple[int, ...] | None:
+    """Shape of regularly nested lists of scalars; None where they are ragged or hold arrays."""
+    if not isinstance(nested, list | tuple):
+        return None if _is_sequence(nested) else ()
+    shapes = {_regular_shape(element) for element in nested}
+    if len(shapes) > 1 or None in shapes:
+        return None
+    return (len(nested), *shapes.pop()) if shapes else (0,)
+
+
+def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
+    array = check_array(
+        X,
+        dtype=FLOATS,
+        allow_nd=True,
+        ensure_all_finite=False,
+        input_name="X",
+        estimator=estimator,
+    )
+    frame = X if hasattr(X, "columns") else None
+    if array.ndim == 2:
+        lengths = np.full(len(array), array.shape[1])
+        return Sequences(
+            np.ascontiguousarray(array).reshape(-1, 1), lengths, "2d", frame, array.shape[1]
+        )
+    if array.ndim > 3:
+        raise ValueError(
+            "X: expected a 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps,"
+            f" n_features) or a list of sequences, got an array of shape {array.shape}"
+        )
+    _check_not_empty(array)
+    lengths = _unpadded_lengths(array)
+    if (lengths == array.shape[1]).all():
+        values = np.ascontiguousarray(array).reshape(-1, array.shape[2])
+    else:
+        _raise_at(lengths == 0, first_sample, "expected at least one time step that is not NaN")
+        values = array[np.arange(array.shape[1]) < lengths[:, None]]
+    return Sequences(values, lengths, "3d", None, array.shape[1])
+
+
+def _check_not_empty(array: Array) -> None:
+    for axis, name in ((1, "time step"), (2, "feature")):
+        if array.shape[axis] == 0:
+            raise ValueError(
+                f"Found array with 0 {name}(s) (shape={array.shape}) while a minimum of 1 is "
+                "required."
+            )
+
+
+def _unpadded_lengths(array: Array) -> NDArray[np.intp]:
+    """Steps of each sample up to the last that is not NaN in every feature."""
+    n, n_steps = array.shape[:2]
+    if _all_finite(array):
+        return np.full(n, n_steps)
+    lengths = np.empty(n, dtype=np.intp)
+    for k, sample in enumerate(array):
+        valid = np.flatnonzero(~np.isnan(sample).all(axis=1))
+        lengths[k] = valid[-1] + 1 if len(valid) else 0
+    return lengths
+
+
+def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
+    parts = [_one_sequence(x, first_sample + k, estimator) for k, x in enumerate(X)]
+    lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
+    _raise_at(lengths == 0, first_sample, "an empty sequence; expected at least one time step")
+    widths = np.array([part.shape[1] for part in parts])
+    expected = widths[0]
+    _raise_at(
+        widths != expected,
+        first_sample,
+        lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
+    )
+    dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
+    values = np.concatenate(parts, dtype=dtype)
+    return Sequences(values, lengths, "list", _common_frame(X, first_sample))
+
+
+def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
+    """One element of a list as numbers of shape (n_timesteps, n_features)."""
+    plain = isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
+    if not plain:
+        try:
+            x = check_array(
+                x,
+                dtype="numeric",
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_all_finite=False,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+                estimator=estimator,
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or "
+                f"(n_timesteps,), got {type(x).__name__}: {error}"
+            ) from error
+    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
+        raise ValueError(
+            f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), "
+            f"got {x.shape}"
+        )
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _common_frame(X: Any, first_sample: int) -> Any:
+    """The first of a list of frames, whose columns the others must share; else None."""
+    if not all(hasattr(x, "columns") for x in X):
+        return None
+    expected = list(X[0].columns)
+    for k, x in enumerate(X):
+        if list(x.columns) != expected:
+            raise ValueError(
+                f"X[{first_sample + k}]: expected the columns {expected} as in "
+                f"X[{first_sample}], got {list(x.columns)}"
+            )
+    return X[0]
+
+
+def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> None:
+    values = sequences.values
+    if _all_finite(values):
+        return
+    row, feature = np.argwhere(~np.isfinite(values))[0]
+    sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+    step = row - sequences.starts[sample]
+    what = "NaN" if np.isnan(values[row, feature]) else "infinity"
+    name = "the model" if estimator is None else type(estimator).__name__
+    raise ValueError(
+        f"Input X contains {what} at sample {first_sample + sample}, time step {step}, "
+        f"feature {feature}. {name} expects finite numbers: impute gaps before; as padding, only "
+        "steps at the end of a sample in a 3-D array may be NaN, in every feature."
+    )
+
+
+def _all_finite(values: ArrayLike) -> bool:
+    """Without a temporary array where all is well: a sum with NaN or infinity is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values)):
+            return True
+    return bool(np.isfinite(values).all())
+
+
+def _raise_at(
+    wrong: NDArray[np.bool_], first_sample: int, message: str | Callable[[int], str]
+) -> None:
+    """Raise for the first sample that is wrong, if any."""
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        text = message if isinstance(message, str) else message(k)
+        raise ValueError(f"X[{first_sample + k}]: {text}")

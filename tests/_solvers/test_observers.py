@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+
+from sklstm._solvers.observers import (
+    EarlyStopping,
+    History,
+    Progress,
+    Tolerance,
+    Verbosity,
+    notify,
+)
+from sklstm._solvers.schedules import Adaptive, Constant
+
+
+def progress(loss, epoch=1, parameters=(0.0,), rate=0.1):
+    return Progress(epoch, 3 * epoch, loss, rate, 2.5, np.array(parameters))
+
+
+def epochs_until_stop(observer, losses):
+    """Number of epochs that the observer lets pass, the last included; None if it never stops."""
+    for epoch, loss in enumerate(losses, start=1):
+        if observer(progress(loss, epoch, parameters=(loss,))) is not None:
+            return epoch
+    return None
+
+
+def test_history_keeps_every_loss_and_the_lowest():
+    history = History()
+    for loss in (3.0, 1.0, 2.0):
+        assert history(progress(loss)) is None
+    assert history.loss_curve == [3.0, 1.0, 2.0]
+    assert history.best_loss == 1.0
+
+
+def test_history_goes_on_from_an_earlier_one():
+    history = History([3.0, 1.0], best_loss=1.0)
+    history(progress(2.0))
+    assert history.loss_curve == [3.0, 1.0, 2.0]
+    assert history.best_loss == 1.0
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(0, 2), (1, 3), (5, 7)])
+def test_tolerance_stops_after_more_than_patience_epochs(patience, expected):
+    observer = Tolerance(0.1, patience, Constant(1.0))
+    assert epochs_until_stop(observer, [1.0] * 20) == expected
+
+
+def test_tolerance_measures_from_the_best_loss_even_if_it_creeps():
+    """Each epoch is better, none by tol: the count goes on though the best moves, as in MLP."""
+    losses = 1.0 - 0.05 * np.arange(20)
+    assert epochs_until_stop(Tolerance(0.1, 3, Constant(1.0)), losses) == 5
+    assert epochs_until_stop(Tolerance(0.04, 3, Constant(1.0)), losses) is None
+
+
+def test_an_improvement_resets_the_count():
+    losses = [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
+    assert epochs_until_stop(Tolerance(0.1, 2, Constant(1.0)), losses) == 7
+
+
+def test_tolerance_never_stops_with_infinite_patience():
+    assert epochs_until_stop(Tolerance(0.1, np.inf, Constant(1.0)), [1.0] * 500) is None
+
+
+def test_zero_tol_counts_only_losses_that_rise():
+    assert epochs_until_stop(Tolerance(0.0, 2, Constant(1.0)), [1.0] * 50) is None
+    assert epochs_until_stop(Tolerance(0.0, 2, Constant(1.0)), [1.0, 1.1, 1.2, 1.05]) == 4
+
+
+def test_tolerance_lets_the_schedule_lower_its_rate_before_it_stops():
+    schedule = Adaptive(1.0, factor=10, minimum=0.01)
+    observer = Tolerance(0.1, 2, schedule)
+    rates = []
+    for _ in range(1, 50):
+        reason = observer(progress(1.0))
+        rates.append(schedule(1))
+        if reason is not None:
+            break
+    # 1 epoch to set the best, then 3 epochs a plateau: two lower the rate, the third stops
+    np.testing.assert_allclose(rates, [1.0] * 3 + [0.1] * 3 + [0.01] * 4)
+    assert "training loss did not improve by tol=0.1 for more than 2 epochs" in reason
+
+
+@pytest.mark.parametrize("observer_of", ["tolerance", "early stopping"])
+def test_counts_agree_with_scikit_learn(observer_of):
+    """Against the rule of MLPClassifier, written out on the same random curve."""
+    losses = np.random.RandomState(0).uniform(size=(200, 40)).cumsum(axis=0) ** -0.5
+    losses += np.random.RandomState(1).normal(scale=0.05, size=losses.shape)
+    stops = set()
+    for curve in losses.T:
+        best, count, expected = np.inf, 0, None
+        for epoch, loss in enumerate(curve, start=1):
+            count = count + 1 if loss > best - 0.01 else 0
+            best = min(best, loss)
+            if count > 4:
+                expected = epoch
+                break
+        if observer_of == "tolerance":
+            observer = Tolerance(0.01, 4, Constant(1.0))
+        else:
+            observer = EarlyStopping(lambda x: -x[0], 0.01, 4, Constant(1.0))
+        assert epochs_until_stop(observer, curve) == expected
+        stops.add(expected)
+    assert len(stops) > 5  # the curves tell rules apart
+
+
+def test_early_stopping_restores_the_best_parameters():
+    observer = EarlyStopping(lambda x: float(x[0]), 0.0, 2, Constant(1.0))
+    live = np.zeros(1)
+    for score in (1.0, 5.0, 3.0, 4.0):
+        live[0] = score
+        reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, live))
+    assert reason is None
+    live[0] = 2.0
+    reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, live))
+    assert "validation score did not improve" in reason
+    assert observer.validation_scores == [1.0, 5.0, 3.0, 4.0, 2.0]
+    assert observer.best_score == 5.0
+    observer.restore(live)
+    np.testing.assert_array_equal(live, [5.0])
+
+
+def test_early_stopping_keeps_the_first_of_equal_scores():
+    observer = EarlyStopping(lambda x: 1.0, 0.0, 5, Constant(1.0))
+    for value in (7.0, 8.0):
+        observer(progress(0.0, parameters=(value,)))
+    np.testing.assert_array_equal(observer.best_parameters, [7.0])
+
+
+def test_early_stopping_counts_nan_as_no_improvement():
+    observer = EarlyStopping(lambda x: np.nan, 0.0, 2, Constant(1.0))
+    assert epochs_until_stop(observer, [1.0] * 10) == 3
+    untouched = np.array([4.0])
+    observer.restore(untouched)
+    assert untouched == 4.0
+    assert observer.best_parameters is None
+
+
+def test_early_stopping_asks_the_schedule_first():
+    schedule = Adaptive(1.0, factor=10, minimum=0.1)
+    observer = EarlyStopping(lambda x: 0.0, 0.1, 1, schedule)
+    assert epochs_until_stop(observer, [1.0] * 10) == 5
+    assert schedule(1) == pytest.approx(0.1)
+
+
+def test_verbosity_prints_every_nth_epoch():
+    lines = []
+    verbosity = Verbosity(2, stream=lines.append)
+    for epoch in range(1, 6):
+        verbosity(progress(0.5, epoch))
+    assert lines == [
+        "epoch 2: loss 0.5, learning rate 0.1, gradient norm 2.5",
+        "epoch 4: loss 0.5, learning rate 0.1, gradient norm 2.5",
+    ]
+
+
+def test_verbosity_shows_the_validation_score_and_omits_a_missing_rate(capsys):
+    validation = EarlyStopping(lambda x: 0.75, 0.0, 5, Constant(1.0))
+    validation(progress(0.5))
+    Verbosity(validation=validation)(progress(0.5, rate=np.nan))
+    expected = "epoch 1: loss 0.5, validation score 0.75, gradient norm 2.5\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_every_observer_hears_of_the_epoch_in_which_another_stops():
+    heard = History()
+    verdict = notify(progress(1.0), [lambda _: "enough", heard, lambda _: "late"], None)
+    assert verdict == ("converged", "enough")
+    assert heard.loss_curve == [1.0]
+
+
+def test_tell_hears_too_and_comes_second():
+    events = []
+    assert notify(progress(1.0), [], events.append) is None
+    assert len(events) == 1
+    assert notify(progress(1.0), [], lambda _: True)[0] == "stopped"
+    assert notify(progress(1.0), [lambda _: "enough"], lambda _: True)[0] == "converged"

@@ -1,0 +1,84 @@
+"""One random seed for the whole run, one BLAS thread a worker, and the folder of real data."""
+
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SEED_VARIABLE = "SKLSTM_TESTS_SEED"
+DATA_VARIABLE = "SKLSTM_DATA"
+
+_seed_key = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        config.stash[_seed_key] = config.workerinput["sklstm_seed"]
+        _hold_blas_to_one_thread()
+    else:
+        config.stash[_seed_key] = _choose_seed(os.environ.get(SEED_VARIABLE, ""))
+
+
+def _choose_seed(text):
+    if not text:
+        return secrets.randbelow(2**31)
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**32:
+        raise pytest.UsageError(f"{SEED_VARIABLE} must be an integer in [0, 2**32), got {text!r}")
+    return seed
+
+
+def _hold_blas_to_one_thread():
+    import scipy.linalg  # noqa: F401  NumPy and SciPy each bring a BLAS; both must be loaded
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="blas")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Hand the controller's seed to a worker of pytest-xdist."""
+    node.workerinput["sklstm_seed"] = node.config.stash[_seed_key]
+
+
+def _seed_line(config):
+    seed = config.stash[_seed_key]
+    return f"random seed: {seed} (repeat this run with {SEED_VARIABLE}={seed})"
+
+
+def pytest_report_header(config):
+    return _seed_line(config)
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        terminalreporter.write_line(_seed_line(config))
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig):
+    """The run's seed: the same int for every test and every worker."""
+    return pytestconfig.stash[_seed_key]
+
+
+@pytest.fixture
+def rng(seed):
+    """A fresh numpy Generator, seeded with the run's seed, for each test."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data sets; a test that asks for it is skipped where there is none."""
+    text = os.environ.get(DATA_VARIABLE)
+    if not text:
+        pytest.skip(f"{DATA_VARIABLE} does not name a folder of real data sets")
+    folder = Path(text)
+    if not folder.is_dir():
+        pytest.fail(f"{DATA_VARIABLE} is {text!r}, which is not a folder")
+    return folder
