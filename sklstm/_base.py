@@ -34,8 +34,9 @@ from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.pooling import POOLINGS
 from sklstm._objective import Samples, chunks, raw_predictions
+from sklstm._solvers import Outcome
 from sklstm._threads import workers
-from sklstm._training import Outcome, State, own_generator, start, train
+from sklstm._training import State, own_generator, start, train
 from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
 
 Array = NDArray[np.floating]
@@ -98,79 +99,51 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    hidden_layer_sizes: Any
+    bidirectional: bool
+    pooling: str
+    dropout: float
+    recurrent_dropout: float
+    forget_bias: float
+    solver: str
+    alpha: float
+    batch_size: Any
+    learning_rate: str
+    learning_rate_init: Any
+    max_iter: int
+    max_fun: int
+    max_grad_norm: float | None
+    shuffle: bool
+    tol: float
+    n_iter_no_change: float
+    early_stopping: bool
+    validation_fraction: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    warm_start: bool
+    dtype: Any
+    n_jobs: int | None
+    random_state: Any
+    verbose: Any
+
     @abstractmethod
-    def __init__(
-        self,
-        hidden_layer_sizes: Any,
-        bidirectional: bool,
-        pooling: str,
-        dropout: float,
-        recurrent_dropout: float,
-        forget_bias: float,
-        solver: str,
-        alpha: float,
-        batch_size: Any,
-        learning_rate: str,
-        learning_rate_init: Any,
-        max_iter: int,
-        max_fun: int,
-        max_grad_norm: float | None,
-        shuffle: bool,
-        tol: float,
-        n_iter_no_change: float,
-        early_stopping: bool,
-        validation_fraction: float,
-        momentum: float,
-        nesterovs_momentum: bool,
-        beta_1: float,
-        beta_2: float,
-        epsilon: float,
-        warm_start: bool,
-        dtype: Any,
-        n_jobs: int | None,
-        random_state: Any,
-        verbose: Any,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.forget_bias = forget_bias
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.max_fun = max_fun
-        self.max_grad_norm = max_grad_norm
-        self.shuffle = shuffle
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
+    def __init__(self, **parameters: Any) -> None:
+        for name, value in parameters.items():
+            setattr(self, name, value)
 
     @abstractmethod
     def _learn_targets(self, y: Any) -> None:
         """Learn what kind the targets are, and how many outputs they take."""
 
     @abstractmethod
-    def _check_y(self, y: Any) -> NDArray:
+    def _check_y(self, y: Any) -> NDArray[Any]:
         """Targets of that kind as numbers, one row a sample."""
 
     @abstractmethod
-    def _weigh(self, targets: NDArray, weights: Array) -> Array:
+    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         """Sample weights times what else weighs on a sample."""
 
     @abstractmethod
@@ -248,12 +221,11 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """On any error, every attribute is again what it was."""
-        before = dict(vars(self))
+        before = self.__dict__.copy()
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
 
     def _check_samples(
@@ -346,7 +318,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     ) -> None:
         with workers(self.n_jobs) as run:
             outcome = train(state, self, samples, held_out, n_epochs, run, tell)
-        vars(self).update(self._fitted(state))
+        self.__dict__.update(self._fitted(state))
         if n_epochs is not None:
             self._warn(outcome)
 

@@ -14,8 +14,8 @@ from sklstm.sequences import Sequences
 
 def layer_sizes(sizes: Any) -> tuple[int, ...]:
     """One size for each layer."""
-    layers = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    if not layers or not all(isinstance(size, Integral) and size > 0 for size in layers):
+    layers: tuple[Any, ...] = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+    if not layers or not all(isinstance(size, Integral) and int(size) > 0 for size in layers):
         raise ValueError(
             f"hidden_layer_sizes: expected a positive integer or several, got {sizes!r}"
         )

@@ -6,11 +6,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
 
 from sklstm._base import BaseLSTM, has_minibatches
 from sklstm._compat import StrOptions, _fit_context
@@ -20,7 +18,7 @@ from sklstm._network.losses import (
     MultilabelCrossEntropy,
 )
 from sklstm._objective import Samples
-from sklstm._targets import balanced_weights, given_weights
+from sklstm._targets import check_labels, class_factors
 
 Array = NDArray[np.floating]
 
@@ -334,7 +332,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Most probable label of each sequence.
 
         Parameters
@@ -404,7 +402,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         return self._loss.log_probabilities(raw)
 
     def _learn_targets(self, y: Any) -> None:
-        y, self._multilabel = _check_labels(y)
+        y, self._multilabel = check_labels(y)
         if self._multilabel:
             self.classes_ = np.arange(y.shape[1])
             self.n_outputs_ = y.shape[1]
@@ -415,8 +413,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.classes_ = classes
         self.n_outputs_ = 1 if len(classes) == 2 else len(classes)
 
-    def _check_y(self, y: Any) -> NDArray:
-        y, multilabel = _check_labels(y)
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        y, multilabel = check_labels(y)
         if multilabel != self._multilabel or (multilabel and y.shape[1] != self.n_outputs_):
             expected = f"(n_samples, {self.n_outputs_})" if self._multilabel else "(n_samples,)"
             raise ValueError(f"y: expected labels of shape {expected}, got {y.shape}")
@@ -429,11 +427,11 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             raise ValueError(f"y[{k}]: expected one of {self.classes_.tolist()}, got {y[k]!r}")
         return codes
 
-    def _weigh(self, targets: NDArray, weights: Array) -> Array:
+    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         if self.class_weight is None:
             return weights
         if not self._multilabel:
-            return weights * self._factors(self.class_weight, targets, weights, self.classes_)
+            return weights * class_factors(self.class_weight, targets, weights, self.classes_)
         columns = self.class_weight
         if columns == "balanced":
             columns = ["balanced"] * self.n_outputs_
@@ -444,21 +442,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             )
         codes = targets.astype(np.intp)
         factors = [
-            self._factors(column, codes[:, k], weights, np.array([0, 1]))
+            class_factors(column, codes[:, k], weights, np.array([0, 1]))
             for k, column in enumerate(columns)
         ]
         return weights * np.prod(factors, axis=0)
-
-    @staticmethod
-    def _factors(
-        class_weight: Any, codes: NDArray[np.intp], weights: Array, classes: NDArray
-    ) -> Array:
-        """What class_weight multiplies the weight of each sample by."""
-        if isinstance(class_weight, str):
-            return balanced_weights(codes, len(classes), weights)[codes]
-        if not isinstance(class_weight, dict):
-            raise ValueError(f"class_weight: expected a dict, got {class_weight!r}")
-        return given_weights(class_weight, classes)[codes]
 
     def _scale(self, samples: Samples, reset: bool) -> Samples:
         if samples.targets.ndim == 1 and self.n_outputs_ == 1:
@@ -490,20 +477,3 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _check_labels(y: Any) -> tuple[NDArray, bool]:
-    """Labels (n,), or (n, K) zeros and ones; and which of the two."""
-    y = check_array(
-        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0
-    )
-    kind = type_of_target(y, input_name="y")
-    if kind == "multiclass-multioutput":
-        raise ValueError(
-            f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
-            f"labels a sample, shape {y.shape}: fit one classifier for each column"
-        )
-    check_classification_targets(y)
-    if kind == "multilabel-indicator":
-        return (y.toarray() if issparse(y) else y), True
-    return column_or_1d(y, warn=True), False

@@ -30,7 +30,7 @@ except ImportError:  # scikit-learn < 1.9
         def _init_callback_context(self, **_: Any) -> _NoCallbacks:
             return _NoCallbacks()
 
-    def with_callbacks(method: Callable) -> Callable:  # type: ignore[no-redef]  # stands in too
+    def with_callbacks(method: Callable[..., Any]) -> Any:
         return method
 
 

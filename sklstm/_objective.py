@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Samples:
     """Sequences with encoded targets (n,) or (n, K) and weights (n,)."""
 
     sequences: Sequences
-    targets: NDArray
+    targets: NDArray[Any]
     weights: Array
 
     def __len__(self) -> int:
@@ -61,8 +62,8 @@ class Samples:
         """
         groups: dict[bytes, list[int]] = {}
         for k, (sequence, target) in enumerate(zip(self.sequences, self.targets, strict=True)):
-            digest = blake2b(np.ascontiguousarray(sequence), digest_size=16)
-            digest.update(np.ascontiguousarray(target))
+            digest = blake2b(sequence.tobytes(), digest_size=16)
+            digest.update(target.tobytes())
             groups.setdefault(digest.digest(), []).append(k)
         members = [groups[digest] for digest in sorted(groups)]
         weights = np.array([self.weights[group].sum() for group in members])

@@ -9,14 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from sklstm._base import BaseLSTM, has_minibatches
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._network.losses import AbsoluteError, Huber, Poisson, Quantile, SquaredError
 from sklstm._objective import Samples
-from sklstm._targets import TargetScaler
+from sklstm._targets import TargetScaler, check_numbers
 
 Array = NDArray[np.floating]
 
@@ -345,12 +344,12 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         return y[:, 0] if self._one_column else y
 
     def _learn_targets(self, y: Any) -> None:
-        y = _check_numbers(y)
+        y = check_numbers(y)
         self._one_column = y.ndim == 1
         self.n_outputs_ = 1 if self._one_column else y.shape[1]
 
-    def _check_y(self, y: Any) -> NDArray:
-        y = _check_numbers(y)
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        y = check_numbers(y)
         if (y.ndim == 1) != self._one_column or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
             expected = "(n_samples,)" if self._one_column else f"(n_samples, {self.n_outputs_})"
             raise ValueError(f"y: expected targets of shape {expected}, got {y.shape}")
@@ -360,7 +359,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             raise ValueError(f'y[{k}]: expected zero or more with loss="poisson", got {y[k].min()}')
         return y
 
-    def _weigh(self, targets: NDArray, weights: Array) -> Array:
+    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         return weights
 
     def _scale(self, samples: Samples, reset: bool) -> Samples:
@@ -391,9 +390,3 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _check_numbers(y: Any) -> NDArray[np.float64]:
-    """Finite targets (n,) or (n, K)."""
-    y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)
-    return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 Array = NDArray[np.floating]
 
@@ -24,7 +27,7 @@ class TargetScaler:
     @classmethod
     def fit(cls, y: Array, weight: Array, *, centre: bool) -> TargetScaler:
         """Weighted mean and standard deviation; without ``centre``, the mean alone is the scale."""
-        mean = np.average(y, axis=0, weights=weight)
+        mean: NDArray[np.float64] = np.average(y, axis=0, weights=weight)
         if not centre:
             return cls(np.zeros_like(mean), np.where(mean > 0, mean, 1.0))
         scale = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
@@ -39,7 +42,7 @@ class TargetScaler:
         return y * self.scale + self.mean
 
 
-def balanced_weights(codes: NDArray[np.intp], n_classes: int, weight: Array) -> NDArray[np.float64]:
+def _balanced(codes: NDArray[np.intp], n_classes: int, weight: Array) -> NDArray[np.float64]:
     """For each class, the factor that gives all classes that occur the same total weight."""
     totals = np.bincount(codes, weights=weight, minlength=n_classes)
     occurring = np.count_nonzero(totals)
@@ -47,7 +50,7 @@ def balanced_weights(codes: NDArray[np.intp], n_classes: int, weight: Array) -> 
         return np.where(totals > 0, weight.sum() / (occurring * totals), 0.0)
 
 
-def given_weights(class_weight: dict[Any, float], classes: NDArray) -> NDArray[np.float64]:
+def _given(class_weight: dict[Any, float], classes: NDArray[Any]) -> NDArray[np.float64]:
     """The factors of a dict, one where it is silent; a label that is no class is an error."""
     unknown = set(class_weight) - set(classes.tolist())
     if unknown:
@@ -59,3 +62,37 @@ def given_weights(class_weight: dict[Any, float], classes: NDArray) -> NDArray[n
     if not (np.isfinite(factors).all() and (factors >= 0).all()):
         raise ValueError(f"class_weight: expected finite, non-negative factors, got {class_weight}")
     return factors
+
+
+def class_factors(
+    class_weight: Any, codes: NDArray[np.intp], weights: Array, classes: NDArray[Any]
+) -> Array:
+    """What ``class_weight``, a dict or "balanced", multiplies the weight of each sample by."""
+    if isinstance(class_weight, str):
+        return _balanced(codes, len(classes), weights)[codes]
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight: expected a dict, got {class_weight!r}")
+    return _given(class_weight, classes)[codes]
+
+
+def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
+    """Labels (n,), or (n, K) zeros and ones; and which of the two."""
+    y = check_array(
+        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0
+    )
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
+            f"labels a sample, shape {y.shape}: fit one classifier for each column"
+        )
+    check_classification_targets(y)
+    if kind == "multilabel-indicator":
+        return (y.toarray() if issparse(y) else y), True
+    return column_or_1d(y, warn=True), False
+
+
+def check_numbers(y: Any) -> NDArray[np.float64]:
+    """Finite targets (n,) or (n, K)."""
+    y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)
+    return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y

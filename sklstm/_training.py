@@ -177,8 +177,13 @@ def _minimize_lbfgs(
     A line search needs the same function at every point.
     """
     seed = state.rng.randint(np.iinfo(np.int32).max)
+
+    def evaluate(parameters: Array) -> tuple[float, Array]:
+        value, gradient, _ = objective(parameters, None, np.random.RandomState(seed))
+        return value, gradient
+
     outcome = minimize_lbfgs(
-        lambda parameters: objective(parameters, None, np.random.RandomState(seed))[:2],
+        evaluate,
         state.parameters,
         max_iter=n_epochs,
         max_fun=settings.max_fun,

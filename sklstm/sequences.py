@@ -78,7 +78,7 @@ class Sequences:
         """The same sequences in another dtype; not copied where they have it."""
         return replace(self, values=self.values.astype(dtype, copy=False))
 
-    def like_input(self, steps: NDArray) -> NDArray | list[NDArray]:
+    def like_input(self, steps: NDArray[Any]) -> NDArray[Any] | list[NDArray[Any]]:
         """One row a step, in the form that the sequences were given in.
 
         Parameters
@@ -102,7 +102,7 @@ class Sequences:
         return padded
 
     def pack(
-        self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike = None
+        self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike | None = None
     ) -> PackedSequences:
         """A batch for the network: longest first, time-major, without padding.
 
@@ -122,14 +122,11 @@ class Sequences:
         order = np.argsort(-lengths, kind="stable")
         lengths, starts = lengths[order], starts[order]
         batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
-        packed = PackedSequences(np.empty((0, 0)), batch_sizes, lengths, order)
-        values = self.values[starts[packed.row_of] + packed.step_of]
-        return PackedSequences(
-            values if dtype is None else values.astype(dtype, copy=False),
-            batch_sizes,
-            lengths,
-            order,
-        )
+        step_of, row_of = _steps_and_rows(batch_sizes)
+        values = self.values[starts[row_of] + step_of]
+        if dtype is not None:
+            values = values.astype(dtype, copy=False)
+        return PackedSequences(values, batch_sizes, lengths, order)
 
 
 @dataclass(frozen=True)
@@ -168,21 +165,20 @@ class PackedSequences:
     @cached_property
     def step_of(self) -> NDArray[np.intp]:
         """The time step of each packed row, shape (n_packed,)."""
-        return np.repeat(np.arange(len(self.batch_sizes)), self.batch_sizes)
+        return _steps_and_rows(self.batch_sizes)[0]
 
     @cached_property
     def row_of(self) -> NDArray[np.intp]:
         """The sequence of each packed row, counted as sorted, shape (n_packed,)."""
-        starts = np.cumsum(self.batch_sizes) - self.batch_sizes
-        return np.arange(self.batch_sizes.sum()) - np.repeat(starts, self.batch_sizes)
+        return _steps_and_rows(self.batch_sizes)[1]
 
-    def restore(self, rows: NDArray) -> NDArray:
+    def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
         """One row a sequence, back in the order from before sorting."""
         restored = np.empty_like(rows)
         restored[self.order] = rows
         return restored
 
-    def unpack(self, steps: NDArray) -> NDArray:
+    def unpack(self, steps: NDArray[Any]) -> NDArray[Any]:
         """One row a step, back to sequence after sequence in the order from before sorting."""
         lengths = self.restore(self.lengths)
         starts = (np.cumsum(lengths) - lengths)[self.order]
@@ -244,12 +240,21 @@ def check_sequences(
     return sequences
 
 
+def _steps_and_rows(
+    batch_sizes: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The time step and the sequence of each packed row."""
+    steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
+    starts = np.cumsum(batch_sizes) - batch_sizes
+    return steps, np.arange(len(steps)) - starts[steps]
+
+
 def is_list_of_sequences(X: Any) -> bool:
     """Whether ``X`` is a list (or object array) with one array-like a sequence.
 
     Only nested lists of plain numbers that form a regular array are that array.
     """
-    if getattr(X, "dtype", None) == object and getattr(X, "ndim", 0) == 1:
+    if getattr(getattr(X, "dtype", None), "kind", "") == "O" and X.ndim == 1:
         return len(X) > 0 and any(map(_is_sequence, X))
     if not isinstance(X, list | tuple) or not any(map(_is_sequence, X)):
         return False
@@ -271,7 +276,8 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
     shapes = {_regular_shape(element) for element in nested}
     if len(shapes) > 1 or None in shapes:
         return None
-    return (len(nested), *shapes.pop()) if shapes else (0,)
+    inner = shapes.pop() if shapes else ()
+    return None if inner is None else (len(nested), *inner)
 
 
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
@@ -337,7 +343,7 @@ def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
         lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
     )
     dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
-    values = np.concatenate(parts, dtype=dtype)
+    values: Array = np.concatenate(parts, dtype=dtype)
     return Sequences(values, lengths, "list", _common_frame(X, first_sample))
 
 

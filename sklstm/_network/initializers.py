@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def glorot_uniform(rng: np.random.RandomState, n_in: int, n_out: int) -> NDArray[np.float64]:
-    """Uniform within sqrt(6 / (n_in + n_out)), shape (n_in, n_out): Glorot & Bengio 2010, eq. 16."""
+    """Uniform in +-sqrt(6 / (n_in + n_out)), (n_in, n_out): Glorot & Bengio 2010, eq. 16."""
     bound = np.sqrt(6.0 / (n_in + n_out))
     return rng.uniform(-bound, bound, (n_in, n_out))
 

@@ -9,7 +9,7 @@ labels by their sum. Values are summed in double precision whatever the dtype of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,11 @@ Array = NDArray[np.floating]
 class Loss(Protocol):
     """A pointwise loss and its link."""
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]: ...
+    out_activation: ClassVar[str]
+
+    def loss_gradient(
+        self, y_true: NDArray[Any], raw: Array, weight: Array
+    ) -> tuple[float, Array]: ...
 
 
 def sigmoid(x: Array) -> Array:
@@ -51,7 +55,7 @@ class BinaryCrossEntropy:
 
     out_activation: ClassVar[str] = "logistic"
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         losses = np.where(y_true > 0, -log_sigmoid(raw), -log_sigmoid(-raw)).sum(axis=1)
         return _weighted_sum(losses, weight), (sigmoid(raw) - y_true) * weight[:, None]
 
@@ -80,7 +84,7 @@ class CategoricalCrossEntropy:
 
     out_activation: ClassVar[str] = "softmax"
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         rows = np.arange(len(raw))
         log_p = log_softmax(raw)
         gradient = np.exp(log_p)
@@ -106,7 +110,7 @@ class _Identity:
 class SquaredError(_Identity):
     """Half the squared residual."""
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
         return _over_outputs(0.5 * residual**2, residual, weight)
 
@@ -114,7 +118,7 @@ class SquaredError(_Identity):
 class AbsoluteError(_Identity):
     """The size of the residual; at zero its slope is taken as zero."""
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
         return _over_outputs(np.abs(residual), np.sign(residual), weight)
 
@@ -125,7 +129,7 @@ class Huber(_Identity):
 
     delta: float
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
         slope = np.clip(residual, -self.delta, self.delta)
         return _over_outputs(slope * (residual - 0.5 * slope), slope, weight)
@@ -137,7 +141,7 @@ class Quantile(_Identity):
 
     quantile: float
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = y_true - raw
         slope = np.where(residual > 0, self.quantile, self.quantile - 1).astype(raw.dtype)
         return _over_outputs(slope * residual, np.where(residual == 0, 0, -slope), weight)
@@ -148,7 +152,7 @@ class Poisson:
 
     out_activation: ClassVar[str] = "exp"
 
-    def loss_gradient(self, y_true: NDArray, raw: Array, weight: Array) -> tuple[float, Array]:
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         with np.errstate(over="ignore"):  # an infinite loss is reported by the solver
             mean = np.exp(raw)
         return _over_outputs(mean - y_true * raw, mean - y_true, weight)

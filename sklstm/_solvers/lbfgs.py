@@ -20,7 +20,7 @@ from sklstm._solvers.observers import (
 from sklstm._solvers.updates import global_norm
 
 Vector64 = NDArray[np.float64]
-Problem = Callable[[Vector64], tuple[float, Vector64]]
+Problem = Callable[[Vector64], tuple[float, Vector]]
 
 _SCIPY_STATUS: dict[int, Status] = {0: "converged", 1: "max_iter", 2: "abnormal"}
 
@@ -40,7 +40,7 @@ class _Run:
         self.verdict: tuple[Status, str] | None = None
         self._gradient_norm = math.nan
 
-    def evaluate(self, x: Vector64) -> tuple[float, Vector64]:
+    def evaluate(self, x: Vector64) -> tuple[float, Vector]:
         """Value and gradient, or a stand-in for them where they are not finite."""
         value, gradient = self._problem(x)
         value, self._gradient_norm = float(value), global_norm(gradient)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from sklstm._solvers.observers import (
 )
 from sklstm._solvers.updates import clip_by_global_norm
 
-Indices = NDArray[np.integer[Any]] | None  # None: every sample, in its own order
+Indices = NDArray[np.intp] | None  # None: every sample, in its own order
 
 
 class StochasticProblem(Protocol):

@@ -11,6 +11,7 @@ small products run as fast as one wide one, and all that follows works on contig
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -120,7 +121,7 @@ def backward(
     """Backpropagation through time: adds to ``gradient``, returns that of the inputs (P, D).
 
     ``dh`` and ``dc`` (n, H) go in as the gradients at the final states and come out as those at
-    the start; ``dy`` and ``dcells`` (P, H) are gradients at the hidden and cell state of every step.
+    the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
     """
     walk, hidden = cache.walk, len(weights.hh)
     hh_transposed = np.ascontiguousarray(weights.hh.T)
@@ -223,12 +224,9 @@ def _chunks(steps: list[tuple[int, int, int, int]]) -> Iterator[list[tuple[int, 
 
 def _extent(steps: list[tuple[int, int, int, int]]) -> tuple[slice, slice]:
     """The packed rows and the slots read of neighbouring steps."""
-    (size_a, row_a, slot_a, _), (size_b, row_b, slot_b, _) = sorted((steps[0], steps[-1]), key=_row)
-    return slice(row_a, row_b + size_b), slice(slot_a, slot_b + size_b)
-
-
-def _row(step: tuple[int, int, int, int]) -> int:
-    return step[1]
+    _, first_row, first_slot, _ = min(steps[0], steps[-1], key=itemgetter(1))
+    size, last_row, last_slot, _ = max(steps[0], steps[-1], key=itemgetter(1))
+    return slice(first_row, last_row + size), slice(first_slot, last_slot + size)
 
 
 def _select(array: Array, slots: Rows, rows: slice, first: int) -> Array:
