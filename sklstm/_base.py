@@ -28,7 +28,6 @@ from sklstm._compat import (
     Options,
     StrOptions,
     _fit_context,
-    with_callbacks,
 )
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
@@ -159,7 +158,6 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Slope of the prediction that ``target`` names at the raw predictions (n, K)."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    @with_callbacks
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> Self:
@@ -369,7 +367,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"{type(self).__name__} was fitted on sequences with {self.n_features_in_} "
                 "features; expected a 3-D array or a list of arrays, got a 2-D array, which is "
-                f"read as univariate series (shape={len(sequences), sequences.lengths[0]})"
+                f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]}))"
             )
         shape = (len(sequences), -1) if self._table else sequences.values.shape
         matrix = sequences.values.reshape(shape)

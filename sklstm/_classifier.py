@@ -39,7 +39,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Let a second set of weights walk each layer backward in time; its states stand beside those
         of the first.
 
-    pooling : {"last", "mean", "max", "mean_max"}, default="last"
+    pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
         What the read-out sees of the last layer's states: those at the end of the sequence (for
         the backward walk, at its beginning), or their mean or maximum over time, or both.
 
@@ -207,7 +207,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     >>> rng = np.random.default_rng(0)
     >>> X = [rng.normal(size=(n, 2)).cumsum(axis=0) for n in rng.integers(5, 15, size=60)]
     >>> y = ["up" if x[-1, 0] > 0 else "down" for x in X]
-    >>> clf = LSTMClassifier(16, max_iter=60, random_state=0).fit(X, y)
+    >>> clf = LSTMClassifier(16, random_state=0).fit(X, y)
     >>> clf.classes_
     array(['down', 'up'], dtype='<U4')
     >>> clf.predict_proba(X[:3]).shape
@@ -226,7 +226,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         hidden_layer_sizes: int | tuple[int, ...] = (64,),
         *,
         bidirectional: bool = False,
-        pooling: str = "last",
+        pooling: str = "mean_max",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
 except ImportError:  # scikit-learn < 1.9
 
     class _NoCallbacks:
@@ -30,9 +29,6 @@ except ImportError:  # scikit-learn < 1.9
         def _init_callback_context(self, **_: Any) -> _NoCallbacks:
             return _NoCallbacks()
 
-    def with_callbacks(method: Callable[..., Any]) -> Any:
-        return method
-
 
 __all__ = [
     "CallbackSupportMixin",
@@ -40,5 +36,4 @@ __all__ = [
     "Options",
     "StrOptions",
     "_fit_context",
-    "with_callbacks",
 ]

@@ -106,7 +106,9 @@ class Objective:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
             return self._shard(parameters, indices[rows], share[rows], of_rows)
 
-        results = list(self._run(on_shard, _shards(self.samples.sequences.lengths[indices])))
+        shards = _shards(self.samples.sequences.lengths[indices])
+        run = self._run if len(shards) > 1 else map
+        results = list(run(on_shard, shards))
         value, gradient = results[0]
         for more_value, more_gradient in results[1:]:
             value += more_value

@@ -36,7 +36,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Let a second set of weights walk each layer backward in time; its states stand beside those
         of the first.
 
-    pooling : {"last", "mean", "max", "mean_max"}, default="last"
+    pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
         What the read-out sees of the last layer's states: those at the end of the sequence (for
         the backward walk, at its beginning), or their mean or maximum over time, or both.
 
@@ -231,7 +231,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         huber_delta: float = 1.35,
         quantile: float = 0.5,
         bidirectional: bool = False,
-        pooling: str = "last",
+        pooling: str = "mean_max",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,

@@ -16,7 +16,6 @@ VARIANTS = [
     {"pooling": "mean"},
     {"pooling": "max"},
     {"pooling": "mean_max"},
-    {"dtype": "float32"},
     {"n_jobs": 2},
 ]
 
