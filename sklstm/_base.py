@@ -35,7 +35,7 @@ from sklstm._network.pooling import POOLINGS
 from sklstm._objective import Samples, chunks, raw_predictions
 from sklstm._solvers import Outcome
 from sklstm._threads import workers
-from sklstm._training import State, own_generator, start, train
+from sklstm._training import State, canonical, own_generator, start, train
 from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
 
 Array = NDArray[np.floating]
@@ -255,7 +255,10 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if (X_val is None) != (y_val is None):
             raise ValueError("expected X_val and y_val together, got only one of them")
         if X_val is not None:
-            return samples, self._check_samples(X_val, y_val, None, reset=False)
+            try:
+                return samples, self._check_samples(X_val, y_val, None, reset=False)
+            except ValueError as error:
+                raise ValueError(f"Validation data (X_val, y_val): {error}") from error
         if not self.early_stopping:
             return samples, None
         from sklearn.model_selection import train_test_split
@@ -272,7 +275,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self, samples: Samples, rng: np.random.RandomState, fresh: bool
     ) -> tuple[State, Samples]:
         """The state to train from, a copy of an earlier one unless ``fresh``; scaled samples."""
-        samples = self._scale(samples, reset=fresh)
+        samples = self._scale(canonical(samples, self), reset=fresh)
         loss = self._make_loss()
         if fresh:
             network = self._make_network()
@@ -408,6 +411,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             3-D array are NaN. The width is the last of ``hidden_layer_sizes``, twice that if
             bidirectional, the forward states first.
         """
+        check_is_fitted(self)
         params = self._network.layout.views(self._parameters)
 
         def on_chunk(batch: PackedSequences) -> Array:
@@ -438,6 +442,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         ValueError
             If ``target`` is no class or output, or missing where there are several outputs.
         """
+        check_is_fitted(self)
         params = self._network.layout.views(self._parameters)
 
         def on_batch(batch: PackedSequences) -> Array:

@@ -104,21 +104,25 @@ class Objective:
 
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
-            return self._shard(parameters, indices[rows], share[rows], of_rows)
+            with _overflow_is_reported_later():
+                return self._shard(parameters, indices[rows], share[rows], of_rows)
 
         shards = _shards(self.samples.sequences.lengths[indices])
         run = self._run if len(shards) > 1 else map
         results = list(run(on_shard, shards))
         value, gradient = results[0]
-        for more_value, more_gradient in results[1:]:
-            value += more_value
-            gradient += more_gradient
-        return value + self._add_penalty(parameters, gradient), gradient, batch_weight
+        with _overflow_is_reported_later():
+            for more_value, more_gradient in results[1:]:
+                value += more_value
+                gradient += more_gradient
+            value += self._add_penalty(parameters, gradient)
+        return value, gradient, batch_weight
 
     def mean_loss(self, parameters: Array) -> float:
         """Weighted mean of the loss alone, without dropout."""
         raw = raw_predictions(self.network, parameters, self.samples.sequences, self._run)
-        value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
+        with _overflow_is_reported_later():
+            value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
         return value / self._total_weight
 
     def _shard(
@@ -165,6 +169,11 @@ def raw_predictions(
 def chunks(n: int) -> list[NDArray[np.intp]]:
     """Indices of neighbouring sequences that are predicted together."""
     return np.array_split(np.arange(n), range(CHUNK_SEQUENCES, n, CHUNK_SEQUENCES))
+
+
+def _overflow_is_reported_later() -> np.errstate:
+    """The solver refuses a value or gradient that is not finite, with a better message."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _shards(lengths: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -46,6 +46,8 @@ class Settings(Protocol):
     solver: str
     alpha: float
     batch_size: Any
+    dropout: float
+    recurrent_dropout: float
     forget_bias: float
     learning_rate: str
     learning_rate_init: Any
@@ -84,6 +86,14 @@ def own_generator(random_state: Any) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
+def canonical(samples: Samples, settings: Settings) -> Samples:
+    """Where one batch holds all samples and no masks are drawn, their order is that of content."""
+    drawing = settings.dropout > 0 or settings.recurrent_dropout > 0
+    if drawing or _batch_size(settings, len(samples)) < len(samples):
+        return samples
+    return samples.merged()
+
+
 def start(
     network: SequenceNetwork,
     loss: Loss,
@@ -106,8 +116,6 @@ def train(
 ) -> Outcome:
     """Change ``state`` in place; ``n_epochs=None`` stands for one epoch that nothing ends early."""
     batch_size = _batch_size(settings, len(samples))
-    if batch_size >= len(samples) and not state.network.stochastic:
-        samples = samples.merged()
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
     objective = Objective(state.network, state.loss, samples.astype(dtype), settings.alpha, run)
     _match_moments(state, settings)

@@ -282,7 +282,8 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
 
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
     array = check_array(
-        X,
+        # A polars frame does not tell NumPy its dtype unless it is converted.
+        X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
         dtype=FLOATS,
         allow_nd=True,
         ensure_all_finite=False,
