@@ -189,19 +189,19 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             non-finite (it names the step). The estimator then is what it was before the call.
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         with self._all_or_nothing():
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             fresh = not (self.warm_start and hasattr(self, "_parameters"))
             samples = self._check_samples(X, y, sample_weight, fresh)
             rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
-            samples, held_out = self._hold_out(samples, X_val, y_val, rng)
+            samples, held_out = self._hold_out(samples, X_val, y_val, rng, fresh)
             state, samples = self._begin(samples, rng, fresh)
             held_out = None if held_out is None else self._scale(held_out, reset=False)
             tell = EpochCallbacks(self, context, X, y, lambda: self._fitted(state))
             self._train(state, samples, held_out, self.max_iter, tell)
-        context.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes=lambda: vars(self)
-        )
+            context.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes=lambda: vars(self)
+            )
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, kinds: Any = None) -> Self:
@@ -249,7 +249,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return samples if weights.all() else samples.take(np.flatnonzero(weights))
 
     def _hold_out(
-        self, samples: Samples, X_val: Any, y_val: Any, rng: np.random.RandomState
+        self, samples: Samples, X_val: Any, y_val: Any, rng: np.random.RandomState, fresh: bool
     ) -> tuple[Samples, Samples | None]:
         """Samples to train on, and those to validate on: the given ones, or a random fraction."""
         if (X_val is None) != (y_val is None):
@@ -261,12 +261,14 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 raise ValueError(f"Validation data (X_val, y_val): {error}") from error
         if not self.early_stopping:
             return samples, None
+        if fresh:  # going on with warm_start must not train on what was held out before
+            self._split_seed = rng.randint(np.iinfo(np.int32).max)
         from sklearn.model_selection import train_test_split
 
         kept, held_out = train_test_split(
             np.arange(len(samples)),
             test_size=self.validation_fraction,
-            random_state=rng,
+            random_state=self._split_seed,
             stratify=samples.targets if samples.targets.dtype.kind == "i" else None,
         )
         return samples.take(np.sort(kept)), samples.take(np.sort(held_out))
@@ -324,23 +326,22 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             self._warn(outcome)
 
     def _fitted(self, state: State) -> dict[str, Any]:
-        """The attributes of an estimator fitted so far."""
-        scores = state.validation_scores
+        """The attributes of an estimator fitted so far, apart from what training moves on."""
         return {
             "_network": state.network,
             "_loss": state.loss,
             "_parameters": state.parameters.astype(self._dtype),
-            "_moments": state.moments,
-            "_rng": state.rng,
+            "_moments": [moment.copy() for moment in state.moments],
+            "_rng": deepcopy(state.rng),
             "t_": state.step,
             "n_iter_": len(state.loss_curve),
             "n_layers_": len(state.network.layers),
             "out_activation_": state.loss.out_activation,
             "loss_": state.loss_curve[-1] if state.loss_curve else np.nan,
             "best_loss_": min(state.loss_curve, default=np.nan),
-            "loss_curve_": state.loss_curve,
-            "validation_scores_": scores,
-            "best_validation_score_": max(scores) if scores else None,
+            "loss_curve_": list(state.loss_curve),
+            "validation_scores_": list(state.validation_scores),
+            "best_validation_score_": state.best_score,
         }
 
     def _warn(self, outcome: Outcome) -> None:
@@ -373,9 +374,10 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]}))"
             )
         shape = (len(sequences), -1) if self._table else sequences.values.shape
-        matrix = sequences.values.reshape(shape)
-        named = sequences.frame
-        validate_data(self, matrix if named is None else named, reset=reset, skip_check_array=True)
+        seen = sequences.values.reshape(shape)
+        if sequences.frame is not None and self._table == (sequences.form == "2d"):
+            seen = sequences.frame  # whose columns are time steps of a table, or channels
+        validate_data(self, seen, reset=reset, skip_check_array=True)
         return sequences
 
     def _parts(self, X: Any) -> Iterator[Sequences]:
@@ -451,11 +453,13 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             draw = self._target_gradient(raw, target)
             dx = self._network.backward(params, draw, cache, unused, need_inputs=True)
             assert dx is not None
-            return dx[:, 0] if self._table else dx
+            return dx
 
-        return self._per_step(X, on_batch)
+        return self._per_step(X, on_batch, like_values=True)
 
-    def _per_step(self, X: Any, function: Callable[[PackedSequences], Array]) -> Any:
+    def _per_step(
+        self, X: Any, function: Callable[[PackedSequences], Array], like_values: bool = False
+    ) -> Any:
         """What ``function`` gives for each packed step, in the form of X."""
         forms: list[Any] = []
         with workers(self.n_jobs) as run:
@@ -466,7 +470,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                     return batch.unpack(function(batch))
 
                 steps = np.concatenate(list(run(on_chunk, chunks(len(part)))))
-                forms.append(part.like_input(steps))
+                forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return forms[0] if len(forms) == 1 else [steps for form in forms for steps in form]
 
     @property

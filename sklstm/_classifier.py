@@ -328,7 +328,9 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 raise ValueError(
                     f"classes: expected {self.classes_} as in the first call, got {classes}"
                 )
-        elif classes is None and type_of_target(y) != "multilabel-indicator":
+        elif type_of_target(y) == "multilabel-indicator":
+            classes = None  # y itself tells them
+        elif classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return self._partial_fit(X, y, sample_weight, classes)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Samples:
             digest.update(target.tobytes())
             groups.setdefault(digest.digest(), []).append(k)
         members = [groups[digest] for digest in sorted(groups)]
-        weights = np.array([self.weights[group].sum() for group in members])
+        weights = np.array([fsum(self.weights[group]) for group in members])
         return replace(self.take(np.array([group[0] for group in members])), weights=weights)
 
 

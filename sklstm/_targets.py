@@ -95,4 +95,6 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
 def check_numbers(y: Any) -> NDArray[np.float64]:
     """Finite targets (n,) or (n, K)."""
     y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)
+    if y.ndim == 0 or (y.ndim == 2 and y.shape[1] == 0):
+        raise ValueError(f"y: expected shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y

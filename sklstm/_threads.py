@@ -38,6 +38,7 @@ class _BlasGuard:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
+                _disown()
                 self._limiter = _controller().limit(limits=1, user_api="blas")
             self._inside += 1
 
@@ -45,8 +46,10 @@ class _BlasGuard:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                _disown()
                 self._limiter.restore_original_limits()
                 self._limiter = None
+                _disown()
 
     def __reduce__(self) -> str:
         return "single_blas_thread"
@@ -59,6 +62,16 @@ single_blas_thread = _BlasGuard()
 def _controller() -> ThreadpoolController:
     """Made once: finding the loaded libraries takes milliseconds, setting a limit does not."""
     return ThreadpoolController()
+
+
+def _disown() -> None:
+    """Let any thread set limits: from 3.8 on, threadpoolctl heeds only the first that did.
+
+    The lock and the count of the guard do better what that is for.
+    """
+    for library in _controller().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from sklstm._solvers import (
     Cosine,
     EarlyStopping,
     History,
+    NonFiniteLossError,
     Outcome,
+    Progress,
     Schedule,
     Tolerance,
     Verbosity,
@@ -78,6 +80,7 @@ class State:
     step: int = 0
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    best_score: float | None = None
 
 
 def own_generator(random_state: Any) -> np.random.RandomState:
@@ -124,7 +127,7 @@ def train(
     watch = None
     if held_out is not None:
         watch = _watch(state, settings, held_out.astype(dtype), schedule, run)
-    observers: list[Observer] = [History(state.loss_curve)]
+    observers: list[Observer] = [_follow(state, settings), History(state.loss_curve)]
     if watch is not None:
         observers.append(watch)
     if n_epochs is not None and not settings.early_stopping:
@@ -137,8 +140,16 @@ def train(
         outcome = _minimize_stochastic(
             objective, state, settings, schedule, batch_size, n_epochs or 1, observers, tell
         )
-    if watch is not None and settings.early_stopping:
-        watch.restore(state.parameters)
+    if watch is not None:
+        state.best_score = watch.best_score
+        if settings.early_stopping:
+            watch.restore(state.parameters)
+    if not np.isfinite(state.parameters).all():
+        raise NonFiniteLossError(
+            f"Training diverged at its last update, step {state.step}: the parameters are no "
+            "longer finite. Try a smaller learning_rate_init, a (smaller) max_grad_norm, or inputs "
+            "and targets scaled to unit variance."
+        )
     return outcome
 
 
@@ -199,7 +210,8 @@ def _minimize_lbfgs(
         observers=observers,
         tell=tell,
     )
-    state.step += outcome.step
+    if not state.loss_curve:  # it began at a minimum
+        state.loss_curve.append(outcome.loss)
     return outcome
 
 
@@ -234,6 +246,17 @@ def _schedule(settings: Settings, n_steps: int, steps_before: int) -> Schedule:
     return Adaptive(rate) if settings.learning_rate == "adaptive" else Constant(rate)
 
 
+def _follow(state: State, settings: Settings) -> Observer:
+    """Keep the state up to date, for whoever looks at it between two epochs."""
+    steps_before = state.step if settings.solver == "lbfgs" else 0
+
+    def follow(progress: Progress) -> None:
+        state.parameters[...] = progress.parameters
+        state.step = steps_before + progress.step
+
+    return follow
+
+
 def _watch(
     state: State, settings: Settings, held_out: Samples, schedule: Schedule, run: Run
 ) -> EarlyStopping:
@@ -244,4 +267,7 @@ def _watch(
         lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule
     )
     watch.validation_scores = state.validation_scores
+    if state.loss_curve:  # training goes on: what it has must be beaten
+        watch.best_score = -objective.mean_loss(state.parameters)
+        watch.best_parameters = state.parameters.copy()
     return watch

@@ -10,8 +10,7 @@ gates side by side in the order input, forget, output, candidate; where there is
 are ``{name.removeprefix("lstm_0."): value for name, value in estimator.parameters_.items()}``.
 
 If all arrays of a forward pass are float32, so are its results and gradients; otherwise all are
-float64. No argument is modified, and a cache stands for its forward pass however often it is used
-and whatever becomes of the arrays.
+float64. No argument is modified; a cache holds copies, and serves any number of reverse passes.
 """
 
 from __future__ import annotations
@@ -25,31 +24,23 @@ from numpy.typing import ArrayLike, NDArray
 from sklstm._network import dense, losses
 from sklstm._network.kernels import with_numpy as kernel
 from sklstm._network.kernels.walk import Walk
-from sklstm._network.kernels.with_numpy import Weights
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
 
 __all__ = [
-    "lstm_backward",
-    "lstm_cell_backward",
-    "lstm_cell_forward",
-    "lstm_forward",
-    "lstm_predict_backward",
-    "lstm_predict_forward",
-    "parameters_from_gates",
-    "parameters_to_gates",
-    "sigmoid",
-    "softmax",
-]
+    "lstm_backward", "lstm_cell_backward", "lstm_cell_forward", "lstm_forward",
+    "lstm_predict_backward", "lstm_predict_forward", "parameters_from_gates",
+    "parameters_to_gates", "sigmoid", "softmax",
+]  # fmt: skip
 
 Array = NDArray[np.floating]
-#: A shape: what each axis is called, and its length where that is known.
-Axes = Mapping[str, int | None]
+Parameters = Mapping[str, ArrayLike]
+State = ArrayLike | None
+_Axes = Mapping[str, int | None]  # what each is called, and its length where that is known
 
-LSTM = ("weight_ih", "weight_hh", "bias")
-READ_OUT = (f"{dense.NAME}.weight", f"{dense.NAME}.bias")
-#: In our order; textbooks name the candidate after the cell.
-GATES = ("i", "f", "o", "c")
+_LSTM = ("weight_ih", "weight_hh", "bias")
+_READ_OUT = (f"{dense.NAME}.weight", f"{dense.NAME}.bias")
+_GATES = "ifoc"  # in our order; textbooks name the candidate after the cell
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -76,7 +67,7 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """Exponentials divided by their sum, each row shifted by its own maximum before.
+    """Softmax along an axis, each row shifted by its own maximum before.
 
     Parameters
     ----------
@@ -90,26 +81,22 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     ndarray
         Values in [0, 1], in the shape of ``x``; float32 if ``x`` is, else float64.
 
-    Raises
-    ------
-    ValueError
-        If ``x`` has no such axis, or nothing along it.
-
     Examples
     --------
     >>> from sklstm.functional import softmax
-    >>> softmax([[1000.0, 1000.0], [-1000.0, -1000.0]])
-    array([[0.5, 0.5],
-           [0.5, 0.5]])
+    >>> softmax([[1000, 1000], [0, 0]]).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     values = np.moveaxis(_floats("x", x), axis, -1)
     return np.moveaxis(losses.softmax(values), -1, axis)
 
 
 def lstm_cell_forward(
-    x_t: ArrayLike, h: ArrayLike, c: ArrayLike, parameters: Mapping[str, ArrayLike]
+    x_t: ArrayLike, h: ArrayLike, c: ArrayLike, parameters: Parameters
 ) -> tuple[Array, Array, _Cache]:
     """One step of an LSTM with forget gates and without peepholes.
+
+    Hochreiter & Schmidhuber 1997, Gers et al. 2000; equations 1 to 6 in :doc:`/textbook`.
 
     Parameters
     ----------
@@ -133,31 +120,21 @@ def lstm_cell_forward(
     ValueError
         If a parameter is missing, or an argument has not the right shape or no real numbers.
 
-    References
-    ----------
-    .. [1] S. Hochreiter, J. Schmidhuber: Long Short-Term Memory. Neural Computation 9, 1997.
-    .. [2] F. Gers, J. Schmidhuber, F. Cummins: Learning to Forget: Continual Prediction with LSTM.
-       Neural Computation 12, 2000.
-    .. [3] K. Greff et al.: LSTM: A Search Space Odyssey. IEEE Transactions on Neural Networks and
-       Learning Systems 28, 2017; section II, without its peepholes.
-
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklstm.functional import lstm_cell_forward
-    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
-    >>> h, c, cache = lstm_cell_forward([[0.0, 0.0]], [[0.0]], [[1.0]], parameters)
+    >>> from sklstm.functional import lstm_cell_backward, lstm_cell_forward
+    >>> parameters = {"weight_ih": [[1] * 4], "weight_hh": [[1] * 4], "bias": [0] * 4}
+    >>> h, c, cache = lstm_cell_forward([[0]], [[0]], [[1]], parameters)  # gates half open
     >>> h, c
     (array([[0.23105858]]), array([[0.5]]))
+    >>> lstm_cell_backward(dh=None, dc=[[1]], cache=cache)["c"]  # through the forget gate
+    array([[0.5]])
     """
-    arguments = {"x_t": x_t, "h": h, "c": c}
-    return _forward("lstm_cell_forward", "ND", arguments, parameters)
+    return _forward("lstm_cell_forward", "ND", {"x_t": x_t, "h": h, "c": c}, parameters)
 
 
-def lstm_cell_backward(
-    dh: ArrayLike | None, dc: ArrayLike | None, cache: _Cache
-) -> dict[str, Array]:
-    """Gradients of one step, from those at the states after it.
+def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
+    """One step back, from gradients at the states after it.
 
     Parameters
     ----------
@@ -175,31 +152,19 @@ def lstm_cell_backward(
 
     Raises
     ------
-    TypeError
-        If ``cache`` comes from another function.
-    ValueError
-        If a gradient has not the shape of the states.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklstm.functional import lstm_cell_backward, lstm_cell_forward
-    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
-    >>> h, c, cache = lstm_cell_forward([[0.0, 0.0]], [[0.0]], [[1.0]], parameters)
-    >>> lstm_cell_backward(None, [[1.0]], cache)["c"]  # the forget gate
-    array([[0.5]])
+    TypeError or ValueError
+        If ``cache`` comes from another function, or a gradient has not the shape of the states.
     """
     _check_cache(cache, "lstm_cell_forward")
-    return _backward(cache, _upstream("dh", dh, cache), _upstream("dc", dc, cache))
+    return _backward(cache, dh, dc)
 
 
 def lstm_forward(
-    x: ArrayLike,
-    parameters: Mapping[str, ArrayLike],
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
+    x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
 ) -> tuple[Array, Array, _Cache]:
     """Hidden and cell states of an LSTM at every step of equally long sequences.
+
+    Equations 1 to 6 in :doc:`/textbook`.
 
     Parameters
     ----------
@@ -222,27 +187,25 @@ def lstm_forward(
     ValueError
         If a parameter is missing, or an argument has not the right shape or no real numbers.
 
-    References
-    ----------
-    .. [1] A. Graves: Supervised Sequence Labelling with Recurrent Neural Networks. Springer, 2012;
-       chapter 4, without its peepholes.
-
     Examples
     --------
     >>> import numpy as np
-    >>> from sklstm.functional import lstm_forward
+    >>> from sklstm.functional import lstm_backward, lstm_forward
     >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
     >>> h, c, cache = lstm_forward(np.ones((7, 5, 2)), parameters)
     >>> h.shape, c.shape
     ((7, 5, 1), (7, 5, 1))
+    >>> {name: array.shape for name, array in lstm_backward(np.ones_like(h), cache).items()}
+    {'x': (7, 5, 2), 'h0': (5, 1), 'c0': (5, 1),
+     'weight_ih': (2, 4), 'weight_hh': (1, 4), 'bias': (4,)}
     """
     return _forward("lstm_forward", "TND", {"x": x, "h0": h0, "c0": c0}, parameters)
 
 
-def lstm_backward(
-    dh: ArrayLike | None, cache: _Cache, dc: ArrayLike | None = None
-) -> dict[str, Array]:
+def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array]:
     """Backpropagation through time, from gradients at the states of every step.
+
+    Graves 2012, chapter 4; equations 8 to 12 in :doc:`/textbook`.
 
     Parameters
     ----------
@@ -262,47 +225,27 @@ def lstm_backward(
 
     Raises
     ------
-    TypeError
-        If ``cache`` comes from another function.
-    ValueError
-        If a gradient has not the shape of the states.
-
-    References
-    ----------
-    .. [1] A. Graves: Supervised Sequence Labelling with Recurrent Neural Networks. Springer, 2012;
-       chapter 4, without its peepholes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklstm.functional import lstm_backward, lstm_forward
-    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
-    >>> h, c, cache = lstm_forward(np.ones((7, 5, 2)), parameters)
-    >>> {name: array.shape for name, array in lstm_backward(np.ones_like(h), cache).items()}
-    {'x': (7, 5, 2), 'h0': (5, 1), 'c0': (5, 1),
-     'weight_ih': (2, 4), 'weight_hh': (1, 4), 'bias': (4,)}
+    TypeError or ValueError
+        If ``cache`` comes from another function, or a gradient has not the shape of the states.
     """
     _check_cache(cache, "lstm_forward")
-    return _backward(cache, _upstream("dh", dh, cache), _upstream("dc", dc, cache))
+    return _backward(cache, dh, dc)
 
 
 def lstm_predict_forward(
-    x: ArrayLike,
-    parameters: Mapping[str, ArrayLike],
-    h0: ArrayLike | None = None,
-    c0: ArrayLike | None = None,
+    x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
 ) -> tuple[Array, Array, Array, _Cache]:
-    """States of an LSTM at every step, and the softmax of a dense read-out of each.
+    """An LSTM with a dense read-out of every step, and its softmax.
 
     Parameters
     ----------
     x : array-like of shape (T, N, D)
         Inputs, time first.
     parameters : dict of str to array-like
-        As for :func:`lstm_cell_forward`, and of the read-out ``dense.weight`` (H, K) and
+        As for :func:`lstm_cell_forward`, and the read-out's ``dense.weight`` (H, K) and
         ``dense.bias`` (K,).
     h0, c0 : array-like of shape (N, H), default=None
-        Hidden and cell state before the first step; None stands for zeros.
+        As for :func:`lstm_forward`.
 
     Returns
     -------
@@ -321,35 +264,31 @@ def lstm_predict_forward(
     Examples
     --------
     >>> import numpy as np
-    >>> from sklstm.functional import lstm_predict_forward
-    >>> parameters = {
-    ...     "weight_ih": np.ones((2, 4)),
-    ...     "weight_hh": np.ones((1, 4)),
-    ...     "bias": [0] * 4,
-    ...     "dense.weight": np.ones((1, 2)),
-    ...     "dense.bias": [0, 0],
-    ... }
+    >>> from sklstm.functional import lstm_predict_backward, lstm_predict_forward
+    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
+    >>> parameters |= {"dense.weight": np.ones((1, 2)), "dense.bias": [0, 0]}
     >>> h, c, y, cache = lstm_predict_forward(np.ones((7, 5, 2)), parameters)
     >>> y.shape, y[-1, 0]
     ((7, 5, 2), array([0.5, 0.5]))
+    >>> lstm_predict_backward(y - [0, 1], cache)["dense.bias"]  # 7 times 5 labels, all the second
+    array([ 17.5, -17.5])
     """
     arguments = {"x": x, "h0": h0, "c0": c0}
-    h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, READ_OUT)
+    h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, *_READ_OUT)
     with single_blas_thread:
-        logits = dense.forward(cache.parameters, cache.hidden)
+        logits = dense.forward(cache.read_out, cache.hidden)
     return h, c, losses.softmax(logits).reshape(*h.shape[:-1], -1), cache
 
 
 def lstm_predict_backward(
-    dy: ArrayLike | None, cache: _Cache, dh: ArrayLike | None = None, dc: ArrayLike | None = None
+    dy: ArrayLike, cache: _Cache, dh: State = None, dc: State = None
 ) -> dict[str, Array]:
     """Backpropagation through read-out and time, from gradients at the logits of every step.
 
     Parameters
     ----------
-    dy : array-like of shape (T, N, K) or None
-        Gradients at the logits, not at the probabilities: for the cross-entropy of one-hot labels
-        ``y - labels``. None stands for zeros.
+    dy : array-like of shape (T, N, K)
+        Gradients at the logits: for the cross-entropy of one-hot labels, ``y - labels``.
     cache : object
         From :func:`lstm_predict_forward`.
     dh, dc : array-like of shape (T, N, H), default=None
@@ -363,41 +302,21 @@ def lstm_predict_backward(
 
     Raises
     ------
-    TypeError
-        If ``cache`` comes from another function.
-    ValueError
-        If a gradient has not the shape of the logits or states.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklstm.functional import lstm_predict_backward, lstm_predict_forward
-    >>> parameters = {
-    ...     "weight_ih": np.ones((2, 4)),
-    ...     "weight_hh": np.ones((1, 4)),
-    ...     "bias": [0] * 4,
-    ...     "dense.weight": np.ones((1, 2)),
-    ...     "dense.bias": [0, 0],
-    ... }
-    >>> h, c, y, cache = lstm_predict_forward(np.ones((7, 5, 2)), parameters)
-    >>> lstm_predict_backward(y - [0, 1], cache)["dense.bias"]  # 7 times 5 labels, all the second
-    array([ 17.5, -17.5])
+    TypeError or ValueError
+        If ``cache`` comes from another function, or a gradient has another shape than its array.
     """
     _check_cache(cache, "lstm_predict_forward")
-    k = len(cache.parameters[READ_OUT[1]])
-    at_hidden, at_cells = _upstream("dh", dh, cache), _upstream("dc", dc, cache)
-    at_logits = _upstream("dy", dy, cache, {"K": k})
-    if at_logits is None:
-        at_logits = np.zeros((len(cache.hidden), k), cache.hidden.dtype)
-    gradient = {name: np.zeros_like(cache.parameters[name]) for name in READ_OUT}
+    gradient = {name: np.zeros_like(array) for name, array in cache.read_out.items()}
+    at_logits = _upstream("dy", dy, cache, K=len(cache.read_out[_READ_OUT[1]]))
     with single_blas_thread:
-        through = dense.backward(cache.parameters, cache.hidden, at_logits, gradient)
-    at_hidden = through if at_hidden is None else through + at_hidden
-    return _backward(cache, at_hidden, at_cells) | gradient
+        at_hidden = dense.backward(cache.read_out, cache.hidden, at_logits, gradient)
+    if dh is not None:
+        at_hidden += _upstream("dh", dh, cache)
+    return _backward(cache, at_hidden.reshape(*cache.shape[:-1], -1), dc) | gradient
 
 
-def parameters_from_gates(gates: Mapping[str, ArrayLike]) -> dict[str, Array]:
-    """Parameters out of those of each gate, as textbooks write them.
+def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
+    """Join the parameters of single gates, as textbooks write them.
 
     Parameters
     ----------
@@ -427,37 +346,35 @@ def parameters_from_gates(gates: Mapping[str, ArrayLike]) -> dict[str, Array]:
     {'weight_ih': (2, 12), 'weight_hh': (3, 12), 'bias': (12,)}
     """
     has_read_out = "Wy" in gates or "by" in gates
-    names = [kind + gate for kind in "Wb" for gate in GATES]
+    names = [kind + gate for kind in "Wb" for gate in _GATES]
     found = _named("gates", gates, [*names, "Wy", "by"] if has_read_out else names)
     hidden, width = _checked("Wi", found["Wi"], {"H": None, "H + D": None}).shape
     if width <= hidden:
         raise ValueError(f"Wi: expected shape (H, H + D), D at least 1, got {(hidden, width)}")
-    for gate in GATES:
+    for gate in _GATES:
         _checked(f"W{gate}", found[f"W{gate}"], {"H": hidden, "H + D": width})
         _checked(f"b{gate}", found[f"b{gate}"], {"H": hidden, "1": 1})
-    weights, bias = (np.concatenate([found[kind + gate] for gate in GATES]) for kind in "Wb")
-    parameters = dict(zip(LSTM, (weights.T[hidden:], weights.T[:hidden], bias[:, 0]), strict=True))
+    weights, bias = (np.concatenate([found[kind + gate] for gate in _GATES]) for kind in "Wb")
+    parameters = dict(zip(_LSTM, (weights.T[hidden:], weights.T[:hidden], bias[:, 0]), strict=True))
     if has_read_out:
         n_outputs = len(_checked("Wy", found["Wy"], {"K": None, "H": hidden}))
         _checked("by", found["by"], {"K": n_outputs, "1": 1})
-        parameters |= zip(READ_OUT, (found["Wy"].T, found["by"][:, 0]), strict=True)
+        parameters |= zip(_READ_OUT, (found["Wy"].T, found["by"][:, 0]), strict=True)
     return {name: np.array(value, order="C") for name, value in parameters.items()}
 
 
-def parameters_to_gates(parameters: Mapping[str, ArrayLike]) -> dict[str, Array]:
-    """Parameters, or their gradients, gate by gate: what undoes :func:`parameters_from_gates`.
+def parameters_to_gates(parameters: Parameters) -> dict[str, Array]:
+    """Split parameters, or their gradients, gate by gate; undoes :func:`parameters_from_gates`.
 
     Parameters
     ----------
     parameters : dict of str to array-like
-        ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H), ``bias`` (4 H,) and, with a read-out,
-        ``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored.
+        As that function returns them. Other keys, such as a gradient's ``x``, are ignored.
 
     Returns
     -------
     dict of str to ndarray
-        ``Wi``, ``Wf``, ``Wo``, ``Wc`` (H, H + D), ``bi``, ``bf``, ``bo``, ``bc`` (H, 1) and, with a
-        read-out, ``Wy`` (K, H) and ``by`` (K, 1).
+        As that function takes them, with ``Wy`` and ``by`` if there is a read-out.
 
     Raises
     ------
@@ -466,23 +383,20 @@ def parameters_to_gates(parameters: Mapping[str, ArrayLike]) -> dict[str, Array]
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklstm.functional import parameters_to_gates
-    >>> gates = parameters_to_gates(
-    ...     {"weight_ih": np.ones((2, 12)), "weight_hh": np.ones((3, 12)), "bias": np.arange(12)}
-    ... )
-    >>> gates["Wf"].shape, gates["bf"].ravel()
-    ((3, 5), array([3., 4., 5.]))
+    >>> parameters = {"weight_ih": [[0] * 4], "weight_hh": [[0] * 4], "bias": [1, 2, 3, 4]}
+    >>> parameters_to_gates(parameters)["bf"]
+    array([[2.]])
     """
-    has_read_out = any(name in parameters for name in READ_OUT)
-    found = _named("parameters", parameters, LSTM + READ_OUT if has_read_out else LSTM)
+    has_read_out = any(name in parameters for name in _READ_OUT)
+    found = _named("parameters", parameters, _LSTM + _READ_OUT if has_read_out else _LSTM)
     _check_shapes(found, None)
     weights = np.concatenate([found["weight_hh"], found["weight_ih"]]).T
     gates: dict[str, Array] = {}
     for kind, array in (("W", weights), ("b", found["bias"][:, None])):
-        gates |= zip((kind + gate for gate in GATES), np.split(array, 4), strict=True)
+        gates |= zip((kind + gate for gate in _GATES), np.split(array, 4), strict=True)
     if has_read_out:
-        weight, bias = (found[name] for name in READ_OUT)
+        weight, bias = (found[name] for name in _READ_OUT)
         gates |= {"Wy": weight.T, "by": bias[:, None]}
     return {name: np.array(value, order="C") for name, value in gates.items()}
 
@@ -493,106 +407,87 @@ class _Cache(NamedTuple):
     made_by: str
     arguments: tuple[str, ...]  # what inputs, hidden and cell state are called
     shape: tuple[int, ...]  # of the inputs
-    parameters: Views
+    weights: kernel.Weights
+    read_out: Views  # empty, or of the dense layer
     hidden: Array  # (T N, H)
     recurrence: kernel.Cache
 
 
 def _forward(
-    made_by: str,
-    axes: str,
-    arguments: Mapping[str, ArrayLike | None],
-    parameters: Mapping[str, ArrayLike],
-    read_out: tuple[str, ...] = (),
+    made_by: str, axes: str, arguments: Mapping[str, State], parameters: Parameters, *read_out: str
 ) -> tuple[Array, Array, _Cache]:
     """States with the leading ``axes`` of the inputs, which are the first of ``arguments``."""
     (x_name, value), *start = arguments.items()
     x = _checked(x_name, value, dict.fromkeys(axes))
-    found = _named("parameters", parameters, LSTM + read_out)
+    found = _named("parameters", parameters, (*_LSTM, *read_out))
     hidden, n = _check_shapes(found, x.shape[-1]), x.shape[-2]
     h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in start)
     dtype = np.result_type(*(a for a in (x, h0, c0, *found.values()) if a is not None))
     own = {name: np.array(array, dtype, order="C") for name, array in found.items()}
+    weights = kernel.Weights(*(own.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
     walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
     with single_blas_thread:  # as in the estimators, for the same results to the last bit
-        h, c, recurrence = kernel.forward(packed, _weights(own), walk, h0, c0, None)
-    cache = _Cache(made_by, tuple(arguments), x.shape, own, h[walk.outputs], recurrence)
+        h, c, recurrence = kernel.forward(packed, weights, walk, h0, c0, None)
+    cache = _Cache(made_by, tuple(arguments), x.shape, weights, own, h[walk.outputs], recurrence)
     shape = (*x.shape[:-1], hidden)
     return h[walk.outputs].reshape(shape).copy(), c[walk.outputs].reshape(shape).copy(), cache
 
 
-def _backward(cache: _Cache, dh: Array | None, dc: Array | None) -> dict[str, Array]:
-    """Gradients by the names of the arguments, from those at the states (T N, H)."""
-    weights, pass_ = _weights(cache.parameters), cache.recurrence
-    gradient = {name: np.zeros_like(cache.parameters[name]) for name in LSTM}
-    into = _weights(gradient)
-    h, c = np.zeros((2, pass_.walk.n_sequences, len(weights.hh)), weights.hh.dtype)
+def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
+    """Gradients by the names of the arguments, from those at the states of every step."""
+    dy = None if dh is None else _upstream("dh", dh, cache)
+    dcells = None if dc is None else _upstream("dc", dc, cache)
+    into = kernel.Weights(*(np.zeros_like(weight) for weight in cache.weights))
+    h, c = np.zeros((2, cache.shape[-2], cache.hidden.shape[1]), cache.hidden.dtype)
     with single_blas_thread:
-        dx = kernel.backward(pass_, weights, into, h, c, dh, dc, need_inputs=True)
+        dx = kernel.backward(cache.recurrence, cache.weights, into, h, c, dy, dcells, True)
     assert dx is not None
-    return dict(zip(cache.arguments, (dx.reshape(cache.shape), h, c), strict=True)) | gradient
-
-
-def _weights(parameters: Views) -> Weights:
-    return Weights(*(parameters[name] for name in LSTM))
+    names = (*cache.arguments, *_LSTM)
+    return dict(zip(names, (dx.reshape(cache.shape), h, c, *into), strict=True))
 
 
 def _check_cache(cache: _Cache, maker: str) -> None:
-    if not isinstance(cache, _Cache):
-        raise TypeError(f"cache: expected that of {maker}, got {type(cache).__name__}")
-    if cache.made_by != maker:
-        raise TypeError(f"cache: expected that of {maker}, got that of {cache.made_by}")
+    made_by = cache.made_by if isinstance(cache, _Cache) else f"a {type(cache).__name__}"
+    if made_by != maker:
+        raise TypeError(f"cache: expected that of {maker}, got {made_by}")
 
 
-def _upstream(
-    name: str, value: ArrayLike | None, cache: _Cache, last: Axes | None = None
-) -> Array | None:
-    """A gradient at states or at the logits of every step, as (T N, width)."""
-    if value is None:
-        return None
-    leading = cache.shape[:-1]
-    axes = dict(zip("TN"[-len(leading) :], leading, strict=True))
-    array = _checked(name, value, axes | (last or {"H": cache.hidden.shape[1]}))
-    return array.reshape(len(cache.hidden), -1).astype(cache.hidden.dtype, copy=False)
+def _upstream(name: str, value: ArrayLike, cache: _Cache, **width: int) -> Array:
+    """A gradient with values for every step, as (T N, width)."""
+    leading = dict(zip("TND"[-len(cache.shape) : -1], cache.shape[:-1], strict=True))
+    axes = leading | (width or {"H": cache.hidden.shape[1]})
+    array = _checked(name, value, axes).reshape(len(cache.hidden), -1)
+    return array.astype(cache.hidden.dtype, copy=False)
 
 
 def _check_shapes(found: Mapping[str, Array], n_inputs: int | None) -> int:
     """The number of hidden units, if all parameters agree on it."""
     h = len(_checked("weight_hh", found["weight_hh"], {"H": None, "4 H": None}))
-    shapes: dict[str, Axes] = {
-        "weight_hh": {"H": h, "4 H": 4 * h},
-        "weight_ih": {"D": n_inputs, "4 H": 4 * h},
-        "bias": {"4 H": 4 * h},
-    }
-    if READ_OUT[0] in found:
-        n_outputs = _checked(READ_OUT[0], found[READ_OUT[0]], {"H": h, "K": None}).shape[1]
-        shapes[READ_OUT[1]] = {"K": n_outputs}
-    for name, axes in shapes.items():
+    shapes: list[_Axes] = [{"D": n_inputs, "4 H": 4 * h}, {"H": h, "4 H": 4 * h}, {"4 H": 4 * h}]
+    for name, axes in zip(_LSTM, shapes, strict=True):
         _checked(name, found[name], axes)
+    if _READ_OUT[0] in found:
+        weight, bias = (found[name] for name in _READ_OUT)
+        n_outputs = _checked(_READ_OUT[0], weight, {"H": h, "K": None}).shape[1]
+        _checked(_READ_OUT[1], bias, {"K": n_outputs})
     return h
 
 
-def _named(what: str, arrays: Mapping[str, ArrayLike], names: Iterable[str]) -> dict[str, Array]:
+def _named(what: str, arrays: Parameters, names: Iterable[str]) -> dict[str, Array]:
     missing = [name for name in names if name not in arrays]
     if missing:
         raise ValueError(f"{what}: expected also {', '.join(missing)}, got {', '.join(arrays)}")
     return {name: _floats(name, arrays[name]) for name in names}
 
 
-def _checked(name: str, value: ArrayLike | None, axes: Axes) -> Array:
+def _checked(name: str, value: ArrayLike | None, axes: _Axes) -> Array:
     """Numbers in a shape that has these axes, none of them empty."""
     array = _floats(name, value)
-    lengths = axes.values()
-    if array.ndim != len(axes) or not all(
-        n > 0 if length is None else n == length
-        for n, length in zip(array.shape, lengths, strict=True)
-    ):
-        expected = f"({', '.join(axes)})"
-        if any(length is not None for length in lengths):
-            known = (str(length or symbol) for symbol, length in axes.items())
-            expected += f" = ({', '.join(known)})"
-        raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
+    fits = (n in (None, m) for n, m in zip(axes.values(), array.shape, strict=False))
+    if array.ndim != len(axes) or 0 in array.shape or not all(fits):
+        lengths = (a if n is None or a == str(n) else f"{a}={n}" for a, n in axes.items())
+        raise ValueError(f"{name}: expected shape ({', '.join(lengths)}), got {array.shape}")
     return array
 
 

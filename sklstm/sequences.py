@@ -38,6 +38,8 @@ class Sequences:
         The input, or the first of a list of frames, if its columns have names to be remembered.
     n_timesteps : int or None
         Steps of an array, padding included.
+    flat : bool
+        Whether each was given as a row or 1-D array, without an axis for features.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Sequences:
     form: Form
     frame: Any = None
     n_timesteps: int | None = None
+    flat: bool = False
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -97,7 +100,7 @@ class Sequences:
         shape = (len(self), self.n_timesteps, *steps.shape[1:])
         if len(steps) == shape[0] * shape[1]:
             return steps.reshape(shape)
-        padded = np.full(shape, np.nan, steps.dtype)
+        padded = np.full(shape, np.nan, np.result_type(steps.dtype, np.float32))
         padded[np.arange(shape[1]) < self.lengths[:, None]] = steps
         return padded
 
@@ -293,9 +296,8 @@ def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
     frame = X if hasattr(X, "columns") else None
     if array.ndim == 2:
         lengths = np.full(len(array), array.shape[1])
-        return Sequences(
-            np.ascontiguousarray(array).reshape(-1, 1), lengths, "2d", frame, array.shape[1]
-        )
+        values = np.ascontiguousarray(array).reshape(-1, 1)
+        return Sequences(values, lengths, "2d", frame, array.shape[1], flat=True)
     if array.ndim > 3:
         raise ValueError(
             "X: expected a 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps,"
@@ -344,8 +346,13 @@ def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
         lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
     )
     dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
-    values: Array = np.concatenate(parts, dtype=dtype)
-    return Sequences(values, lengths, "list", _common_frame(X, first_sample))
+    values: Array = np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
+    frame = _common_frame(X, first_sample)
+    return Sequences(values, lengths, "list", frame, flat=all(map(_is_flat, X)))
+
+
+def _is_flat(x: Any) -> bool:
+    return np.ndim(x) == 1
 
 
 def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
@@ -368,6 +375,11 @@ def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
                 f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or "
                 f"(n_timesteps,), got {type(x).__name__}: {error}"
             ) from error
+    if x.dtype.kind not in "fiub":
+        raise ValueError(
+            f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), "
+            f"got {x.dtype}"
+        )
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
         raise ValueError(
             f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), "
