@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from sklstm._network.initializers import glorot_uniform, lstm_bias, orthogonal
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(200, 100), (100, 200), (1, 5000)])
+def test_glorot_fills_its_bound_and_no_more(n_in, n_out, seed):
+    """Glorot & Bengio 2010, eq. 16."""
+    bound = np.sqrt(6 / (n_in + n_out))
+    draw = glorot_uniform(np.random.RandomState(seed), n_in, n_out)
+    assert draw.shape == (n_in, n_out)
+    assert np.abs(draw).max() <= bound
+    assert draw.max() > 0.95 * bound
+    assert draw.min() < -0.95 * bound
+    assert draw.std() == pytest.approx(bound / np.sqrt(3), rel=0.06)  # of 5000 draws or more
+
+
+@pytest.mark.parametrize("n", [1, 2, 17, 64])
+def test_orthogonal_is_the_one_factor_of_the_draw(n, seed):
+    """Q is Haar distributed only with the signs that make R's diagonal positive (Mezzadri 2007)."""
+    q = orthogonal(np.random.RandomState(seed), n)
+    r = q.T @ np.random.RandomState(seed).standard_normal((n, n))
+    np.testing.assert_allclose(q.T @ q, np.eye(n), atol=1e-13)
+    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-12)
+    assert (np.diag(r) > 0).all()
+
+
+def test_the_bias_opens_the_forget_gate_alone():
+    """Gates lie in the order i, f, o, g."""
+    np.testing.assert_array_equal(lstm_bias(2, 1.5), [0, 0, 1.5, 1.5, 0, 0, 0, 0])
+    np.testing.assert_array_equal(lstm_bias(1, -2.0), [0, -2, 0, 0])

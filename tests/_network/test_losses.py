@@ -1,0 +1,244 @@
+import numpy as np
+import pytest
+from numerics import LOSSES, assert_close, assert_gradient
+from scipy.special import expit, log_expit, xlogy
+from scipy.special import log_softmax as scipy_log_softmax
+from scipy.special import softmax as scipy_softmax
+from sklearn.metrics import (
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    mean_poisson_deviance,
+    mean_squared_error,
+)
+
+from sklstm._network.losses import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    MultilabelCrossEntropy,
+    Poisson,
+    Quantile,
+    SquaredError,
+    log_sigmoid,
+    log_softmax,
+    sigmoid,
+    softmax,
+)
+
+DTYPES = [np.float32, np.float64]
+FAR = [-1000.0, -100.0, -30.0, -1.0, 0.0, 1.0, 30.0, 100.0, 1000.0]
+CROSS_ENTROPIES = [BinaryCrossEntropy(), MultilabelCrossEntropy(), CategoricalCrossEntropy()]
+
+by_dtype = pytest.mark.parametrize("dtype", DTYPES)
+by_case = pytest.mark.parametrize("case", LOSSES.values(), ids=LOSSES)
+
+
+def accuracy(dtype):
+    return 4 * np.finfo(dtype).eps
+
+
+# --- links ---
+
+
+@by_dtype
+def test_links_equal_scipys_in_both_tails(dtype):
+    x = np.array([*FAR, 1e30, -1e30], dtype)
+    for found, wanted in ((sigmoid(x), expit(x)), (log_sigmoid(x), log_expit(x))):
+        least = np.finfo(dtype).tiny  # below it, some round to zero sooner than others
+        np.testing.assert_allclose(found, wanted, rtol=accuracy(dtype), atol=least, strict=True)
+
+
+@by_dtype
+def test_softmax_shifts_every_row_by_its_own_maximum(dtype):
+    x = np.array([[1000, 999, 0], [-1000, -999, -2000], [0, 0, 0], [1e4, -1e4, 0]], dtype)
+    expected = scipy_softmax(x, axis=1), scipy_log_softmax(x, axis=1)
+    for found, wanted in zip((softmax(x), log_softmax(x)), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=accuracy(dtype), strict=True)
+    assert np.isfinite(log_softmax(x)).all()
+    np.testing.assert_allclose(softmax(x).sum(axis=1), 1, rtol=accuracy(dtype))
+
+
+# --- probabilities ---
+
+
+@by_dtype
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES, ids=lambda loss: type(loss).__name__)
+def test_log_probabilities_are_finite_where_probabilities_round_to_zero(loss, dtype):
+    raw = np.array(FAR, dtype)[:, None]
+    if isinstance(loss, CategoricalCrossEntropy):
+        raw = np.concatenate([-raw, raw], axis=1)
+    p, log_p = loss.probabilities(raw), loss.log_probabilities(raw)
+    assert p.dtype == log_p.dtype == dtype
+    assert np.isfinite(log_p).all()
+    assert ((p >= 0) & (p <= 1)).all()
+    seen = p > np.finfo(dtype).tiny
+    np.testing.assert_allclose(np.exp(log_p[seen]), p[seen], rtol=100 * np.finfo(dtype).eps)
+    assert log_p.min() <= -1000
+
+
+@by_dtype
+def test_binary_and_multiclass_probabilities_sum_to_one(dtype, rng):
+    raw = rng.normal(0, 20, (50, 1)).astype(dtype)
+    p = BinaryCrossEntropy().probabilities(raw)
+    np.testing.assert_allclose(p[:, 1], expit(raw[:, 0]), rtol=accuracy(dtype))
+    np.testing.assert_allclose(p[:, 0], expit(-raw[:, 0]), rtol=accuracy(dtype))
+    pair = CategoricalCrossEntropy().probabilities(np.concatenate([0 * raw, raw], axis=1))
+    np.testing.assert_allclose(pair, p, rtol=100 * np.finfo(dtype).eps, atol=1e-30)
+
+
+@by_dtype
+def test_multilabel_probabilities_stay_strictly_between_zero_and_one(dtype):
+    raw = np.array([[*FAR, 1e30, -1e30]], dtype)
+    p = MultilabelCrossEntropy().probabilities(raw)
+    assert p.dtype == dtype
+    assert ((p > 0) & (p < 1)).all()
+    np.testing.assert_allclose(p, expit(raw), rtol=np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+    assert np.isfinite(np.log(p)).all()
+    assert np.isfinite(np.log1p(-p)).all()
+
+
+# --- values, against others' ---
+
+
+def weighted_value(loss, y, raw, weight):
+    return loss.loss_gradient(y, raw, weight)[0] / weight.sum()
+
+
+def test_cross_entropies_equal_scikit_learns(rng):
+    weight, raw = rng.uniform(0.5, 2, 40), rng.normal(0, 3, (40, 3))
+    labels, classes = (
+        rng.integers(0, 2, (40, 3)),
+        np.concatenate([[0, 1, 2], rng.integers(0, 3, 37)]),
+    )
+    one = [log_loss(labels[:, k], expit(raw[:, k]), sample_weight=weight) for k in range(3)]
+    several = log_loss(classes, scipy_softmax(raw, axis=1), sample_weight=weight)
+    found = weighted_value(BinaryCrossEntropy(), labels[:, :1], raw[:, :1], weight)
+    assert found == pytest.approx(one[0], rel=1e-12)
+    found = weighted_value(MultilabelCrossEntropy(), labels, raw, weight)
+    assert found == pytest.approx(sum(one), rel=1e-12)
+    found = weighted_value(CategoricalCrossEntropy(), classes, raw, weight)
+    assert found == pytest.approx(several, rel=1e-12)
+
+
+def test_regression_losses_equal_scikit_learns(rng):
+    """Several outputs share a row's loss by their mean."""
+    weight, raw, y = rng.uniform(0.5, 2, 40), *rng.standard_normal((2, 40, 2))
+    for loss, metric, factor in [
+        (SquaredError(), mean_squared_error, 0.5),
+        (AbsoluteError(), mean_absolute_error, 1.0),
+        (Quantile(0.3), lambda *a, **k: mean_pinball_loss(*a, alpha=0.3, **k), 1.0),
+        (Quantile(0.5), mean_absolute_error, 0.5),
+    ]:
+        expected = factor * metric(y, raw, sample_weight=weight)
+        assert weighted_value(loss, y, raw, weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_huber_by_hand():
+    """Half the square up to delta, then its tangent."""
+    for residual, value, slope in [
+        (0.5, 0.125, 0.5),
+        (-1.5, 1.125, -1.5),
+        (4.0, 1.5 * (4 - 0.75), 1.5),
+        (-5.0, 1.5 * (5 - 0.75), -1.5),
+    ]:
+        raw, y = np.array([[2 + residual]]), np.array([[2.0]])
+        found, gradient = Huber(1.5).loss_gradient(y, raw, np.ones(1))
+        assert (found, gradient.item()) == pytest.approx((value, slope))
+
+
+def test_poisson_is_half_the_deviance(rng):
+    """Up to what y alone decides: y log y - y."""
+    y, raw = rng.poisson(2.0, (50, 2)).astype(float), rng.standard_normal((50, 2))
+    weight = rng.uniform(0.5, 2, 50)
+    deviance = [mean_poisson_deviance(y[:, k], np.exp(raw[:, k]), sample_weight=weight)
+                for k in (0, 1)]  # fmt: skip
+    of_y = np.average(xlogy(y, y) - y, axis=0, weights=weight)
+    found = weighted_value(Poisson(), y, raw, weight)
+    assert found == pytest.approx(np.mean(0.5 * np.array(deviance) - of_y), rel=1e-12)
+    np.testing.assert_allclose(Poisson().predictions(raw), np.exp(raw))
+
+
+def test_identity_losses_predict_what_is_raw():
+    raw = np.array([[1.0, -2.0]])
+    for loss in (SquaredError(), AbsoluteError(), Huber(1.0), Quantile(0.1)):
+        np.testing.assert_array_equal(loss.predictions(raw), raw)
+
+
+def test_out_activations_are_named_as_in_scikit_learns_mlp():
+    expected = {"binary": "logistic", "multilabel": "logistic", "categorical": "softmax"}
+    expected |= dict.fromkeys(["squared", "absolute", "huber", "quantile"], "identity")
+    assert {k: case.loss.out_activation for k, case in LOSSES.items()} == {
+        **expected,
+        "poisson": "exp",
+    }
+
+
+# --- values and gradients of all ---
+
+
+@by_case
+def test_gradient_against_differences(case, rng):
+    raw = rng.uniform(-2, 2, (12, case.n_outputs))
+    y, weight = case.draw(rng, 12), rng.uniform(0.5, 2, 12)
+    _, gradient = case.loss.loss_gradient(y, raw, weight)
+    rows = [slice(k, k + 1) for k in range(12)]
+    assert_gradient(lambda r: case.loss.loss_gradient(y, r, weight)[0], raw, gradient, rng, rows)
+
+
+@by_case
+def test_the_value_is_the_weighted_sum_of_its_rows(case, rng):
+    raw, y = rng.uniform(-2, 2, (6, case.n_outputs)), case.draw(rng, 6)
+    weight = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0])
+    value, gradient = case.loss.loss_gradient(y, raw, weight)
+    rows = [case.loss.loss_gradient(y[k : k + 1], raw[k : k + 1], np.ones(1)) for k in range(6)]
+    assert value == pytest.approx(weight @ [row for row, _ in rows], rel=1e-13)
+    assert_close(gradient, weight[:, None] * np.concatenate([part for _, part in rows]), 1e-14)
+
+
+@by_case
+def test_float32_is_summed_in_double_precision(case, rng):
+    """Sums of 100,000 rows in float32 would be off by more than 1e-6."""
+    raw = np.tile(rng.uniform(-2, 2, (1, case.n_outputs)).astype(np.float32), (100_000, 1))
+    y = np.repeat(case.draw(rng, 1), 100_000, axis=0)
+    y = y if y.dtype.kind == "i" else y.astype(np.float32)
+    weight = np.ones(100_000, np.float32)
+    value, gradient = case.loss.loss_gradient(y, raw, weight)
+    one, _ = case.loss.loss_gradient(y[:1], raw[:1], weight[:1])
+    assert isinstance(value, float)
+    assert value == pytest.approx(100_000 * one, rel=1e-10)
+    assert y.dtype.kind == "i" or gradient.dtype == np.float32
+
+
+@by_dtype
+@pytest.mark.parametrize("raw", [-1000.0, 1000.0])
+@by_case
+def test_both_tails_are_finite(case, raw, dtype, rng):
+    y = np.ones_like(case.draw(rng, 3))
+    raw = np.full((3, case.n_outputs), raw, dtype)
+    raw[1] = 0
+    value, gradient = case.loss.loss_gradient(y, raw, np.ones(3, dtype))
+    if case.loss.out_activation == "exp" and raw.max() > 0:
+        assert value == np.inf  # the solver reports it
+        return
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    assert value < 1e7
+
+
+@by_dtype
+def test_a_wrong_and_certain_classifier_pays_its_logit(dtype):
+    """log(1 + exp(1000)) is 1000 though exp(1000) is not a number."""
+    y, one = np.zeros((1, 1), int), np.ones(1, dtype)
+    value, gradient = BinaryCrossEntropy().loss_gradient(y, np.full((1, 1), 1000, dtype), one)
+    assert (value, gradient.item()) == (1000, 1)
+    logits = np.array([[0, 1000]], dtype)
+    value, gradient = CategoricalCrossEntropy().loss_gradient(np.array([0]), logits, one)
+    assert (value, gradient.tolist()) == (1000, [[-1, 1]])
+
+
+def test_a_residual_of_zero_has_no_slope():
+    for loss in (SquaredError(), AbsoluteError(), Huber(1.0), Quantile(0.3)):
+        value, gradient = loss.loss_gradient(np.ones((1, 2)), np.ones((1, 2)), np.ones(1))
+        assert (value, gradient.tolist()) == (0, [[0, 0]])

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from numerics import RAGGED, assert_close, assert_gradient, draw_sequences
+
+from sklstm._network import pooling
+from sklstm._network.hidden import Hidden
+from sklstm._network.pooling import POOLINGS
+
+WIDTH = 3
+PLAIN = {
+    "mean": lambda steps: steps.mean(axis=0),
+    "max": lambda steps: steps.max(axis=0),
+    "mean_max": lambda steps: np.concatenate([steps.mean(axis=0), steps.max(axis=0)]),
+}
+
+
+def draw_hidden(rng, lengths=RAGGED, dtype=np.float64):
+    batch = draw_sequences(rng, lengths, 1).pack()
+    steps = rng.standard_normal((len(batch.values), WIDTH)).astype(dtype)
+    return Hidden(steps, rng.standard_normal((len(lengths), WIDTH)).astype(dtype)), batch
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths", [RAGGED, (4, 4), (1,)])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_pooled_as_numpy_does_one_sequence(kind, lengths, dtype, rng):
+    hidden, batch = draw_hidden(rng, lengths, dtype)
+    found, _ = pooling.forward(kind, hidden, batch)
+    sequences = np.split(batch.unpack(hidden.steps), np.cumsum(lengths)[:-1])
+    assert found.shape == (len(lengths), pooling.width(kind, WIDTH))
+    tolerance = 1e-6 if dtype == np.float32 else 1e-15
+    assert_close(batch.restore(found), np.stack([*map(PLAIN[kind], sequences)]), tolerance)
+
+
+def test_last_is_where_the_layer_ends(rng):
+    hidden, batch = draw_hidden(rng)
+    found, cache = pooling.forward("last", Hidden(None, hidden.last), batch)
+    np.testing.assert_array_equal(found, hidden.last)
+    back = pooling.backward("last", found, cache, batch)
+    assert back.steps is None
+    np.testing.assert_array_equal(back.last, found)
+    assert [pooling.needs_steps(kind) for kind in POOLINGS] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_gradient_against_differences(kind, rng):
+    hidden, batch = draw_hidden(rng)
+    found, cache = pooling.forward(kind, hidden, batch)
+    at_result = rng.standard_normal(found.shape)
+    gradient = pooling.backward(kind, at_result, cache, batch)
+    assert gradient.last is None
+
+    def value(steps):
+        return np.vdot(pooling.forward(kind, Hidden(steps, None), batch)[0], at_result)
+
+    assert_gradient(value, hidden.steps, gradient.steps, rng, batch.blocks)
+
+
+@pytest.mark.parametrize("kind", ["max", "mean_max"])
+def test_of_equal_maxima_the_first_takes_the_gradient(kind, rng):
+    batch = draw_sequences(rng, (4, 2), 1).pack()
+    values = np.array([[1.0, 5.0, 2.0, 5.0], [7.0, 7.0, np.nan, np.nan]])
+    steps = values[batch.row_of, batch.step_of][:, None]
+    found, cache = pooling.forward(kind, Hidden(steps, None), batch)
+    np.testing.assert_array_equal(found[:, -1], [5, 7])
+    at_result = np.zeros_like(found)
+    at_result[:, -1] = [10.0, 20.0]
+    gradient = pooling.backward(kind, at_result, cache, batch).steps
+    np.testing.assert_array_equal(batch.unpack(gradient)[:, 0], [0, 10, 0, 0, 20, 0])

@@ -1,0 +1,248 @@
+"""What the tests of the network share: ragged data, gradients by differences, a plain LSTM.
+
+Shapes: ``T`` steps of one sequence, ``D`` inputs, ``H`` hidden units.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from sklstm._network.kernels.with_numpy import Weights
+from sklstm._network.losses import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    MultilabelCrossEntropy,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+from sklstm._network.lstm import LSTMLayer
+from sklstm._network.parameters import Views
+from sklstm.sequences import Sequences, check_sequences
+
+Array = NDArray[Any]
+Function = Callable[[Array], float]
+
+#: Not in order, some equal, length 1 among them.
+RAGGED = (3, 1, 6, 2, 6, 1)
+#: What results may differ by, relative to their largest entry, when only rounding differs.
+ROUNDING = {np.float64: 1e-12, np.float32: 1e-5}
+
+
+def draw_sequences(rng, lengths=RAGGED, n_features=2, dtype=np.float64) -> Sequences:
+    return check_sequences([rng.standard_normal((k, n_features)).astype(dtype) for k in lengths])
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
+    """No entry is off by more than ``tolerance`` times the largest one."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    size = np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * size, strict=True)
+
+
+def slope(function: Function, x: Array, direction: Array) -> float:
+    """Derivative of ``function`` at ``x`` along ``direction``, by central differences.
+
+    Halved steps and Richardson's extrapolation give an error of fourth order. Where two such
+    estimates differ, a kink may be near (the maximum moves to another time step): step less far,
+    as long as rounding of the function's values does not weigh more.
+    """
+    length = float(np.linalg.norm(direction))
+    unit = direction / length
+    rounding = 4 * np.finfo(np.float64).eps * abs(function(x))
+    best, least = np.nan, np.inf
+    for h in (1e-3, 1e-4, 1e-5, 1e-6):
+        a, b, c = (
+            (function(x + step * unit) - function(x - step * unit)) / (2 * step)
+            for step in (h, h / 2, h / 4)
+        )
+        first, second = (4 * b - a) / 3, (4 * c - b) / 3
+        error = max(abs(second - first), rounding / h)
+        if error < least:
+            best, least = second, error
+        if error <= 1e-8 * abs(second):
+            break
+    return best * length
+
+
+def assert_gradient(
+    function: Function,
+    x: Array,
+    gradient: Array,
+    rng: np.random.Generator,
+    parts: Iterable[slice] = (slice(None),),
+    tolerance: float = 1e-6,
+) -> None:
+    """The gradient agrees with central differences along a random direction.
+
+    The direction is such that every one of ``parts`` counts alike, however small its gradient.
+    """
+    assert x.dtype == np.float64
+    parts = list(parts)
+    size = np.linalg.norm(gradient)
+    assert size > 0, "a gradient of zero shows nothing"
+    direction = rng.standard_normal(x.shape)
+    for part in parts:
+        direction[part] /= max(np.linalg.norm(gradient[part]), 1e-3 * size)
+    expected = slope(function, x, direction)
+    actual = float(np.vdot(gradient, direction))
+    assert abs(actual - expected) <= tolerance * np.sqrt(len(parts)), (actual, expected)
+
+
+def assert_every_entry(function: Function, x: Array, gradient: Array) -> None:
+    """The gradient of a smooth function agrees with central differences, entry by entry."""
+    h = 1e-5
+    steps = h * np.eye(x.size)
+    differences = [(function(x + step) - function(x - step)) / (2 * h) for step in steps]
+    assert_close(gradient, differences, 1e-6)
+
+
+class LossCase(NamedTuple):
+    """A loss and targets for it, (rng, n) -> (n,) or (n, K), far from its kinks.
+
+    With few units and parameters of size 0.5, raw predictions stay within +-8.
+    """
+
+    loss: Loss
+    n_outputs: int
+    draw: Callable[[np.random.Generator, int], Array]
+
+
+def _far(rng, n):
+    return rng.choice([-1.0, 1.0], (n, 2)) * rng.uniform(20, 30, (n, 2))
+
+
+def _far_or_near(rng, n):
+    return np.where(rng.random((n, 2)) < 0.5, _far(rng, n), rng.uniform(-1, 1, (n, 2)))
+
+
+LOSSES = {
+    "binary": LossCase(BinaryCrossEntropy(), 1, lambda rng, n: rng.integers(0, 2, (n, 1))),
+    "multilabel": LossCase(MultilabelCrossEntropy(), 3, lambda rng, n: rng.integers(0, 2, (n, 3))),
+    "categorical": LossCase(CategoricalCrossEntropy(), 3, lambda rng, n: rng.integers(0, 3, n)),
+    "squared": LossCase(SquaredError(), 2, lambda rng, n: rng.standard_normal((n, 2))),
+    "absolute": LossCase(AbsoluteError(), 2, _far),
+    "huber": LossCase(Huber(10.0), 2, _far_or_near),
+    "quantile": LossCase(Quantile(0.3), 2, _far),
+    "poisson": LossCase(Poisson(), 2, lambda rng, n: rng.poisson(2.0, (n, 2)).astype(float)),
+}
+
+
+class NaiveStep(NamedTuple):
+    x: Array
+    seen: Array  # the hidden state before, after recurrent dropout
+    cell_before: Array
+    gates: tuple[Array, Array, Array, Array]  # i, f, o, g
+    cell: Array
+
+
+def naive_lstm(
+    x: Array, weights: Weights, h: Array, c: Array, mask: Array
+) -> tuple[Array, Array, list[NaiveStep]]:
+    """Hidden and cell states (T, H) of one sequence, as the textbooks have it."""
+    steps, hs = [], []
+    for x_t in x:
+        seen, before = h * mask, c
+        z_i, z_f, z_o, z_g = np.split(x_t @ weights.ih + seen @ weights.hh + weights.bias, 4)
+        gates = expit(z_i), expit(z_f), expit(z_o), np.tanh(z_g)
+        i, f, o, g = gates
+        c = f * before + i * g
+        h = o * np.tanh(c)
+        steps.append(NaiveStep(x_t, seen, before, gates, c))
+        hs.append(h)
+    return np.array(hs), np.array([step.cell for step in steps]), steps
+
+
+class NaiveGradients(NamedTuple):
+    x: Array
+    h: Array
+    c: Array
+    weights: Weights
+
+
+def naive_lstm_backward(
+    steps: Sequence[NaiveStep], weights: Weights, dhs: Array, dcs: Array, mask: Array
+) -> NaiveGradients:
+    """Backpropagation through time, given the gradients at every step's states (T, H)."""
+    dh, dc = np.zeros_like(dhs[0]), np.zeros_like(dcs[0])
+    dx = []
+    total = Weights(*map(np.zeros_like, weights))
+    for step, dh_t, dc_t in zip(steps[::-1], dhs[::-1], dcs[::-1], strict=True):
+        i, f, o, g = step.gates
+        tanh_c = np.tanh(step.cell)
+        dh = dh + dh_t
+        dc = dc + dc_t + dh * o * (1 - tanh_c**2)
+        d_i, d_f, d_o = dc * g, dc * step.cell_before, dh * tanh_c
+        dz = np.concatenate(
+            [d_i * i * (1 - i), d_f * f * (1 - f), d_o * o * (1 - o), dc * i * (1 - g**2)]
+        )
+        total.ih[...] += np.outer(step.x, dz)
+        total.hh[...] += np.outer(step.seen, dz)
+        total.bias[...] += dz
+        dx.append(weights.ih @ dz)
+        dh, dc = (weights.hh @ dz) * mask, dc * f
+    return NaiveGradients(np.array(dx[::-1]), dh, dc, total)
+
+
+# PyTorch has the gates in the order i, f, g, o where we have i, f, o, g, weights with the gates
+# along the first axis, and a second bias, which stays zero.
+
+
+def _regate(array: Array, hidden: int) -> Array:
+    """Swap the last two of four gates, which lie along the last axis."""
+    i, f, third, fourth = (array[..., k * hidden : (k + 1) * hidden] for k in range(4))
+    return np.concatenate([i, f, fourth, third], axis=-1)
+
+
+def to_torch(torch: Any, layers: Sequence[LSTMLayer], views: Views) -> Any:
+    """A torch.nn.LSTM with the weights of ``layers``, which are stacked and equally wide."""
+    first = layers[0]
+    dtype = torch.from_numpy(views[f"{first.name}.bias"]).dtype
+    rival = torch.nn.LSTM(
+        first.n_inputs,
+        first.hidden,
+        num_layers=len(layers),
+        bidirectional=first.bidirectional,
+        dtype=dtype,
+    )
+    with torch.no_grad():
+        for suffix, weights in zip(_suffixes(rival), weights_of(layers, views), strict=True):
+            getattr(rival, f"bias_hh_{suffix}").zero_()
+            for name, weight in zip(_TORCH_NAMES, weights, strict=True):
+                theirs = torch.from_numpy(_regate(weight, first.hidden).T.copy())
+                getattr(rival, f"{name}_{suffix}").copy_(theirs)
+    return rival
+
+
+def torch_gradient(rival: Any) -> Array:
+    """Gradients of a torch.nn.LSTM as one flat vector in our order."""
+    parts = []
+    for suffix in _suffixes(rival):
+        for name in _TORCH_NAMES:
+            gradient = getattr(rival, f"{name}_{suffix}").grad.numpy().T
+            parts.append(_regate(gradient, rival.hidden_size).ravel())
+    return np.concatenate(parts)
+
+
+_TORCH_NAMES = ("weight_ih", "weight_hh", "bias_ih")
+
+
+def _suffixes(rival: Any) -> list[str]:
+    ways = ("", "_reverse") if rival.bidirectional else ("",)
+    return [f"l{k}{way}" for k in range(rival.num_layers) for way in ways]
+
+
+def weights_of(layers: Iterable[LSTMLayer], views: Views) -> list[Weights]:
+    """The weights of each layer and direction."""
+    parts = ("weight_ih", "weight_hh", "bias")
+    return [
+        Weights(*(views[f"{name}.{part}"] for part in parts))
+        for layer in layers
+        for name in layer.directions
+    ]

@@ -1,0 +1,184 @@
+"""What callbacks of scikit-learn 1.9 and later hear of a fit."""
+
+import io
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+from data import SMALL, assert_same_fit, cut, outputs, problem
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from sklstm import LSTMClassifier, LSTMRegressor
+
+callback = pytest.importorskip("sklearn.callback", reason="scikit-learn >= 1.9")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+both = pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
+every_solver = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+
+
+class Recorder:
+    """Writes down what it hears; answers True at the end of the task ``stop_at``."""
+
+    def __init__(self, stop_at=None, error=None):
+        self.stop_at = stop_at
+        self.error = error
+        self.heard = []
+        self.fitted = []
+        self.data = None
+
+    def setup(self, estimator, context):
+        self.heard.append("setup")
+
+    def teardown(self, estimator, context):
+        self.heard.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
+        self.heard.append(f"begin {context.task_name} {context.task_id}")
+        self.data = X, y
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        task = f"{context.task_name} {context.task_id}"
+        self.heard.append(f"end {task}")
+        self.fitted.append(fitted_estimator)
+        if task == self.stop_at and self.error is not None:
+            raise self.error
+        return task == self.stop_at
+
+
+def epochs(n):
+    return [f"{what} epoch {k}" for k in range(n) for what in ("begin", "end")]
+
+
+@both
+@every_solver
+@pytest.mark.parametrize("batch_size", [1000, 10])
+def test_each_epoch_is_a_task(Estimator, solver, batch_size, rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder()
+    plain = Estimator(**SMALL, solver=solver, batch_size=batch_size, random_state=seed)
+    watched = clone(plain).set_callbacks(recorder).fit(X, y)
+    assert recorder.heard == ["setup", "begin fit 0", *epochs(3), "end fit 0", "teardown"]
+    assert recorder.data[0] is X
+    assert recorder.data[1] is y
+    assert_same_fit(plain.fit(X, y), watched)
+
+
+@both
+@every_solver
+def test_a_callback_stops_training(Estimator, solver, rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder(stop_at="epoch 1")
+    parameters = SMALL | {"solver": solver, "random_state": seed}
+    stopped = Estimator(**parameters | {"max_iter": 9}).set_callbacks(recorder).fit(X, y)
+    assert stopped.n_iter_ == 2
+    assert recorder.heard == ["setup", "begin fit 0", *epochs(2), "end fit 0", "teardown"]
+    assert_same_fit(stopped, Estimator(**parameters | {"max_iter": 2}).fit(X, y))
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_stopping_on_request_is_no_reason_to_warn(rng, seed):
+    clf = LSTMClassifier(**SMALL, random_state=seed).set_callbacks(Recorder(stop_at="epoch 1"))
+    clf.fit(*problem(rng))
+
+
+@both
+@every_solver
+def test_what_a_callback_is_given_is_fitted(Estimator, solver, rng, seed):
+    X, y = problem(rng)
+    X = cut(X, rng)
+    recorder = Recorder()
+    parameters = SMALL | {"solver": solver, "batch_size": 10, "random_state": seed}
+    estimator = Estimator(**parameters).set_callbacks(recorder).fit(X, y)
+    for epoch, fitted in enumerate(recorder.fitted[:3], start=1):
+        expected = Estimator(**parameters | {"max_iter": epoch}).fit(X, y)
+        assert_same_fit(expected, fitted)
+        assert (fitted.n_iter_, fitted.t_) == (epoch, expected.t_)
+        assert fitted.loss_ == expected.loss_
+        assert fitted.loss_curve_ == expected.loss_curve_
+    for method, values in outputs(recorder.fitted[-1], X).items():
+        np.testing.assert_array_equal(values, getattr(estimator, method)(X))
+
+
+@both
+def test_a_kept_estimator_goes_on_by_itself(Estimator, rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder()
+    parameters = SMALL | {"batch_size": 10, "random_state": seed}
+    Estimator(**parameters).set_callbacks(recorder).fit(X, y)
+    kept = recorder.fitted[0].set_callbacks().partial_fit(X, y)
+    assert_same_fit(Estimator(**parameters | {"max_iter": 2}).fit(X, y), kept)
+
+
+@both
+@pytest.mark.parametrize("task", ["epoch 1", "fit 0"])
+def test_teardown_follows_an_error(Estimator, task, rng, seed):
+    recorder = Recorder(stop_at=task, error=RuntimeError("enough"))
+    estimator = Estimator(**SMALL, random_state=seed).set_callbacks(recorder)
+    with pytest.raises(RuntimeError, match="enough"):
+        estimator.fit(*problem(rng))
+    assert recorder.heard[-1] == "teardown"
+    assert recorder.heard.count("teardown") == 1
+    assert not hasattr(estimator, "classes_")
+    assert not hasattr(estimator, "_callback_fit_ctx")
+
+
+def test_teardown_follows_malformed_input(rng):
+    recorder = Recorder()
+    X, y = problem(rng)
+    with pytest.raises(ValueError, match="NaN"):
+        LSTMClassifier(**SMALL).set_callbacks(recorder).fit(np.full_like(X, np.nan)[:, 1:], y)
+    assert recorder.heard[-1] == "teardown"
+
+
+def test_an_interrupt_in_a_callback_keeps_what_was_learnt(rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder(stop_at="epoch 1", error=KeyboardInterrupt())
+    clf = LSTMClassifier(**SMALL | {"max_iter": 9}, random_state=seed).set_callbacks(recorder)
+    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
+        clf.fit(X, y)
+    assert_same_fit(LSTMClassifier(**SMALL | {"max_iter": 2}, random_state=seed).fit(X, y), clf)
+    assert recorder.heard[-1] == "teardown"
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks_in_a_warm_start(solver, rng, seed):
+    recorder = Recorder()
+    clf = LSTMClassifier(**SMALL, solver=solver, warm_start=True, random_state=seed)
+    clf.set_callbacks(recorder)
+    clf.fit(*problem(rng)).fit(*problem(rng))
+    once = ["setup", "begin fit 0", *epochs(3), "end fit 0", "teardown"]
+    assert recorder.heard == 2 * once
+
+
+def test_progress_bar(rng, seed):
+    pytest.importorskip("rich", reason="what draws the bar")
+    out = io.StringIO()
+    with redirect_stdout(out):
+        LSTMClassifier(**SMALL, random_state=seed).set_callbacks(callback.ProgressBar()).fit(
+            *problem(rng)
+        )
+    assert "LSTMClassifier" in out.getvalue()
+
+
+@pytest.mark.parametrize("form", [np.asarray, list])
+def test_scoring_monitor(form, rng, seed):
+    X, y = problem(rng)
+    X = form(X)
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = LSTMClassifier(**SMALL, random_state=seed).set_callbacks(monitor).fit(X, y)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert [row["task_id"] for row in rows] == [0, 1, 2]
+    assert rows[-1]["accuracy"] == clf.score(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_monitor_of_a_grid_search(n_jobs, rng, seed):
+    X, y = problem(rng)
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = LSTMClassifier(**SMALL, random_state=seed).set_callbacks(monitor)
+    search = GridSearchCV(clf, {"alpha": [0.0, 1.0]}, cv=2, n_jobs=n_jobs)
+    search.fit(cut(X, rng), y)
+    assert search.best_estimator_.n_iter_ == 3
