@@ -34,8 +34,8 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's parameter lists tell the types
 numpydoc_show_class_members = False
 # Not asked of every docstring: an extended summary, See Also, Examples; and a single returned value
-# may have a name, as in scikit-learn.
-numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01", "GL01", "GL08", "RT02", "YD01"}
+# may have a name, as in scikit-learn. SS05 takes every first word that ends in s for a verb.
+numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01", "GL01", "GL08", "RT02", "SS05", "YD01"}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -47,4 +47,11 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklstm {version}"
+html_sidebars = {
+    "textbook": [],
+    "user_guide": [],
+    "performance": [],
+    "data_formats": [],
+    "preprocessing": [],
+}
 html_theme_options = {"show_prev_next": False}
