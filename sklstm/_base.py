@@ -10,7 +10,6 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,19 +20,13 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklstm._callbacks import EpochCallbacks
-from sklstm._checks import as_table, cast_sequences, check_weights, layer_sizes
-from sklstm._compat import (
-    CallbackSupportMixin,
-    Interval,
-    Options,
-    StrOptions,
-    _fit_context,
-)
+from sklstm._checks import CONSTRAINTS, as_table, cast_sequences, check_weights, layer_sizes
+from sklstm._compat import CallbackSupportMixin, _fit_context
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
-from sklstm._network.pooling import POOLINGS
 from sklstm._objective import Samples, chunks, raw_predictions
 from sklstm._solvers import Outcome
+from sklstm._steps import like_targets, stack_steps, stack_weights
 from sklstm._threads import workers
 from sklstm._training import State, canonical, own_generator, start, train
 from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
@@ -59,44 +52,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "https://sklstm.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
     )
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "bidirectional": ["boolean"],
-        "pooling": [StrOptions(set(POOLINGS))],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
-        "forget_bias": [Interval(Real, None, None, closed="neither")],
-        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "adaptive", "cosine"})],
-        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
-        "shuffle": ["boolean"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "warm_start": ["boolean"],
-        "dtype": [
-            None,
-            StrOptions({"float32", "float64"}),
-            Options(type, {np.float32, np.float64}),
-        ],
-        "n_jobs": [None, Integral],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     hidden_layer_sizes: Any
     bidirectional: bool
@@ -104,6 +60,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     dropout: float
     recurrent_dropout: float
     forget_bias: float
+    return_sequences: bool
     solver: str
     alpha: float
     batch_size: Any
@@ -127,6 +84,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     n_jobs: int | None
     random_state: Any
     verbose: Any
+    _per_step: bool
+    _array_targets: bool
 
     @abstractmethod
     def __init__(self, **parameters: Any) -> None:
@@ -134,8 +93,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             setattr(self, name, value)
 
     @abstractmethod
-    def _learn_targets(self, y: Any) -> None:
-        """Learn what kind the targets are, and how many outputs they take."""
+    def _learn_targets(self, y: Any, kinds: Any) -> None:
+        """Learn what kind the targets are and how many outputs they take, from y and ``kinds``."""
 
     @abstractmethod
     def _check_y(self, y: Any) -> NDArray[Any]:
@@ -154,6 +113,10 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """The loss for the kind of targets seen."""
 
     @abstractmethod
+    def _decode(self, raw: Array) -> NDArray[Any]:
+        """Predictions out of raw ones (rows, n_outputs)."""
+
+    @abstractmethod
     def _target_gradient(self, raw: Array, target: Any) -> Array:
         """Slope of the prediction that ``target`` names at the raw predictions (n, K)."""
 
@@ -170,9 +133,11 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             or a list of arrays (n_timesteps_i, n_features); see
             :func:`sklstm.sequences.check_sequences`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+            Targets. With ``return_sequences``, one or several for each step: an array
+            (n_samples, n_timesteps[, n_outputs]) or a list of (n_timesteps_i[, n_outputs]) arrays.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights; a sample of weight two counts as two samples.
+            Non-negative weights; a sample of weight two counts as two samples. With
+            ``return_sequences`` also one a step, in the form of ``y``; weight 0 leaves a step out.
         X_val, y_val : like ``X`` and ``y``, default=None
             Samples whose loss is recorded in ``validation_scores_`` after every epoch, and which
             early stopping watches in place of a random fraction.
@@ -205,7 +170,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, kinds: Any = None) -> Self:
-        """One epoch over the given samples; at first, the targets' kind is that of ``kinds``."""
+        """One epoch over the samples; the first learns the targets' kind from ``kinds`` too."""
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         with self._all_or_nothing():
@@ -236,17 +201,25 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 "is None."
             )
         sequences = self._read(X, reset=reset)
+        per_step: bool = self.return_sequences if reset else self._per_step
         if reset:
             self._input_dtype = sequences.values.dtype
             self._dtype = np.dtype(self.dtype or self._input_dtype)
-            self._learn_targets(y if kinds is None else kinds)
+            self._per_step, self._array_targets = per_step, not is_list_of_sequences(y)
+        if per_step:
+            y = stack_steps(y, sequences, "y")
+            if sample_weight is not None:
+                sample_weight = stack_weights(sample_weight, sequences)
+        else:
+            check_consistent_length(sequences, y)
+        if reset:
+            self._learn_targets(y, kinds)
         targets = self._check_y(y)
-        check_consistent_length(sequences, targets)
-        weights = self._weigh(targets, check_weights(sample_weight, len(sequences)))
-        samples = Samples(cast_sequences(sequences, self._dtype), targets, weights)
+        weights = self._weigh(targets, check_weights(sample_weight, len(targets)))
+        samples = Samples(cast_sequences(sequences, self._dtype), targets, weights, per_step)
         if not weights.any():
             raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
-        return samples if weights.all() else samples.take(np.flatnonzero(weights))
+        return samples.without_weightless()
 
     def _hold_out(
         self, samples: Samples, X_val: Any, y_val: Any, rng: np.random.RandomState, fresh: bool
@@ -269,7 +242,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             np.arange(len(samples)),
             test_size=self.validation_fraction,
             random_state=self._split_seed,
-            stratify=samples.targets if samples.targets.dtype.kind == "i" else None,
+            stratify=samples.targets if samples.stratifiable else None,
         )
         return samples.take(np.sort(kept)), samples.take(np.sort(held_out))
 
@@ -306,7 +279,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             layer_sizes(self.hidden_layer_sizes),
             self.n_outputs_,
             bidirectional=self.bidirectional,
-            pooling=self.pooling,
+            pooling=None if self._per_step else self.pooling,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
         )
@@ -390,13 +363,27 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             yield self._read(X[first : first + PART_SEQUENCES], first_sample=first)
 
     def _raw(self, X: Any) -> Array:
-        """What the read-out gives, (n_samples, n_outputs)."""
+        """What the read-out gives for each sample, or each stacked step, (rows, n_outputs)."""
+        return np.concatenate([raw for raw, _ in self._raw_parts(X)])
+
+    def _raw_parts(self, X: Any) -> Iterator[tuple[Array, Sequences]]:
         with workers(self.n_jobs) as run:
-            parts = [
-                raw_predictions(self._network, self._parameters, part, run)
-                for part in self._parts(X)
-            ]
-        return np.concatenate(parts)
+            for part in self._parts(X):
+                yield raw_predictions(self._network, self._parameters, part, run), part
+
+    def _decoded(self, X: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
+        """What ``decode`` makes of the read-out, in the form that the targets had."""
+        parts = [(decode(raw), part) for raw, part in self._raw_parts(X)]
+        if not self._per_step:
+            return np.concatenate([rows for rows, _ in parts])
+        return _joined([like_targets(rows, part, self._array_targets) for rows, part in parts])
+
+    def _stacked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """True and predicted targets and weights, a row for each step, for scores."""
+        sequences = self._read(X)
+        rows = self._decode(self._raw(X))
+        weights = None if sample_weight is None else stack_weights(sample_weight, sequences)
+        return stack_steps(y, sequences, "y"), rows, weights
 
     def hidden_states(self, X: Any) -> Any:
         """States of the last LSTM layer at every step.
@@ -421,7 +408,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             assert steps is not None
             return steps
 
-        return self._per_step(X, on_chunk)
+        return self._by_step(X, on_chunk)
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
         """How a prediction changes with each input, by backpropagation through time.
@@ -455,9 +442,9 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             assert dx is not None
             return dx
 
-        return self._per_step(X, on_batch, like_values=True)
+        return self._by_step(X, on_batch, like_values=True)
 
-    def _per_step(
+    def _by_step(
         self, X: Any, function: Callable[[PackedSequences], Array], like_values: bool = False
     ) -> Any:
         """What ``function`` gives for each packed step, in the form of X."""
@@ -471,7 +458,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
                 steps = np.concatenate(list(run(on_chunk, chunks(len(part)))))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
-        return forms[0] if len(forms) == 1 else [steps for form in forms for steps in form]
+        return _joined(forms)
 
     @property
     def parameters_(self) -> dict[str, Array]:
@@ -490,3 +477,10 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _joined(forms: list[Any]) -> Any:
+    """One list or array out of those of the parts."""
+    if len(forms) == 1:
+        return forms[0]
+    return [steps for form in forms for steps in form]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
 
 from sklstm._base import BaseLSTM, has_minibatches
 from sklstm._compat import StrOptions, _fit_context
@@ -18,9 +19,12 @@ from sklstm._network.losses import (
     MultilabelCrossEntropy,
 )
 from sklstm._objective import Samples
-from sklstm._targets import check_labels, class_factors
+from sklstm._targets import check_labels, class_factors, label_factors
 
 Array = NDArray[np.floating]
+
+#: Stands for the classes that a first partial_fit was not given.
+REQUIRED = object()
 
 
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
@@ -42,6 +46,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
         What the read-out sees of the last layer's states: those at the end of the sequence (for
         the backward walk, at its beginning), or their mean or maximum over time, or both.
+
+    return_sequences : bool, default=False
+        Predict a label for every step instead of one for the sequence; ``y`` then holds as
+        many, and ``pooling`` is not used.
 
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
@@ -227,6 +235,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         *,
         bidirectional: bool = False,
         pooling: str = "mean_max",
+        return_sequences: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
@@ -259,6 +268,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             hidden_layer_sizes=hidden_layer_sizes,
             bidirectional=bidirectional,
             pooling=pooling,
+            return_sequences=return_sequences,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,
@@ -328,11 +338,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 raise ValueError(
                     f"classes: expected {self.classes_} as in the first call, got {classes}"
                 )
-        elif type_of_target(y) == "multilabel-indicator":
-            classes = None  # y itself tells them
-        elif classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, REQUIRED if classes is None else classes)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Most probable label of each sequence.
@@ -345,14 +351,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels; for multilabel targets, ones where a label is more probable than not.
+            Labels, or ones where one of several is more probable than not. With
+            ``return_sequences``, for each step, in the form that ``y`` had in :meth:`fit`.
         """
-        raw = self._raw(X)
-        if self._multilabel:
-            return (raw > 0).astype(np.int64)
-        if self.n_outputs_ == 1:
-            return self.classes_[(raw[:, 0] > 0).astype(np.intp)]
-        return self.classes_[raw.argmax(axis=1)]
+        return self._decoded(X, self._decode)
 
     def decision_function(self, X: Any) -> Array:
         """Logits: the read-out before the softmax or logistic function.
@@ -367,8 +369,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             One value a sample for two classes, positive for the second; else one a class.
         """
-        raw = self._raw(X)
-        return raw[:, 0] if self.n_outputs_ == 1 and not self._multilabel else raw
+        flat = self.n_outputs_ == 1 and not self._multilabel
+        return self._decoded(X, lambda raw: raw[:, 0] if flat else raw)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes.
@@ -384,8 +386,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             Columns in the order of ``classes_``. Rows sum to one; for multilabel targets each value
             stands for itself, strictly between zero and one.
         """
-        raw = self._raw(X)
-        return self._loss.probabilities(raw)
+        return self._decoded(X, lambda raw: self._loss.probabilities(raw))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities, from the logits: exact where these round to 0 or 1.
@@ -400,16 +401,48 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        raw = self._raw(X)
-        return self._loss.log_probabilities(raw)
+        return self._decoded(X, lambda raw: self._loss.log_probabilities(raw))
 
-    def _learn_targets(self, y: Any) -> None:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy, with ``return_sequences`` that of all steps.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            As in :meth:`predict`.
+        y : array-like
+            Labels, as in :meth:`fit`.
+        sample_weight : array-like, default=None
+            Weights, as in :meth:`fit`.
+
+        Returns
+        -------
+        float
+            Weighted share of correct labels.
+        """
+        check_is_fitted(self)
+        if not self._per_step:
+            return super().score(X, y, sample_weight)
+        from sklearn.metrics import accuracy_score
+
+        y_true, y_pred, weights = self._stacked(X, y, sample_weight)
+        return float(accuracy_score(y_true, y_pred, sample_weight=weights))
+
+    def _decode(self, raw: Array) -> NDArray[Any]:
+        if self._multilabel:
+            return (raw > 0).astype(np.int64)
+        if self.n_outputs_ == 1:
+            return self.classes_[(raw[:, 0] > 0).astype(np.intp)]
+        return self.classes_[raw.argmax(axis=1)]
+
+    def _learn_targets(self, y: Any, kinds: Any) -> None:
         y, self._multilabel = check_labels(y)
         if self._multilabel:
-            self.classes_ = np.arange(y.shape[1])
-            self.n_outputs_ = y.shape[1]
+            self.classes_, self.n_outputs_ = np.arange(y.shape[1]), y.shape[1]
             return
-        classes = np.unique(y)
+        if kinds is REQUIRED:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        classes = np.unique(y if kinds is None else kinds)
         if len(classes) < 2:
             raise ValueError(f"expected at least two classes in y, got 1 class: {classes.tolist()}")
         self.classes_ = classes
@@ -432,28 +465,13 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         if self.class_weight is None:
             return weights
-        if not self._multilabel:
-            return weights * class_factors(self.class_weight, targets, weights, self.classes_)
-        columns = self.class_weight
-        if columns == "balanced":
-            columns = ["balanced"] * self.n_outputs_
-        if not isinstance(columns, list) or len(columns) != self.n_outputs_:
-            raise ValueError(
-                'class_weight: expected "balanced" or a list with a dict for each of the '
-                f"{self.n_outputs_} labels, got {self.class_weight!r}"
-            )
-        codes = targets.astype(np.intp)
-        factors = [
-            class_factors(column, codes[:, k], weights, np.array([0, 1]))
-            for k, column in enumerate(columns)
-        ]
-        return weights * np.prod(factors, axis=0)
+        if self._multilabel:
+            return weights * label_factors(self.class_weight, targets, weights)
+        return weights * class_factors(self.class_weight, targets, weights, self.classes_)
 
     def _scale(self, samples: Samples, reset: bool) -> Samples:
         if samples.targets.ndim == 1 and self.n_outputs_ == 1:
-            return Samples(
-                samples.sequences, samples.targets[:, None].astype(float), samples.weights
-            )
+            return replace(samples, targets=samples.targets[:, None].astype(float))
         return samples
 
     def _make_loss(self) -> Any:

@@ -33,27 +33,52 @@ CHUNK_SEQUENCES = 256
 
 @dataclass(frozen=True)
 class Samples:
-    """Sequences with encoded targets (n,) or (n, K) and weights (n,)."""
+    """Sequences with encoded targets (rows,) or (rows, K) and weights (rows,).
+
+    There is a row for each sequence or, with ``per_step``, for each of their stacked steps.
+    """
 
     sequences: Sequences
     targets: NDArray[Any]
     weights: Array
+    per_step: bool = False
 
     def __len__(self) -> int:
-        return len(self.weights)
+        return len(self.sequences)
+
+    def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The rows of targets and weights that belong to the sequences at ``indices``."""
+        return self.sequences.rows(indices) if self.per_step else indices
 
     @property
     def total_weight(self) -> float:
         return float(self.weights.sum())
 
     def take(self, indices: NDArray[np.intp]) -> Samples:
-        return Samples(self.sequences.take(indices), self.targets[indices], self.weights[indices])
+        rows, sequences = self.rows(indices), self.sequences.take(indices)
+        return replace(
+            self, sequences=sequences, targets=self.targets[rows], weights=self.weights[rows]
+        )
+
+    @property
+    def stratifiable(self) -> bool:
+        """Whether each sample has one label."""
+        return self.targets.dtype.kind == "i" and not self.per_step
+
+    def without_weightless(self) -> Samples:
+        """The samples that weigh anything; of their steps, all."""
+        if self.weights.all():
+            return self
+        weighs = self.weights > 0
+        if self.per_step:
+            weighs = np.logical_or.reduceat(weighs, self.sequences.starts)
+        return self.take(np.flatnonzero(weighs))
 
     def astype(self, dtype: np.dtype[np.floating]) -> Samples:
         targets = self.targets
         if targets.dtype.kind == "f":
             targets = targets.astype(dtype, copy=False)
-        return Samples(self.sequences.astype(dtype), targets, self.weights)
+        return replace(self, sequences=self.sequences.astype(dtype), targets=targets)
 
     def merged(self) -> Samples:
         """Equal samples made one with their weights added, in an order fixed by content alone.
@@ -62,13 +87,15 @@ class Samples:
         or with weight two, in whatever order.
         """
         groups: dict[bytes, list[int]] = {}
-        for k, (sequence, target) in enumerate(zip(self.sequences, self.targets, strict=True)):
+        rows = [self.rows(np.array([k])) for k in range(len(self))]
+        for k, sequence in enumerate(self.sequences):
             digest = blake2b(sequence.tobytes(), digest_size=16)
-            digest.update(target.tobytes())
+            digest.update(self.targets[rows[k]].tobytes())
             groups.setdefault(digest.digest(), []).append(k)
         members = [groups[digest] for digest in sorted(groups)]
-        weights = np.array([fsum(self.weights[group]) for group in members])
-        return replace(self.take(np.array([group[0] for group in members])), weights=weights)
+        first = self.take(np.array([group[0] for group in members]))
+        by_row = (zip(*(self.weights[rows[k]] for k in group), strict=True) for group in members)
+        return replace(first, weights=np.array([fsum(same) for row in by_row for same in row]))
 
 
 class Objective:
@@ -96,9 +123,7 @@ class Objective:
     ) -> tuple[float, Array, float]:
         """Value, gradient and weight of a batch; ``rng`` draws its dropout masks."""
         indices = np.arange(len(self.samples)) if indices is None else indices
-        weights = self.samples.weights[indices]
-        batch_weight = float(weights.sum())
-        share = (weights / batch_weight).astype(parameters.dtype)
+        batch_weight = float(self.samples.weights[self.samples.rows(indices)].sum())
         masks: Masks = {}
         if rng is not None and self.network.stochastic:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
@@ -106,7 +131,7 @@ class Objective:
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
             with _overflow_is_reported_later():
-                return self._shard(parameters, indices[rows], share[rows], of_rows)
+                return self._shard(parameters, indices[rows], batch_weight, of_rows)
 
         shards = _shards(self.samples.sequences.lengths[indices])
         run = self._run if len(shards) > 1 else map
@@ -127,14 +152,15 @@ class Objective:
         return value / self._total_weight
 
     def _shard(
-        self, parameters: Array, indices: NDArray[np.intp], share: Array, masks: Masks
+        self, parameters: Array, indices: NDArray[np.intp], batch_weight: float, masks: Masks
     ) -> tuple[float, Array]:
         params = self.network.layout.views(parameters)
         batch = self.samples.sequences.pack(indices, parameters.dtype)
         of_packed = {name: mask[batch.order] for name, mask in masks.items()}
         raw, cache = self.network.forward(params, batch, of_packed)
-        targets = self.samples.targets[indices][batch.order]
-        value, draw = self.loss.loss_gradient(targets, raw, share[batch.order])
+        rows = batch.rows if self.samples.per_step else indices[batch.order]
+        share = (self.samples.weights[rows] / batch_weight).astype(parameters.dtype)
+        value, draw = self.loss.loss_gradient(self.samples.targets[rows], raw, share)
         gradient = np.zeros_like(parameters)
         views = self.network.layout.views(gradient)
         self.network.backward(params, draw.astype(raw.dtype, copy=False), cache, views)
@@ -157,12 +183,13 @@ class Objective:
 def raw_predictions(
     network: SequenceNetwork, parameters: Array, sequences: Sequences, run: Run
 ) -> Array:
-    """What the read-out gives for each sequence, (n, K), in their order."""
+    """What the read-out gives for each sequence, or for each stacked step, (rows, K)."""
     params = network.layout.views(parameters)
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
         batch = sequences.pack(indices, parameters.dtype)
-        return batch.restore(network.predict(params, batch))
+        raw = network.predict(params, batch)
+        return batch.unpack(raw) if network.pooling is None else batch.restore(raw)
 
     return np.concatenate(list(run(on_chunk, chunks(len(sequences)))))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklstm._base import BaseLSTM, has_minibatches
 from sklstm._compat import Interval, StrOptions, _fit_context
@@ -39,6 +40,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
         What the read-out sees of the last layer's states: those at the end of the sequence (for
         the backward walk, at its beginning), or their mean or maximum over time, or both.
+
+    return_sequences : bool, default=False
+        Predict a value for every step instead of one for the sequence; ``y`` then holds as
+        many, and ``pooling`` is not used.
 
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
@@ -229,6 +234,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         *,
         bidirectional: bool = False,
         pooling: str = "mean_max",
+        return_sequences: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
@@ -263,6 +269,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             hidden_layer_sizes=hidden_layer_sizes,
             bidirectional=bidirectional,
             pooling=pooling,
+            return_sequences=return_sequences,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,
@@ -337,13 +344,39 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Of dtype float32 if the model was fitted on such ``X``, else float64.
         """
-        raw = self._raw(X)
-        y = self._scaler.inverse_transform(self._loss.predictions(raw)).astype(
-            self._input_dtype, copy=False
-        )
+        return self._decoded(X, self._decode)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R^2, with ``return_sequences`` over all steps.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            As in :meth:`predict`.
+        y : array-like
+            Targets, as in :meth:`fit`.
+        sample_weight : array-like, default=None
+            Weights, as in :meth:`fit`.
+
+        Returns
+        -------
+        float
+            One for perfect predictions, zero for those of the mean; over several outputs, the mean.
+        """
+        check_is_fitted(self)
+        if not self._per_step:
+            return super().score(X, y, sample_weight)
+        from sklearn.metrics import r2_score
+
+        y_true, y_pred, weights = self._stacked(X, y, sample_weight)
+        return float(r2_score(y_true, y_pred, sample_weight=weights))
+
+    def _decode(self, raw: Array) -> NDArray[Any]:
+        y = self._scaler.inverse_transform(self._loss.predictions(raw))
+        y = y.astype(self._input_dtype, copy=False)
         return y[:, 0] if self._one_column else y
 
-    def _learn_targets(self, y: Any) -> None:
+    def _learn_targets(self, y: Any, kinds: Any) -> None:
         y = check_numbers(y)
         self._one_column = y.ndim == 1
         self.n_outputs_ = 1 if self._one_column else y.shape[1]

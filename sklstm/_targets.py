@@ -75,6 +75,23 @@ def class_factors(
     return _given(class_weight, classes)[codes]
 
 
+def label_factors(class_weight: Any, targets: NDArray[Any], weights: Array) -> Array:
+    """The same for several labels a sample (n, K): the product over the columns' factors."""
+    n_labels = targets.shape[1]
+    columns = ["balanced"] * n_labels if class_weight == "balanced" else class_weight
+    if not isinstance(columns, list) or len(columns) != n_labels:
+        raise ValueError(
+            'class_weight: expected "balanced" or a list with a dict for each of the '
+            f"{n_labels} labels, got {class_weight!r}"
+        )
+    codes = targets.astype(np.intp)
+    factors = [
+        class_factors(column, codes[:, k], weights, np.array([0, 1]))
+        for k, column in enumerate(columns)
+    ]
+    return np.asarray(np.prod(factors, axis=0))
+
+
 def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     """Labels (n,), or (n, K) zeros and ones; and which of the two."""
     y = check_array(

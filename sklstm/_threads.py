@@ -39,7 +39,7 @@ class _BlasGuard:
         with self._lock:
             if self._inside == 0:
                 _disown()
-                self._limiter = _controller().limit(limits=1, user_api="blas")
+                self._limiter = _controller().limit(limits=1)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +61,7 @@ single_blas_thread = _BlasGuard()
 @cache
 def _controller() -> ThreadpoolController:
     """Made once: finding the loaded libraries takes milliseconds, setting a limit does not."""
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _disown() -> None:

@@ -72,10 +72,13 @@ class Sequences:
 
     def take(self, indices: NDArray[np.intp]) -> Sequences:
         """The sequences at ``indices``, copied, in that order."""
+        return replace(self, values=self.values[self.rows(indices)], lengths=self.lengths[indices])
+
+    def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The rows of the sequences at ``indices``, in that order."""
         lengths = self.lengths[indices]
         shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
-        rows = np.arange(lengths.sum()) + np.repeat(shift, lengths)
-        return replace(self, values=self.values[rows], lengths=lengths)
+        return np.arange(lengths.sum()) + np.repeat(shift, lengths)
 
     def astype(self, dtype: DTypeLike) -> Sequences:
         """The same sequences in another dtype; not copied where they have it."""
@@ -92,15 +95,18 @@ class Sequences:
         Returns
         -------
         ndarray of shape (n_sequences, n_timesteps, ...) or list of ndarray
-            A list of (n_timesteps_i, ...) arrays for a list; for an array, an array, NaN where the
-            input was padded.
+            A list of (n_timesteps_i, ...) arrays for a list; for an array, an array, in which NaN
+            (for what is no number, None) stands where the input was padded.
         """
         if self.form == "list":
             return np.split(steps, self.starts[1:])
         shape = (len(self), self.n_timesteps, *steps.shape[1:])
         if len(steps) == shape[0] * shape[1]:
             return steps.reshape(shape)
-        padded = np.full(shape, np.nan, np.result_type(steps.dtype, np.float32))
+        if steps.dtype.kind in "fiub":
+            padded = np.full(shape, np.nan, np.result_type(steps.dtype, np.float32))
+        else:
+            padded = np.full(shape, None, object)
         padded[np.arange(shape[1]) < self.lengths[:, None]] = steps
         return padded
 
@@ -126,10 +132,11 @@ class Sequences:
         lengths, starts = lengths[order], starts[order]
         batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
         step_of, row_of = _steps_and_rows(batch_sizes)
-        values = self.values[starts[row_of] + step_of]
+        rows = starts[row_of] + step_of
+        values = self.values[rows]
         if dtype is not None:
             values = values.astype(dtype, copy=False)
-        return PackedSequences(values, batch_sizes, lengths, order)
+        return PackedSequences(values, batch_sizes, lengths, order, rows)
 
 
 @dataclass(frozen=True)
@@ -149,12 +156,15 @@ class PackedSequences:
         Steps of each sequence, falling.
     order : ndarray of shape (n_sequences,)
         Where each of them stood before sorting.
+    rows : ndarray of shape (n_packed,)
+        Where each packed row stood among the stacked ones.
     """
 
     values: Array
     batch_sizes: NDArray[np.intp]
     lengths: NDArray[np.intp]
     order: NDArray[np.intp]
+    rows: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.lengths)

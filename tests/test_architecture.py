@@ -42,7 +42,8 @@ FLOORS = {
     "_base": 4,
     "_training": 3.5,  # a landing between the two: trains an objective for _base
     "_callbacks": 3,
-    "_checks": 1,
+    "_checks": 2,
+    "_steps": 1,
     "_converters": 1,
     "_step_metrics": 1,
     "_objective": 3,

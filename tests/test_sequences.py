@@ -282,6 +282,23 @@ def test_values_that_are_not_finite_pass_where_allowed(value, where):
 # --- sequences ---
 
 
+@pytest.mark.parametrize(
+    ("X", "flat"),
+    [
+        (ONES, True),
+        (ONES[None], False),
+        ([ONES[0], ONES[:, 0]], True),
+        ([ONES, ONES[:1]], False),
+        ([ONES[:, :1], ONES[0]], False),
+        ([[1, 2], [3]], True),
+        ([[[1], [2]], [[3]]], False),
+    ],
+    ids=["2-D", "3-D", "1-D arrays", "2-D arrays", "both", "numbers", "rows"],
+)
+def test_flat_sequences_had_no_axis_of_features(X, flat):
+    assert check_sequences(X).flat is flat
+
+
 def test_iteration_yields_views(rng):
     parts = draw(rng)
     sequences = check_sequences(parts)
