@@ -14,7 +14,32 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.utils import check_array
 
-__all__ = ["PackedSequences", "Sequences", "check_sequences"]
+from sklstm._converters import (
+    from_channels_first,
+    from_concatenated,
+    from_long_frame,
+    from_nan_padded,
+    make_windows,
+    to_channels_first,
+    to_concatenated,
+    to_long_frame,
+    to_nan_padded,
+)
+
+__all__ = [
+    "PackedSequences",
+    "Sequences",
+    "check_sequences",
+    "from_channels_first",
+    "from_concatenated",
+    "from_long_frame",
+    "from_nan_padded",
+    "make_windows",
+    "to_channels_first",
+    "to_concatenated",
+    "to_long_frame",
+    "to_nan_padded",
+]
 
 Array = NDArray[np.floating]
 Form = Literal["2d", "3d", "list"]

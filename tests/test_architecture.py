@@ -44,7 +44,6 @@ FLOORS = {
     "_callbacks": 3,
     "_checks": 2,
     "_steps": 1,
-    "_converters": 1,
     "_step_metrics": 1,
     "_objective": 3,
     "functional": 3,
@@ -75,9 +74,10 @@ FLOORS = {
     "sequences": 0,
     "_targets": 0,
     "_threads": 0,
-    "_long_frames": 0,
-    "_ragged": -1,
     "_compat": -1,
+    "_converters": -1,
+    "_long_frames": -2,
+    "_ragged": -3,
     "_config": -1,
 }
 LEAVES = {"interop", "inspection", "metrics", "plotting", "preprocessing", "streaming"}
