@@ -10,7 +10,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +19,31 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklstm._callbacks import EpochCallbacks
-from sklstm._checks import CONSTRAINTS, as_table, cast_sequences, check_weights, layer_sizes
+from sklstm._checks import (
+    CONSTRAINTS,
+    as_table,
+    cast_sequences,
+    check_weights,
+    layer_sizes,
+    own_generator,
+)
 from sklstm._compat import CallbackSupportMixin, _fit_context
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._objective import Samples, chunks, raw_predictions
-from sklstm._solvers import Outcome
 from sklstm._steps import like_targets, stack_steps, stack_weights
 from sklstm._threads import workers
-from sklstm._training import State, canonical, own_generator, start, train
 from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
+
+if TYPE_CHECKING:
+    from sklstm._callbacks import EpochCallbacks
+    from sklstm._solvers import Outcome
+    from sklstm._training import State
 
 Array = NDArray[np.floating]
 
 #: Elements of a list of sequences that prediction validates together.
 PART_SEQUENCES = 4096
-
-
-def has_minibatches(estimator: Any) -> bool:
-    """Whether the solver can go on from batch to batch; if not, say why."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
-    return True
 
 
 class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -153,19 +155,24 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             If an input is malformed (the message names the sample), or if the loss turns
             non-finite (it names the step). The estimator then is what it was before the call.
         """
+        from sklstm._callbacks import EpochCallbacks  # see _begin
+
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._all_or_nothing():
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            data = {"X": X, "y": y, "metadata": None}
+            if sample_weight is not None:
+                data["metadata"] = {"sample_weight": sample_weight}
+            context.call_on_fit_task_begin(estimator=self, **data)
             fresh = not (self.warm_start and hasattr(self, "_parameters"))
             samples = self._check_samples(X, y, sample_weight, fresh)
             rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
             samples, held_out = self._hold_out(samples, X_val, y_val, rng, fresh)
             state, samples = self._begin(samples, rng, fresh)
             held_out = None if held_out is None else self._scale(held_out, reset=False)
-            tell = EpochCallbacks(self, context, X, y, lambda: self._fitted(state))
+            tell = EpochCallbacks(self, context, data, lambda: self._fitted(state))
             self._train(state, samples, held_out, self.max_iter, tell)
             context.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=lambda: vars(self)
+                estimator=self, reconstruction_attributes=lambda: vars(self), **data
             )
         return self
 
@@ -250,6 +257,9 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self, samples: Samples, rng: np.random.RandomState, fresh: bool
     ) -> tuple[State, Samples]:
         """The state to train from, a copy of an earlier one unless ``fresh``; scaled samples."""
+        # Solvers are loaded by the first fit: prediction needs none, and imports stay quick.
+        from sklstm._training import State, canonical, start
+
         samples = self._scale(canonical(samples, self), reset=fresh)
         loss = self._make_loss()
         if fresh:
@@ -292,6 +302,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         n_epochs: int | None,
         tell: EpochCallbacks | None,
     ) -> None:
+        from sklstm._training import train
+
         with workers(self.n_jobs) as run:
             outcome = train(state, self, samples, held_out, n_epochs, run, tell)
         self.__dict__.update(self._fitted(state))
@@ -323,14 +335,14 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             warnings.warn(
                 f"Training was interrupted after {outcome.n_epochs} epochs; what was learnt so far "
                 "is kept.",
-                stacklevel=4,
+                stacklevel=5,
             )
         elif outcome.status in ("max_iter", "abnormal"):
             warnings.warn(
                 f"Training stopped before it converged: {outcome.message}. Raise max_iter, or tol "
                 "if this loss is good enough.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _read(self, X: Any, *, reset: bool = False, first_sample: int = 0) -> Sequences:

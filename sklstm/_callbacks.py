@@ -11,15 +11,20 @@ from sklstm._solvers.observers import BatchDone, Progress
 class EpochCallbacks:
     """Hears of batches and epochs, and passes on what the callbacks answer.
 
-    ``attributes`` gives the fitted attributes of the moment, for callbacks that score.
+    ``data`` is what they are told of the samples; ``attributes`` gives the fitted attributes of the
+    moment, for callbacks that score.
     """
 
     def __init__(
-        self, estimator: Any, context: Any, X: Any, y: Any, attributes: Callable[[], dict[str, Any]]
+        self,
+        estimator: Any,
+        context: Any,
+        data: dict[str, Any],
+        attributes: Callable[[], dict[str, Any]],
     ) -> None:
         self._estimator = estimator
         self._context = context
-        self._data = {"X": X, "y": y}
+        self._data = data
         self._attributes = attributes
         self._epoch: Any = None
 

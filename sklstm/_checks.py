@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 
 from sklstm._compat import Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
@@ -100,6 +100,19 @@ def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequen
         sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
         raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
     return cast
+
+
+def has_minibatches(estimator: Any) -> bool:
+    """Whether the solver can go on from batch to batch; if not, say why."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
+    return True
+
+
+def own_generator(random_state: Any) -> np.random.RandomState:
+    """A generator that nobody else draws from, so that a later call can go on with it."""
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return np.random.RandomState(seed)
 
 
 def as_table(sequences: Sequences, n_steps: int, name: str) -> Sequences:

@@ -11,7 +11,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._base import BaseLSTM, has_minibatches
+from sklstm._base import BaseLSTM
+from sklstm._checks import has_minibatches
 from sklstm._compat import StrOptions, _fit_context
 from sklstm._network.losses import (
     BinaryCrossEntropy,
@@ -23,8 +24,7 @@ from sklstm._targets import check_labels, class_factors, label_factors
 
 Array = NDArray[np.floating]
 
-#: Stands for the classes that a first partial_fit was not given.
-REQUIRED = object()
+REQUIRED = object()  # stands for the classes that a first partial_fit was not given
 
 
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
@@ -151,7 +151,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     n_features_in_ : int
         Features of a step; for a 2-D ``X``, its columns, which are time steps.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Columns of ``X``, or of the frames in a list, if all are strings.
 
     parameters_ : dict of str to ndarray
@@ -194,9 +194,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
     Notes
     -----
-    The loss is standardised by the sample weights: weight two is the sample given twice. Where one
-    batch holds all samples (and no dropout is on), equal samples are merged and put in an order
-    fixed by their content, so that such a fit does not depend on the order of the samples at all.
+    A sample of weight two is a sample given twice. Where one batch holds all samples and there is
+    no dropout, equal samples are merged and ordered by content: such a fit knows no other order.
 
     References
     ----------
@@ -369,8 +368,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             One value a sample for two classes, positive for the second; else one a class.
         """
-        flat = self.n_outputs_ == 1 and not self._multilabel
-        return self._decoded(X, lambda raw: raw[:, 0] if flat else raw)
+        return self._decoded(X, lambda raw: raw[:, 0] if self._one_logit else raw)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes.
@@ -428,6 +426,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         y_true, y_pred, weights = self._stacked(X, y, sample_weight)
         return float(accuracy_score(y_true, y_pred, sample_weight=weights))
 
+    @property
+    def _one_logit(self) -> bool:
+        return self.n_outputs_ == 1 and not self._multilabel
+
     def _decode(self, raw: Array) -> NDArray[Any]:
         if self._multilabel:
             return (raw > 0).astype(np.int64)
@@ -459,7 +461,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         unknown = self.classes_[codes] != y
         if unknown.any():
             k = int(np.argmax(unknown))
-            raise ValueError(f"y[{k}]: expected one of {self.classes_.tolist()}, got {y[k]!r}")
+            got = y[k : k + 1].tolist()[0]
+            raise ValueError(f"y[{k}]: expected one of {self.classes_.tolist()}, got {got!r}")
         return codes
 
     def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
@@ -480,18 +483,15 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         return BinaryCrossEntropy() if self.n_outputs_ == 1 else CategoricalCrossEntropy()
 
     def _target_gradient(self, raw: Array, target: Any) -> Array:
-        if target is None and self.n_outputs_ == 1:
-            return np.ones_like(raw)
+        units = np.eye(self.n_outputs_, dtype=raw.dtype)
         if target is None:
-            return np.eye(self.n_outputs_, dtype=raw.dtype)[raw.argmax(axis=1)]
+            return units[raw.argmax(axis=1)]
         found = np.flatnonzero(self.classes_ == target)
         if len(found) == 0:
             raise ValueError(f"target: expected one of {self.classes_.tolist()}, got {target!r}")
-        if len(self.classes_) == 2 and self.n_outputs_ == 1:
+        if self._one_logit:
             return np.full_like(raw, 1 if found[0] == 1 else -1)
-        gradient = np.zeros_like(raw)
-        gradient[:, found[0]] = 1
-        return gradient
+        return units[np.repeat(found, len(raw))]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

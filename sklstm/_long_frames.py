@@ -8,8 +8,7 @@ Shapes: ``n`` sequences, ``S`` rows, ``D`` features.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any, SupportsFloat, TypeVar
+from typing import Any, NamedTuple, SupportsFloat, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -266,8 +265,7 @@ def _numeric(frame: Any, name: Hashable) -> Array:
 # --- sequences in a frame ---
 
 
-@dataclass(frozen=True)
-class _Groups:
+class _Groups(NamedTuple):
     """Rows sorted by sequence, then time."""
 
     order: NDArray[np.intp]  # (S,) rows of the frame

@@ -31,7 +31,7 @@ SHARD_ROWS = 64
 CHUNK_SEQUENCES = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Sequences with encoded targets (rows,) or (rows, K) and weights (rows,).
 

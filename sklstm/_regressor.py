@@ -12,7 +12,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._base import BaseLSTM, has_minibatches
+from sklstm._base import BaseLSTM
+from sklstm._checks import has_minibatches
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._network.losses import AbsoluteError, Huber, Poisson, Quantile, SquaredError
 from sklstm._objective import Samples
@@ -149,7 +150,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     n_features_in_ : int
         Features of a step; for a 2-D ``X``, its columns, which are time steps.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Columns of ``X``, or of the frames in a list, if all are strings.
 
     parameters_ : dict of str to ndarray
@@ -192,10 +193,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     Notes
     -----
-    Losses count in units of the standardised targets. The loss is standardised by the sample
-    weights: weight two is the sample given twice. Where one batch holds all samples (and no dropout
-    is on), equal samples are merged and put in an order fixed by their content, so that such a fit
-    does not depend on the order of the samples at all.
+    Losses count in units of the standardised targets. A constant target is predicted as it is.
+
+    A sample of weight two is a sample given twice. Where one batch holds all samples and there is
+    no dropout, equal samples are merged and ordered by content: such a fit knows no other order.
 
     References
     ----------

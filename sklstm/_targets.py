@@ -5,8 +5,7 @@ Shapes: ``n`` samples, ``K`` outputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 Array = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class TargetScaler:
+class TargetScaler(NamedTuple):
     """Affine map of each regression target by itself: (y - mean) / scale."""
 
     mean: NDArray[np.float64]  # (K,)
@@ -31,12 +29,13 @@ class TargetScaler:
         if not centre:
             return cls(np.zeros_like(mean), np.where(mean > 0, mean, 1.0))
         scale = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
-        # A constant target has a standard deviation of rounding errors, not of anything to learn.
+        # A constant target has a standard deviation of rounding errors, not of anything to learn;
+        # a scale of zero makes every prediction its mean.
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean, np.where(constant, 1.0, scale))
+        return cls(mean, np.where(constant, 0.0, scale))
 
     def transform(self, y: Array) -> Array:
-        return (y - self.mean) / self.scale
+        return (y - self.mean) / np.where(self.scale == 0, 1.0, self.scale)
 
     def inverse_transform(self, y: Array) -> NDArray[np.float64]:
         return y * self.scale + self.mean
@@ -71,7 +70,7 @@ def class_factors(
     if isinstance(class_weight, str):
         return _balanced(codes, len(classes), weights)[codes]
     if not isinstance(class_weight, dict):
-        raise ValueError(f"class_weight: expected a dict, got {class_weight!r}")
+        raise ValueError(f'class_weight: expected a dict or "balanced", got {class_weight!r}')
     return _given(class_weight, classes)[codes]
 
 

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
@@ -68,7 +67,7 @@ class Settings(Protocol):
     verbose: Any
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class State:
     """What training changes in place, and what it can go on from."""
 
@@ -81,12 +80,6 @@ class State:
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_score: float | None = None
-
-
-def own_generator(random_state: Any) -> np.random.RandomState:
-    """A generator that nobody else draws from, so that a later call can go on with it."""
-    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    return np.random.RandomState(seed)
 
 
 def canonical(samples: Samples, settings: Settings) -> Samples:

@@ -47,7 +47,7 @@ Form = Literal["2d", "3d", "list"]
 FLOATS = [np.float64, np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sequences:
     """Sequences of any lengths, one below the other.
 
@@ -164,7 +164,7 @@ class Sequences:
         return PackedSequences(values, batch_sizes, lengths, order, rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedSequences:
     """A batch, time-major: the first step of all sequences, then the second of those that have one.
 

@@ -116,8 +116,11 @@ def outputs(estimator, X):
 
 def assert_same_fit(one, other):
     """Equal parameters, to the last bit."""
+    assert one.parameters_.keys() == other.parameters_.keys()
     for name, values in one.parameters_.items():
-        np.testing.assert_array_equal(values, other.parameters_[name], err_msg=name, strict=True)
+        found = other.parameters_[name]
+        assert (found.dtype, found.shape) == (values.dtype, values.shape)
+        np.testing.assert_array_equal(found, values, err_msg=name)
 
 
 def parameter_vector(estimator):

@@ -8,7 +8,6 @@ labels by their sum. Values are summed in double precision whatever the dtype of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -123,11 +122,11 @@ class AbsoluteError(_Identity):
         return _over_outputs(np.abs(residual), np.sign(residual), weight)
 
 
-@dataclass(frozen=True)
 class Huber(_Identity):
     """Squared within ``delta``, linear beyond: Huber 1964, eq. 3.7."""
 
-    delta: float
+    def __init__(self, delta: float) -> None:
+        self.delta = delta
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
@@ -135,11 +134,11 @@ class Huber(_Identity):
         return _over_outputs(slope * (residual - 0.5 * slope), slope, weight)
 
 
-@dataclass(frozen=True)
 class Quantile(_Identity):
     """The pinball loss: Koenker & Bassett 1978, eq. 1.1."""
 
-    quantile: float
+    def __init__(self, quantile: float) -> None:
+        self.quantile = quantile
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = y_true - raw

@@ -6,7 +6,7 @@ both ways is 2 H wide, the forward states first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ State = list[tuple[Array, Array]]
 Caches = list[kernel.Cache]
 
 
-@dataclass(frozen=True)
-class LSTMLayer:
+class LSTMLayer(NamedTuple):
     """Shapes and names of a layer; its parameters and activations are handed to each call."""
 
     name: str
@@ -62,7 +61,7 @@ class LSTMLayer:
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, Walk],
+        walks: tuple[Walk, ...],
         masks: dict[str, Array],
         need_steps: bool = True,
         state: State | None = None,
@@ -85,7 +84,7 @@ class LSTMLayer:
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, Walk],
+        walks: tuple[Walk, ...],
         need_steps: bool = True,
         state: State | None = None,
     ) -> tuple[Hidden, State]:

@@ -122,7 +122,7 @@ class SequenceNetwork:
         ``masks`` have a row for each sequence of the batch, in packed order.
         """
         masks = masks or {}
-        walks = _walks(batch)
+        walks = _walks(batch, self.layers[0].bidirectional)
         caches = []
         hidden = Hidden(batch.values, None)
         for layer in self.layers:
@@ -141,7 +141,7 @@ class SequenceNetwork:
 
     def hidden_states(self, params: Views, batch: Batch, need_steps: bool = True) -> Hidden:
         """The last layer's states, at every step where they are needed."""
-        walks = _walks(batch)
+        walks = _walks(batch, self.layers[0].bidirectional)
         hidden = Hidden(batch.values, None)
         for layer in self.layers:
             assert hidden.steps is not None
@@ -184,8 +184,9 @@ class SequenceNetwork:
         return pooling.backward(self.pooling, d, cache.pooling, cache.batch)
 
 
-def _walks(batch: Batch) -> tuple[Walk, Walk]:
-    return Walk(batch.batch_sizes, reverse=False), Walk(batch.batch_sizes, reverse=True)
+def _walks(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
+    """One walk for each direction."""
+    return tuple(Walk(batch.batch_sizes, reverse) for reverse in (False, True)[: 1 + bidirectional])
 
 
 def _drop(hidden: Hidden, layer: LSTMLayer, masks: Masks, batch: Batch) -> Hidden:

@@ -6,8 +6,7 @@ or the reason to stop. `Progress.parameters` is the live vector: copy it to keep
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ class NonFiniteLossError(ValueError):
     """The loss or its gradient is no longer finite."""
 
 
-@dataclass(frozen=True)
-class BatchDone:
+class BatchDone(NamedTuple):
     """One update has been made; epoch, batch and step count from 1."""
 
     epoch: int
@@ -31,8 +29,7 @@ class BatchDone:
     loss: float
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """One epoch is over.
 
     `step` is the number of updates so far, `rate` the last one's (NaN for L-BFGS, which searches
@@ -51,8 +48,7 @@ Observer = Callable[[Progress], str | None]
 Tell = Callable[[BatchDone | Progress], bool | None]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a solver ended.
 
     `n_epochs` counts whole epochs of this run, `step` all updates; `loss` is the last epoch's.
@@ -83,15 +79,15 @@ class _CanPlateau(Protocol):
     def on_plateau(self) -> bool: ...
 
 
-@dataclass
 class _Patience:
     """Counts epochs whose score did not beat the best by tol, as scikit-learn's MLP does."""
 
-    tol: float
-    patience: float
-    schedule: _CanPlateau
-    best: float = -math.inf
-    n_without_improvement: int = 0
+    def __init__(self, tol: float, patience: float, schedule: _CanPlateau) -> None:
+        self.tol = tol
+        self.patience = patience
+        self.schedule = schedule
+        self.best = -math.inf
+        self.n_without_improvement = 0
 
     def exhausted(self, score: float) -> bool:
         """Whether patience is over and the schedule has no smaller rate to offer."""
@@ -108,12 +104,12 @@ class _Patience:
         return f"{what} did not improve by tol={self.tol:g} for more than {self.patience} epochs"
 
 
-@dataclass
 class History:
-    """Loss of every epoch, and the lowest."""
+    """Loss of every epoch, and the lowest; given earlier losses, it goes on from them."""
 
-    loss_curve: list[float] = field(default_factory=list)
-    best_loss: float = math.inf
+    def __init__(self, loss_curve: list[float] | None = None) -> None:
+        self.loss_curve: list[float] = [] if loss_curve is None else loss_curve
+        self.best_loss = min(self.loss_curve, default=math.inf)
 
     def __call__(self, progress: Progress) -> None:
         """Record the epoch."""
@@ -167,13 +163,18 @@ class EarlyStopping:
             parameters[...] = self.best_parameters
 
 
-@dataclass
 class Verbosity:
     """One line every so many epochs; with `validation`, observed before, its score too."""
 
-    every: int = 1
-    stream: Callable[[str], object] = print
-    validation: EarlyStopping | None = None
+    def __init__(
+        self,
+        every: int = 1,
+        stream: Callable[[str], object] = print,
+        validation: EarlyStopping | None = None,
+    ) -> None:
+        self.every = every
+        self.stream = stream
+        self.validation = validation
 
     def __call__(self, progress: Progress) -> None:
         """Report the epoch."""

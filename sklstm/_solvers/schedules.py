@@ -1,8 +1,7 @@
 """Learning-rate schedules: update step, counted from 1, to rate."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Schedule(Protocol):
@@ -15,8 +14,7 @@ class Schedule(Protocol):
         """Answer to a plateau: True to go on, with a smaller rate; False to stop."""
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(NamedTuple):
     """The same rate at every step."""
 
     rate: float
@@ -30,8 +28,7 @@ class Constant:
         return False
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Cosine(NamedTuple):
     """Half a cosine from rate towards zero (Loshchilov & Hutter, 2017, eq. 5, one cycle).
 
     The n_steps updates after first_step follow the curve, the last of them with a rate still above
@@ -52,13 +49,13 @@ class Cosine:
         return False
 
 
-@dataclass
 class Adaptive:
     """A rate that is kept until a plateau divides it, down to the first value <= minimum."""
 
-    rate: float
-    factor: float = field(default=5.0, kw_only=True)
-    minimum: float = field(default=1e-6, kw_only=True)
+    def __init__(self, rate: float, *, factor: float = 5.0, minimum: float = 1e-6) -> None:
+        self.rate = rate
+        self.factor = factor
+        self.minimum = minimum
 
     def __call__(self, step: int, /) -> float:
         """Rate of this update."""

@@ -59,7 +59,7 @@ def batches(
     return [order[start:end] for start, end in pairwise(bounds)]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Training:
     """The state of one run: everything that a batch reads or moves."""
 

@@ -6,8 +6,7 @@ bit for bit. `apply` overwrites the gradient: it is the only scratch that the ru
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True)
-class SGD:
+class SGD(NamedTuple):
     """Gradient descent with classical or Nesterov momentum (Sutskever et al., 2013, eq. 1-4)."""
 
     momentum: float = 0.9
@@ -42,8 +40,7 @@ class SGD:
         parameters += gradient
 
 
-@dataclass(frozen=True)
-class Adam:
+class Adam(NamedTuple):
     """Adam (Kingma & Ba, 2015, Algorithm 1)."""
 
     beta_1: float = 0.9

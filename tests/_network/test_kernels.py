@@ -213,18 +213,17 @@ def test_chunks_of_the_way_back_do_not_matter(
 ):
     problem = Problem.draw(rng, lengths, reverse, masked)
     expected = problem.backward()
-    assert len(list(kernel._chunks(problem.walk.steps))) == 1
-    monkeypatch.setattr(kernel, "CHUNK_ROWS", chunk_rows)
+    assert len(list(kernel._runs(problem.walk.steps, kernel.CHUNK_SIZE // H))) == 1
+    monkeypatch.setattr(kernel, "CHUNK_SIZE", chunk_rows * H)
     found = problem.backward()
     for name, gradient in expected.items():
         assert_close(found[name], gradient, 1e-12)
 
 
 @by_direction
-def test_chunks_cover_every_step_once(reverse, monkeypatch):
+def test_chunks_cover_every_step_once(reverse):
     steps = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse).steps
-    monkeypatch.setattr(kernel, "CHUNK_ROWS", 5)
-    chunks = list(kernel._chunks(steps))
+    chunks = list(kernel._runs(steps, 5))
     assert [step for chunk in chunks for step in chunk] == steps[::-1]
     assert len(chunks) > 2
     assert all(sum(step[0] for step in chunk) <= 5 for chunk in chunks)

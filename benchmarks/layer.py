@@ -1,0 +1,98 @@
+"""Our side of the benchmark: the layer as the estimators use it.
+
+A batch is cut into shards and shared out over threads as in training, and into chunks as in
+prediction. Packing is part of every timed call: a batch goes in as (N, T, D).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from problem import Problem, Results
+
+from sklstm._network.kernels.walk import Walk
+from sklstm._network.lstm import Hidden, LSTMLayer
+from sklstm._network.parameters import ParameterLayout
+from sklstm._objective import _shards, chunks
+from sklstm._threads import Run
+from sklstm.sequences import PackedSequences, Sequences
+
+
+class Layer:
+    """One LSTM layer of sklstm, ready to be timed."""
+
+    name = "sklstm"
+
+    def __init__(self, problem: Problem, run: Run) -> None:
+        shape = problem.shape
+        self._layer = LSTMLayer("lstm", shape.inputs, shape.hidden, bidirectional=False)
+        self._layout = ParameterLayout(self._layer.shapes())
+        self._params = self._layout.views(np.empty(self._layout.size, np.float32))
+        for name in ("weight_ih", "weight_hh", "bias"):
+            self._params[f"lstm.{name}"][...] = getattr(problem, name)
+        self._valid = np.arange(shape.steps) < problem.lengths[:, None]
+        self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
+        self._upstream = self._packed_upstream(problem.dy[self._valid])
+        self._run = run
+
+    def train(self) -> tuple[np.ndarray, list[Any]]:
+        """Forward and backward: the flat gradient of all weights, and the rest of each shard."""
+        shards = _shards(self._sequences.lengths)
+        run = self._run if len(shards) > 1 else map
+        parts = list(run(self._train_shard, shards, self._upstream))
+        gradient = parts[0][0]
+        for more, *_ in parts[1:]:
+            gradient += more
+        return gradient, parts
+
+    def infer(self) -> list[tuple[PackedSequences, Hidden]]:
+        """Hidden states of every step and at each sequence's end, a chunk at a time."""
+        return list(self._run(self._infer_chunk, chunks(len(self._sequences))))
+
+    def results(self) -> Results:
+        gradient, parts = self.train()
+        views = self._layout.views(gradient)
+        results = {f"gradient of {name[5:]}": view for name, view in views.items()}
+        batches, hiddens, dxs = zip(*(part[1:] for part in parts), strict=True)
+        indices = _shards(self._sequences.lengths)
+        results |= self._outputs(indices, batches, hiddens, "training ")
+        results["gradient of inputs"] = self._in_order(indices, batches, dxs)
+        batches, hiddens = zip(*self.infer(), strict=True)
+        return results | self._outputs(chunks(len(self._sequences)), batches, hiddens, "inference ")
+
+    def _packed_upstream(self, dy: np.ndarray) -> list[Hidden]:
+        """Gradients come from the layer above, which has them in packed order already."""
+        upstream = Sequences(dy, self._sequences.lengths, "list")
+        shards = _shards(self._sequences.lengths)
+        return [Hidden(upstream.pack(indices).values, None) for indices in shards]
+
+    def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+        batch = self._sequences.pack(indices)
+        hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
+        gradient = np.zeros(self._layout.size, np.float32)
+        views = self._layout.views(gradient)
+        dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
+        return gradient, batch, hidden, dx
+
+    def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
+        batch = self._sequences.pack(indices)
+        return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
+
+    def _outputs(self, indices: Any, batches: Any, hiddens: Any, prefix: str) -> Results:
+        last = np.empty((len(self._sequences), self._layer.hidden), np.float32)
+        for rows, batch, hidden in zip(indices, batches, hiddens, strict=True):
+            last[rows] = batch.restore(hidden.last)
+        steps = self._in_order(indices, batches, [hidden.steps for hidden in hiddens])
+        return {prefix + "outputs": steps, prefix + "final state": last}
+
+    def _in_order(self, indices: Any, batches: Any, parts: Any) -> np.ndarray:
+        """Packed rows of every part as (N, T, width), zero where a sequence has ended."""
+        whole = np.zeros((*self._valid.shape, parts[0].shape[1]), np.float32)
+        for rows, batch, part in zip(indices, batches, parts, strict=True):
+            whole[rows[batch.order[batch.row_of]], batch.step_of] = part
+        return whole
+
+
+def _walks(batch: PackedSequences) -> tuple[Walk]:
+    return (Walk(batch.batch_sizes, reverse=False),)

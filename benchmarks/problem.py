@@ -1,0 +1,88 @@
+"""What is timed: one LSTM layer over a batch of random numbers, and the grid of its sizes.
+
+Shapes: ``N`` sequences, ``T`` steps, ``D`` inputs, ``H`` hidden units. Gates lie in sklstm's order
+i, f, o, g; an adapter for a rival permutes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Shape(NamedTuple):
+    batch: int
+    steps: int
+    inputs: int
+    hidden: int
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> Shape:
+        return cls(*map(int, text.split(",")))
+
+
+GRID = [
+    Shape(1, 100, 8, 64),
+    Shape(32, 50, 4, 16),
+    Shape(32, 100, 8, 32),
+    Shape(64, 100, 8, 64),
+    Shape(128, 128, 16, 128),
+    Shape(200, 50, 1, 100),
+    Shape(32, 500, 1, 64),
+    Shape(256, 28, 28, 128),
+    Shape(200, 150, 2, 100),
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Inputs, weights, and the gradient at the hidden state of every step, all in float32."""
+
+    shape: Shape
+    x: np.ndarray  # (N, T, D)
+    dy: np.ndarray  # (N, T, H)
+    weight_ih: np.ndarray  # (D, 4H)
+    weight_hh: np.ndarray  # (H, 4H)
+    bias: np.ndarray  # (4H,)
+    lengths: np.ndarray  # (N,), at most T; steps beyond them are ignored
+
+    @classmethod
+    def random(cls, shape: Shape, lengths: np.ndarray | None = None, seed: int = 0) -> Problem:
+        rng = np.random.default_rng(seed)
+        n, steps, inputs, hidden = shape
+        bound = hidden**-0.5
+
+        def normal(*size: int) -> np.ndarray:
+            return rng.standard_normal(size, dtype=np.float32)
+
+        def uniform(*size: int) -> np.ndarray:
+            return rng.uniform(-bound, bound, size).astype(np.float32)
+
+        return cls(
+            shape,
+            normal(n, steps, inputs),
+            normal(n, steps, hidden),
+            uniform(inputs, 4 * hidden),
+            uniform(hidden, 4 * hidden),
+            uniform(4 * hidden),
+            np.full(n, steps) if lengths is None else lengths,
+        )
+
+
+#: Outputs and gradients by name, in the shapes of ``Problem``; made for comparison, never timed.
+Results = dict[str, np.ndarray]
+
+
+def disagreements(ours: Results, theirs: Results, tolerance: float = 1e-4) -> list[str]:
+    """The results whose largest difference exceeds a share of their own largest element."""
+    found = []
+    for name, expected in theirs.items():
+        error = np.abs(ours[name] - expected).max() / np.abs(expected).max()
+        if not error <= tolerance:
+            found.append(f"{name} differs by {error:.1e}")
+    return found

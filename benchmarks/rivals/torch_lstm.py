@@ -1,0 +1,83 @@
+"""PyTorch's nn.LSTM, given its inputs in the layout that it works on, (T, N, D)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from problem import Problem, Results
+
+#: sklstm's gate order i, f, o, g to PyTorch's i, f, g, o, and back.
+GATES = [0, 1, 3, 2]
+
+
+class TorchLSTM:
+    """One layer of nn.LSTM with the weights of a problem; batches of equal lengths only."""
+
+    name = "torch"
+
+    def __init__(self, problem: Problem) -> None:
+        shape = problem.shape
+        self._lstm = torch.nn.LSTM(shape.inputs, shape.hidden)
+        weights = {
+            "weight_ih_l0": _to_torch(problem.weight_ih),
+            "weight_hh_l0": _to_torch(problem.weight_hh),
+            "bias_ih_l0": _to_torch(problem.bias[None])[:, 0],
+            "bias_hh_l0": torch.zeros(4 * shape.hidden),
+        }
+        self._lstm.load_state_dict(weights)
+        self._x = _time_major(problem.x)
+        self._x_leaf = self._x.clone().requires_grad_()
+        self._dy = _time_major(problem.dy)
+
+    def train(self) -> tuple[Any, ...]:
+        y, (h, _) = self._lstm(self._x_leaf)
+        wanted = [self._x_leaf, *self._lstm.parameters()]
+        return y, h, torch.autograd.grad(y, wanted, self._dy)
+
+    def infer(self) -> tuple[Any, Any]:
+        with torch.inference_mode():
+            y, (h, _) = self._lstm(self._x)
+        return y, h
+
+    def results(self) -> Results:
+        y, h, (dx, dw_ih, dw_hh, db_ih, _) = self.train()
+        y_inferred, h_inferred = self.infer()
+        return {
+            "training outputs": _batch_major(y),
+            "training final state": h[0].detach().numpy(),
+            "inference outputs": _batch_major(y_inferred),
+            "inference final state": h_inferred[0].numpy(),
+            "gradient of inputs": _batch_major(dx),
+            "gradient of weight_ih": _from_torch(dw_ih),
+            "gradient of weight_hh": _from_torch(dw_hh),
+            "gradient of bias": _from_torch(db_ih[:, None])[0],
+        }
+
+
+def set_threads(n: int) -> None:
+    torch.set_num_threads(n)
+
+
+def version() -> str:
+    return str(torch.__version__)
+
+
+def _to_torch(weights: np.ndarray) -> torch.Tensor:
+    """(K, 4H) to (4H, K)."""
+    by_gate = weights.reshape(len(weights), 4, -1)[:, GATES]
+    return torch.from_numpy(np.ascontiguousarray(by_gate.reshape(len(weights), -1).T))
+
+
+def _from_torch(weights: torch.Tensor) -> np.ndarray:
+    by_gate = weights.numpy().T.reshape(weights.shape[1], 4, -1)[:, GATES]
+    return by_gate.reshape(weights.shape[1], -1)
+
+
+def _time_major(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))
+
+
+def _batch_major(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy().swapaxes(0, 1)

@@ -1,0 +1,224 @@
+"""What the transformers share: the way from X to stacked sequences, and back to the form of X.
+
+Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` channels.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklstm._checks import as_table
+from sklstm._compat import _fit_context
+from sklstm.sequences import Sequences, check_sequences
+
+Array = NDArray[np.floating]
+
+DOC_LINK = (
+    "https://sklstm.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+)
+
+
+# scikit-learn's wrapping of `transform` would put lists and 3-D arrays into one frame. Without it
+# here, subclasses still have `set_output`, and `_contain` heeds it.
+class SequenceTransformer(
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
+):
+    """Base of the transformers of numbers."""
+
+    _doc_link_module = "sklstm"
+    _doc_link_template = DOC_LINK
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    #: Whether NaN may stand inside a sequence.
+    _takes_gaps: ClassVar[bool] = False
+
+    n_features_in_: int
+
+    @abstractmethod
+    def _learn(self, sequences: Sequences) -> None:
+        """Learn what `_apply` needs."""
+
+    @abstractmethod
+    def _apply(self, sequences: Sequences) -> Sequences:
+        """The transformed sequences; a "2d" result has one channel, and becomes a table."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from sequences what `transform` needs, and the form that they have.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            A 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps, n_features)
+            or a list of arrays (n_timesteps_i, n_features) or (n_timesteps_i,); see
+            :func:`sklstm.sequences.check_sequences`.
+        y : None
+            Ignored; here for pipelines.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If an input is malformed; the message names the sample. The transformer then is what it
+            was before the call.
+        """
+        with self._all_or_nothing():
+            self._learn(self._read(X, reset=True))
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Transform sequences.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            As in `fit`. After a 2-D array, arrays with as many columns; after others, sequences of
+            any length.
+
+        Returns
+        -------
+        ndarray, list, tuple or dataframe
+            The transformed sequences in the form of ``X``, floating; where a 3-D array was padded
+            with NaN, NaN. With ``set_output(transform="pandas")`` or ``"polars"``, frames in place
+            of 2-D arrays, the elements of a list among them.
+
+        Raises
+        ------
+        ValueError
+            If an input is malformed or differs in form from that of `fit`.
+        """
+        check_is_fitted(self)
+        return self._contain(X, self._apply(self._read(X)))
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Fit to sequences and transform them.
+
+        Parameters
+        ----------
+        X : array-like, dataframe or list of n_samples sequences
+            As in `fit`.
+        y : None
+            Ignored; here for pipelines.
+
+        Returns
+        -------
+        ndarray, list, tuple or dataframe
+            As `transform` gives them.
+        """
+        return self.fit(X, y).transform(X)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """On any error, every attribute is again what it was."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _read(self, X: Any, *, reset: bool = False) -> Sequences:
+        """Sequences out of X; with ``reset``, learn the form that later X is read by."""
+        sequences = self._check(X)
+        name = type(self).__name__
+        if reset:
+            self._table = sequences.form == "2d"
+        elif self._table:
+            sequences = as_table(sequences, self.n_features_in_, name)
+        elif sequences.form == "2d" and self.n_features_in_ != 1:
+            raise ValueError(
+                f"{name} was fitted on sequences with {self.n_features_in_} features; expected a "
+                "3-D array or a list of arrays, got a 2-D array, which is read as univariate "
+                f"series (shape=({len(sequences)}, {sequences.n_timesteps}))"
+            )
+        shape = (len(sequences), -1) if self._table else sequences.values.shape
+        seen = sequences.values.reshape(shape)
+        if sequences.frame is not None and self._table == (sequences.form == "2d"):
+            seen = sequences.frame  # whose columns are time steps of a table, or channels
+        validate_data(self, seen, reset=reset, skip_check_array=True)
+        return sequences
+
+    def _check(self, X: Any) -> Sequences:
+        sequences = check_sequences(X, ensure_all_finite=not self._takes_gaps, estimator=self)
+        if self._takes_gaps:
+            _refuse_infinity(sequences, type(self).__name__)
+        return sequences
+
+    def _contain(self, X: Any, result: Sequences) -> Any:
+        """In the form of X, and in frames if the user asked for them."""
+        config = getattr(self, "_sklearn_output_config", {})
+        wanted = config.get("transform", get_config()["transform_output"])
+        named = self._table == (result.form == "2d")  # columns of a table, or channels
+        if wanted == "default" or result.form == "3d" or not named:
+            return in_form_of(X, result)
+        frames = _Frames(self.get_feature_names_out()).set_output(transform=wanted)
+        if result.form == "2d":
+            return frames.transform(X, in_form_of(X, result))
+        parts = result.like_input(result.values)
+        return [
+            frames.transform(x if len(x) == len(part) else None, part)  # x may have an index
+            for x, part in zip(X, parts, strict=True)
+        ]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self._takes_gaps
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class _Frames(TransformerMixin, BaseEstimator):
+    """Puts a 2-D array into a frame, as scikit-learn does for what transformers return."""
+
+    def __init__(self, names: NDArray[Any]) -> None:
+        self.names = names
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        return self.names
+
+    def transform(self, X: Any, rows: Any) -> Any:
+        return rows
+
+
+def in_form_of(X: Any, result: Sequences) -> Any:
+    """An array for an array; a list, tuple or object array for such.
+
+    A single channel has no axis of its own where X had none, unless the result is "3d".
+    """
+    flat = result.flat and result.form != "3d" and result.values.shape[1] == 1
+    parts: Any = result.like_input(result.values[:, 0] if flat else result.values)
+    if result.form == "list" and isinstance(X, np.ndarray):
+        array = np.empty(len(parts), dtype=object)
+        for k, part in enumerate(parts):
+            array[k] = part
+        return array
+    return tuple(parts) if isinstance(X, tuple) and result.form == "list" else parts
+
+
+def _refuse_infinity(sequences: Sequences, name: str) -> None:
+    wrong = np.isinf(sequences.values)
+    if wrong.any():
+        row, feature = np.argwhere(wrong)[0]
+        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        raise ValueError(
+            f"Input X contains infinity at sample {sample}, time step "
+            f"{row - sequences.starts[sample]}, feature {feature}. {name} expects finite numbers, "
+            "or NaN where one is missing."
+        )

@@ -1,0 +1,79 @@
+"""scikit-learn's own checks, on 2-D input, and the ones that it keeps for its own transformers."""
+
+import pytest
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from sklstm.preprocessing import (
+    SequenceImputer,
+    SequenceScaler,
+    SlidingWindow,
+    TokenEncoder,
+    ToSequences,
+)
+
+SCALERS = [
+    SequenceScaler(method, per_sequence=alone)
+    for method in ("standard", "minmax", "robust")
+    for alone in (False, True)
+]
+IMPUTERS = [SequenceImputer(name) for name in ("mean", "constant", "forward", "linear")]
+OTHERS = [
+    SequenceImputer(add_indicator=True),
+    SlidingWindow(),
+    SlidingWindow(align="end"),
+    ToSequences(),
+]
+
+
+@parametrize_with_checks([*SCALERS, *IMPUTERS, *OTHERS])
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+#: Not among the checks above. All need a table to remain a table.
+TABLE_CHECKS = [
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+]
+
+
+# They fit on frames and transform arrays, and the other way round.
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning:sklearn")
+@pytest.mark.parametrize("check", TABLE_CHECKS)
+@pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS], ids=str)
+def test_checks_of_tables(transformer, check):
+    getattr(estimator_checks, check)(type(transformer).__name__, transformer)
+
+
+#: Those that need no numbers: scikit-learn leaves all of them out for estimators of texts.
+CHECKS_WITHOUT_DATA = [
+    "check_estimator_cloneable",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_estimator_repr",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+]
+
+
+@pytest.mark.parametrize("name", CHECKS_WITHOUT_DATA)
+def test_checks_of_the_token_encoder(name):
+    check = getattr(estimator_checks, name)
+    check("TokenEncoder", TokenEncoder())
+
+
+def test_the_token_encoder_says_that_it_takes_texts():
+    with pytest.warns(SkipTestWarning, match="Can't test estimator TokenEncoder"):
+        results = check_estimator(TokenEncoder(), on_skip=None)
+    assert {result["status"] for result in results} <= {"passed"}

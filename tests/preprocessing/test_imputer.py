@@ -1,0 +1,164 @@
+"""SequenceImputer against pandas, sequence by sequence, and scikit-learn's SimpleImputer."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from data import cut, padded, problem
+from sklearn.impute import SimpleImputer
+
+from sklstm.preprocessing import SequenceImputer
+
+STRATEGIES = ["mean", "constant", "forward", "linear"]
+strategies = pytest.mark.parametrize("strategy", STRATEGIES)
+
+
+@pytest.fixture
+def gappy(rng):
+    """Ragged sequences, some with a channel that is never observed; none ends like padding."""
+    X = cut(problem(rng, n_timesteps=12, n_features=3)[0], rng)
+    for k, x in enumerate(X):
+        x[rng.random(x.shape) < 0.4] = np.nan
+        x[-1, 0] = k
+        if k % 5 == 0:
+            x[:, 1] = np.nan
+    return X
+
+
+@pytest.fixture
+def mean(gappy):
+    return np.nanmean(np.concatenate(gappy), axis=0)
+
+
+def by_pandas(x, strategy, mean):
+    frame = pd.DataFrame(x)
+    filled = {
+        "mean": lambda: frame,
+        "constant": lambda: frame.fillna(-3.0),
+        "forward": frame.ffill,
+        "linear": lambda: frame.interpolate(limit_direction="both"),
+    }[strategy]()
+    return filled.fillna(dict(enumerate(mean))).to_numpy()
+
+
+@strategies
+@pytest.mark.parametrize("form", [list, padded])
+def test_gaps_are_filled_as_by_pandas(strategy, form, gappy, mean):
+    imputer = SequenceImputer(strategy, fill_value=-3.0).fit(form(gappy))
+    for x, filled in zip(gappy, imputer.transform(gappy), strict=True):
+        np.testing.assert_allclose(filled, by_pandas(x, strategy, mean), rtol=1e-12, atol=1e-12)
+    for x, filled in zip(gappy, imputer.transform(padded(gappy, extra=2)), strict=True):
+        np.testing.assert_allclose(
+            filled[: len(x)], by_pandas(x, strategy, mean), rtol=1e-12, atol=1e-12
+        )
+        assert np.isnan(filled[len(x) :]).all()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"strategy": "constant", "fill_value": 2.5}])
+def test_stacked_steps_are_filled_as_by_scikit_learn(parameters, gappy):
+    stacked = np.concatenate(gappy)
+    reference = SimpleImputer(**parameters).fit(stacked)
+    imputer = SequenceImputer(**parameters).fit(gappy)
+    np.testing.assert_allclose(imputer.statistics_, reference.statistics_.astype(float), rtol=1e-12)
+    found = np.concatenate(imputer.transform(gappy))
+    np.testing.assert_allclose(found, reference.transform(stacked), rtol=1e-12)
+
+
+@strategies
+def test_a_row_of_a_table_is_a_series(strategy, rng):
+    X = rng.normal(size=(30, 8))
+    X[rng.random(X.shape) < 0.5] = np.nan
+    X[0], X[1, -1] = np.nan, 3.0
+    imputer = SequenceImputer(strategy, fill_value=-3.0)
+    filled = imputer.fit_transform(X)
+    mean = np.nanmean(X)
+    expected = [by_pandas(x[:, None], strategy, [mean])[:, 0] for x in X]
+    np.testing.assert_allclose(filled, expected, rtol=1e-12, atol=1e-12)
+    if strategy != "constant":
+        np.testing.assert_allclose(imputer.statistics_, [mean], rtol=1e-12)
+
+
+@strategies
+def test_what_is_observed_stays_to_the_last_bit(strategy, gappy):
+    for x, filled in zip(gappy, SequenceImputer(strategy).fit_transform(gappy), strict=True):
+        observed = ~np.isnan(x)
+        np.testing.assert_array_equal(filled[observed], x[observed])
+        assert np.isfinite(filled).all()
+
+
+@strategies
+def test_nothing_comes_from_another_sequence(strategy, gappy, rng):
+    imputer = SequenceImputer(strategy).fit(gappy)
+    expected = imputer.transform(gappy)
+    order = rng.permutation(len(gappy))
+    for k, found in zip(order, imputer.transform([gappy[k] for k in order]), strict=True):
+        np.testing.assert_array_equal(found, expected[k])
+
+
+def test_forward_never_looks_ahead(gappy):
+    imputer = SequenceImputer("forward").fit(gappy)
+    for x in gappy:
+        whole = imputer.transform([x])[0]
+        for k in range(1, len(x) + 1):
+            np.testing.assert_array_equal(imputer.transform([x[:k]])[0], whole[:k])
+
+
+@strategies
+def test_a_channel_that_fit_never_saw(strategy, rng):
+    X = rng.normal(size=(4, 5, 2))
+    X[:, :, 1] = np.nan
+    imputer = SequenceImputer(strategy, fill_value=9).fit(X)
+    filled = imputer.transform(X)
+    assert (filled[:, :, 1] == 9).all()
+    assert imputer.statistics_[1] == 9
+    if strategy == "linear":
+        X[:, 2, 1] = 4
+        assert (imputer.transform(X)[:, :, 1] == 4).all()
+
+
+def test_a_long_gap_lies_on_a_line():
+    x = np.full((10_001, 2), np.nan)
+    x[0], x[-1] = (1, 5), (2, 5)
+    filled = SequenceImputer("linear").fit_transform([x])[0]
+    expected = np.c_[np.linspace(1, 2, 10_001), np.full(10_001, 5)]
+    np.testing.assert_allclose(filled, expected, rtol=1e-14)
+
+
+@strategies
+@pytest.mark.parametrize("form", [list, padded])
+def test_indicator_channels(strategy, form, gappy):
+    plain = SequenceImputer(strategy).fit_transform(form(gappy))
+    out = SequenceImputer(strategy, add_indicator=True).fit_transform(form(gappy))
+    for x, filled, both in zip(gappy, plain, out, strict=True):
+        np.testing.assert_array_equal(both[:, :3], filled)
+        np.testing.assert_array_equal(both[: len(x), 3:], np.isnan(x))
+        assert np.isnan(both[len(x) :]).all()
+
+
+def test_a_table_with_indicator_becomes_sequences_of_two_channels(rng):
+    X = rng.normal(size=(6, 5))
+    X[2, 3] = X[0] = np.nan
+    imputer = SequenceImputer(add_indicator=True).fit(X)
+    out = imputer.transform(X)
+    np.testing.assert_array_equal(out[:, :, 0], SequenceImputer().fit_transform(X))
+    np.testing.assert_array_equal(out[:, :, 1], np.isnan(X))
+    assert imputer.get_feature_names_out().tolist() == ["value", "missingindicator"]
+
+
+@strategies
+def test_without_gaps_nothing_happens(strategy, rng):
+    X = rng.normal(size=(4, 5, 2))
+    np.testing.assert_array_equal(SequenceImputer(strategy).fit_transform(X), X)
+
+
+def test_values_that_pandas_calls_missing():
+    frame = pd.DataFrame({"a": pd.array([1.0, pd.NA, 3.0], dtype="Float64")})
+    found = SequenceImputer("linear").fit_transform([frame, frame])
+    np.testing.assert_array_equal(found[1], [[1], [2], [3]])
+
+
+@strategies
+def test_a_sample_of_padding_alone_is_refused(strategy, rng):
+    X = rng.normal(size=(4, 5, 2))
+    X[2] = np.nan
+    with pytest.raises(ValueError, match=r"X\[2\]: expected at least one time step that is not"):
+        SequenceImputer(strategy).fit(X)

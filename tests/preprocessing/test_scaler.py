@@ -1,0 +1,179 @@
+"""SequenceScaler against scikit-learn's scalers on the stacked steps."""
+
+import numpy as np
+import pytest
+from data import cut, padded, problem
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from sklstm.preprocessing import SequenceScaler
+
+#: Our parameters, and the scaler that does the same to a matrix with one row a step.
+PAIRS = [
+    ({}, StandardScaler()),
+    ({"method": "minmax"}, MinMaxScaler()),
+    ({"method": "minmax", "feature_range": (-3, 0.5)}, MinMaxScaler(feature_range=(-3, 0.5))),
+    ({"method": "robust"}, RobustScaler()),
+    (
+        {"method": "robust", "quantile_range": (5, 60)},
+        RobustScaler(quantile_range=(5, 60)),
+    ),
+]
+pairs = pytest.mark.parametrize(("parameters", "reference"), PAIRS, ids=str)
+METHODS = ["standard", "minmax", "robust"]
+methods = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture
+def ragged(rng):
+    """Three channels of different level and spread; the last is constant."""
+    X = cut(problem(rng, n_features=3)[0], rng)
+    return [x * [1, 300, 0] + [5, -1e4, 0.1] for x in X]
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
+
+
+@pairs
+@pytest.mark.parametrize("form", [list, padded])
+def test_channels_over_all_valid_steps(parameters, reference, form, ragged):
+    stacked = np.concatenate(ragged)
+    expected = reference.fit(stacked)
+    scaler = SequenceScaler(**parameters).fit(form(ragged))
+    out = scaler.transform(ragged)
+    assert [len(x) for x in out] == [len(x) for x in ragged]
+    assert_close(np.concatenate(out), expected.transform(stacked))
+    assert_close(np.concatenate(scaler.inverse_transform(out)), stacked)
+    assert scaler.n_steps_seen_ == len(stacked) or parameters.get("per_sequence")
+
+
+@pairs
+def test_each_sequence_by_itself(parameters, reference, ragged):
+    out = SequenceScaler(**parameters, per_sequence=True).fit_transform(ragged)
+    for x, scaled in zip(ragged, out, strict=True):
+        assert_close(scaled, reference.fit_transform(x))
+
+
+@pairs
+def test_a_table_has_one_channel(parameters, reference, rng):
+    X = rng.normal(size=(20, 7)) * np.arange(1, 8) + 10
+    expected = reference.fit_transform(X.reshape(-1, 1)).reshape(20, 7)
+    scaler = SequenceScaler(**parameters).fit(X)
+    assert_close(scaler.transform(X), expected)
+    assert_close(scaler.inverse_transform(expected), X)
+    assert scaler.n_features_in_ == 7
+    assert scaler.center_.shape == scaler.scale_.shape == (1,)
+    alone = SequenceScaler(**parameters, per_sequence=True).fit_transform(X)
+    assert_close(alone, reference.fit_transform(X.T).T)
+
+
+@methods
+def test_new_sequences_are_scaled_by_what_was_learned(method, ragged, rng):
+    scaler = SequenceScaler(method).fit(ragged)
+    later = rng.normal(size=(2, 40, 3))
+    assert_close(scaler.transform(later), (later - scaler.center_) / scaler.scale_)
+
+
+@methods
+@pytest.mark.parametrize("value", [0.1, -1e10, 0.0, 1e-300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_constant_channel_has_scale_one(method, value, dtype, alone):
+    X = np.full((50, 1001, 1), value, dtype)
+    scaler = SequenceScaler(method, per_sequence=alone).fit(X)
+    np.testing.assert_array_equal(scaler.transform(X), np.zeros_like(X))
+    if not alone:
+        assert scaler.scale_.tolist() == [1]
+        np.testing.assert_array_equal(scaler.inverse_transform(np.zeros_like(X)), X)
+
+
+@methods
+def test_rounding_is_no_spread(method):
+    X = np.full((4, 5, 1), 0.3)
+    X[1, 2] = np.nextafter(0.3, 1)
+    X[2] = np.nextafter(0.3, 0)
+    assert SequenceScaler(method).fit(X).scale_.tolist() == [1]
+
+
+@methods
+def test_small_units_are_no_rounding(method, rng):
+    X = rng.normal(size=(5, 6, 1))
+    expected = SequenceScaler(method).fit_transform(X)
+    assert_close(SequenceScaler(method).fit_transform(1e-100 * X), expected)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_large_mean_costs_no_digits(alone, rng):
+    small = rng.integers(-50, 50, size=(30, 20, 1)).astype(np.float64)
+    small[:, :2, 0] = -1, 1
+    expected = SequenceScaler(per_sequence=alone).fit_transform(small)
+    shifted = SequenceScaler(per_sequence=alone).fit_transform(small + 2.0**40)
+    np.testing.assert_allclose(shifted, expected, rtol=0, atol=1e-3)
+    single = SequenceScaler(per_sequence=alone).fit_transform((small + 2.0**17).astype("f4"))
+    np.testing.assert_allclose(single, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["standard", "minmax"])
+@pytest.mark.parametrize("form", [list, padded])
+def test_parts_are_learned_as_the_whole(method, form, ragged, rng):
+    whole = SequenceScaler(method).fit(ragged)
+    parts = SequenceScaler(method)
+    for indices in np.array_split(rng.permutation(24), 5):
+        assert parts.partial_fit(form([ragged[k] for k in indices])) is parts
+    assert parts.n_steps_seen_ == whole.n_steps_seen_
+    np.testing.assert_allclose(parts.center_, whole.center_, rtol=1e-12)
+    np.testing.assert_allclose(parts.scale_, whole.scale_, rtol=1e-12)
+
+
+def test_fit_forgets_what_partial_fit_learned(ragged):
+    expected = SequenceScaler().fit(ragged)
+    scaler = SequenceScaler().partial_fit([1000 * x for x in ragged]).fit(ragged)
+    np.testing.assert_array_equal(scaler.center_, expected.center_)
+    assert scaler.partial_fit(ragged).n_steps_seen_ == 2 * expected.n_steps_seen_
+
+
+def test_partial_fit_keeps_the_form(ragged):
+    scaler = SequenceScaler().partial_fit(ragged)
+    center = scaler.center_
+    for wrong in ([x[:, :2] for x in ragged], [*ragged[:4], np.full((3, 3), np.nan)]):
+        with pytest.raises(ValueError, match="X"):
+            scaler.partial_fit(wrong)
+        assert scaler.center_ is center
+
+
+def test_partial_fit_checks_parameters_at_first(ragged):
+    with pytest.raises(ValueError, match="'method' parameter"):
+        SequenceScaler("l2").partial_fit(ragged)
+
+
+def test_what_cannot_be_done_is_not_there(ragged):
+    robust = SequenceScaler("robust").fit(ragged)
+    assert not hasattr(robust, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as error:
+        robust.partial_fit(ragged)
+    assert "quantiles" in str(error.value.__cause__)
+    alone = SequenceScaler(per_sequence=True).fit(ragged)
+    assert not hasattr(alone, "inverse_transform")
+    with pytest.raises(AttributeError, match="has no attribute 'inverse_transform'") as error:
+        alone.inverse_transform(ragged)
+    assert "per_sequence=True" in str(error.value.__cause__)
+
+
+def test_each_by_itself_learns_nothing(ragged):
+    scaler = SequenceScaler(per_sequence=True).fit(ragged)
+    assert scaler.center_ is scaler.scale_ is scaler.n_steps_seen_ is None
+    out = scaler.partial_fit(ragged[:2]).transform(ragged)
+    np.testing.assert_array_equal(np.concatenate(out), np.concatenate(scaler.fit_transform(ragged)))
+
+
+@methods
+@pytest.mark.parametrize("form", [list, tuple, padded])
+def test_round_trip_in_every_form(method, form, ragged):
+    X = form(ragged)
+    scaler = SequenceScaler(method, feature_range=(-1, 7)).fit(X)
+    back = scaler.inverse_transform(scaler.transform(X))
+    assert type(back) is type(X)
+    for x, found in zip(X, back, strict=True):
+        assert_close(found, x)
+    single = scaler.inverse_transform([x.astype(np.float32) for x in ragged])
+    assert {x.dtype for x in single} == {np.dtype(np.float32)}
