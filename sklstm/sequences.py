@@ -51,7 +51,7 @@ FLOATS = [np.float64, np.float32]
 class Sequences:
     """Sequences of any lengths, one below the other.
 
-    Attributes
+    Parameters
     ----------
     values : ndarray of shape (n_total_steps, n_features)
         The steps of the first sequence, then those of the second, and so on.
@@ -96,11 +96,33 @@ class Sequences:
         return np.cumsum(self.lengths) - self.lengths
 
     def take(self, indices: NDArray[np.intp]) -> Sequences:
-        """The sequences at ``indices``, copied, in that order."""
+        """Copy some of the sequences.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Which, in this order.
+
+        Returns
+        -------
+        Sequences
+            Theirs alone.
+        """
         return replace(self, values=self.values[self.rows(indices)], lengths=self.lengths[indices])
 
     def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The rows of the sequences at ``indices``, in that order."""
+        """Find the rows of some of the sequences.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Which, in this order.
+
+        Returns
+        -------
+        ndarray of int
+            Rows of ``values``.
+        """
         lengths = self.lengths[indices]
         shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
         return np.arange(lengths.sum()) + np.repeat(shift, lengths)
@@ -150,6 +172,7 @@ class Sequences:
         Returns
         -------
         PackedSequences
+            A copy of their steps.
         """
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
@@ -171,7 +194,7 @@ class PackedSequences:
     Sorted by falling length, the sequences that run at a step are always the first so many, one
     contiguous block, and padding costs nothing.
 
-    Attributes
+    Parameters
     ----------
     values : ndarray of shape (n_packed, n_features)
         The rows of each step, one step after the other.
@@ -251,6 +274,7 @@ def check_sequences(
     Returns
     -------
     Sequences
+        Stacked, in double precision unless ``X`` is all float32.
 
     Raises
     ------
