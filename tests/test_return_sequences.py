@@ -169,7 +169,10 @@ def test_weight_zero_leaves_a_step_out(ragged, seed):
     by_step = [(np.arange(len(x)) != 0).astype(float) for x in X]
     other = [np.r_[["above" if a[0] == "below" else "below"], a[1:]] for a in y]
     model = fitted(X, y, seed, by_step, class_weight="balanced")
-    assert_same(model, fitted(X, other, seed, by_step, class_weight="balanced"))
+    # Full batches are ordered by content, labels included, so sums may round differently.
+    same = fitted(X, other, seed, by_step, class_weight="balanced")
+    for name, values in model.parameters_.items():
+        np.testing.assert_allclose(values, same.parameters_[name], rtol=1e-9, atol=1e-12)
     assert model.score(X, y, by_step) == model.score(X, other, by_step)
 
 

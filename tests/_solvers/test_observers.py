@@ -33,7 +33,7 @@ def test_history_keeps_every_loss_and_the_lowest():
 
 
 def test_history_goes_on_from_an_earlier_one():
-    history = History([3.0, 1.0], best_loss=1.0)
+    history = History([3.0, 1.0])
     history(progress(2.0))
     assert history.loss_curve == [3.0, 1.0, 2.0]
     assert history.best_loss == 1.0
