@@ -458,7 +458,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         if multilabel:
             return y.astype(np.float64)
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = self.classes_[codes] != y
+        unknown = self.classes_[codes].astype(object) != y.astype(object)  # of any two types
         if unknown.any():
             k = int(np.argmax(unknown))
             got = y[k : k + 1].tolist()[0]
