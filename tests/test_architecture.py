@@ -76,6 +76,7 @@ FLOORS = {
     "_threads": 0,
     "_compat": -1,
     "_converters": -1,
+    "_packing": -1,
     "_long_frames": -2,
     "_ragged": -3,
     "_config": -1,
