@@ -40,6 +40,7 @@ FLOORS = {
     "_classifier": 5,
     "_regressor": 5,
     "_base": 4,
+    "_inside": 3.5,
     "_training": 3.5,  # a landing between the two: trains an objective for _base
     "_callbacks": 3,
     "_checks": 2,
