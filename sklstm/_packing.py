@@ -176,7 +176,7 @@ class Sequences:
         starts = self.starts if indices is None else self.starts[indices]
         order = np.argsort(-lengths, kind="stable")
         lengths, starts = lengths[order], starts[order]
-        batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
+        batch_sizes = _batch_sizes(lengths)
         dtype = self.values.dtype if dtype is None else np.dtype(dtype)
         return Packing(self.values, dtype, starts, batch_sizes, lengths, order)
 
@@ -334,6 +334,13 @@ def _steps_and_rows(
     steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
     starts = np.cumsum(batch_sizes) - batch_sizes
     return steps, np.arange(len(steps)) - starts[steps]
+
+
+def _batch_sizes(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How many sequences of falling ``lengths`` run at each step."""
+    if lengths[0] == lengths[-1]:
+        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # takes no memory
+    return np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
 
 
 def _cast(values: Array, dtype: DTypeLike) -> Array:

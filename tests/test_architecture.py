@@ -51,6 +51,7 @@ FLOORS = {
     # the network
     "_network": 2,
     "_network.network": 2,
+    "_network.segments": 2.5,
     "_network.dense": 1,
     "_network.dropout": 1,
     "_network.embedding": 1,
