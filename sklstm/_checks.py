@@ -105,13 +105,15 @@ def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequen
     return cast
 
 
-def as_tokens(sequences: Sequences, vocabulary_size: int, first_sample: int) -> Sequences:
+def as_tokens(
+    sequences: Sequences, vocabulary_size: int, first_sample: int = 0, name: str = "X"
+) -> Sequences:
     """Sequences (S, 1) of integers below ``vocabulary_size``."""
     n_features = sequences.values.shape[1]
     if n_features != 1:
         raise ValueError(
-            f"vocabulary_size={vocabulary_size} reads X as tokens: expected one integer for each "
-            f"step, got sequences with {n_features} features"
+            f"vocabulary_size={vocabulary_size} reads {name} as tokens: expected one integer for "
+            f"each step, got sequences with {n_features} features"
         )
     values = sequences.values
     known = (values >= 0) & (values < vocabulary_size) & (values == np.floor(values))
@@ -119,7 +121,7 @@ def as_tokens(sequences: Sequences, vocabulary_size: int, first_sample: int) -> 
         row = int(np.argmin(known[:, 0]))
         sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
         raise ValueError(
-            f"X[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
+            f"{name}[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
             f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step "
             f"{row - sequences.starts[sample]}"
         )
