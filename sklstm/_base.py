@@ -27,6 +27,7 @@ from sklstm._checks import (
     check_weights,
     layer_sizes,
     own_generator,
+    part_bounds,
 )
 from sklstm._compat import CallbackSupportMixin, _fit_context
 from sklstm._inside import Inside, joined
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from sklstm._training import State
 
 Array = NDArray[np.floating]
-
-#: Elements of a list of sequences that prediction validates together.
-PART_SEQUENCES = 4096
 
 
 class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -381,8 +379,8 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if not is_list_of_sequences(X):
             yield self._read(X)
             return
-        for first in range(0, len(X), PART_SEQUENCES):
-            yield self._read(X[first : first + PART_SEQUENCES], first_sample=first)
+        for first, stop in part_bounds(X):
+            yield self._read(X[first:stop], first_sample=first)
 
     def _raw(self, X: Any) -> Array:
         """What the read-out gives for each sample, or each stacked step, (rows, n_outputs)."""
