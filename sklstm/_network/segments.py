@@ -222,9 +222,14 @@ def _numbers_a_row(network: SequenceNetwork, training: bool) -> int:
     if not training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)
     return n_inputs + sum(
-        len(layer.directions) * (7 * layer.hidden + layer.n_inputs + 1) + 2 * layer.width
+        len(layer.directions) * (7 * _padded(layer.hidden) + layer.n_inputs + 1) + 2 * layer.width
         for layer in network.layers
     )
+
+
+def _padded(hidden: int) -> int:
+    """Compiled kernels fill up to whole vectors, of up to 16 numbers."""
+    return -(-hidden // 16) * 16
 
 
 def _room_for_steps(trace: Trace) -> Array:
