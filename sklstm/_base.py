@@ -72,7 +72,7 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     batch_size: Any
     learning_rate: str
     learning_rate_init: Any
-    max_iter: int
+    max_iter: Any
     max_fun: int
     max_grad_norm: float | None
     shuffle: bool
@@ -161,7 +161,8 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
         from sklstm._callbacks import EpochCallbacks  # see _begin
 
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        n_epochs = None if self.max_iter == "auto" else self.max_iter
+        context = self._init_callback_context(max_subtasks=n_epochs)
         with self._all_or_nothing():
             data = {"X": X, "y": y, "metadata": None}
             if sample_weight is not None:
@@ -306,7 +307,7 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         state: State,
         samples: Samples,
         held_out: Samples | None,
-        n_epochs: int | None,
+        n_epochs: int | str | None,
         tell: EpochCallbacks | None,
     ) -> None:
         from sklstm._training import train
