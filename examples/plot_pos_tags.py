@@ -20,13 +20,11 @@ and without it they are generated.
 # stand ("book a light room"), and town names of which few are seen twice.
 import csv
 import sys
-import warnings
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
 
@@ -91,11 +89,9 @@ print(f"most frequent tag of each word: test accuracy {accuracy_score(y['test'],
 # Words that occur once in training are "unknown" there, so that the vector of unknown words is
 # trained too. The rate of dropout is chosen on the dev split; scikit-learn's own scorers want one
 # label a sample, and those of :mod:`sklstm.metrics` take one a step.
-warnings.simplefilter("ignore", ConvergenceWarning)  # ten epochs are a choice
 tagger = LSTMClassifier(
-    32, bidirectional=True, return_sequences=True, vocabulary_size=2000, dropout=0.3,
-    batch_size=64, learning_rate="cosine", learning_rate_init=0.01, max_iter=10,
-    dtype="float32", random_state=0,
+    32, bidirectional=True, return_sequences=True, vocabulary_size=2000, batch_size=64,
+    max_iter=10, dtype="float32", random_state=0,
 )  # fmt: skip
 model = Pipeline([("encode", TokenEncoder(min_frequency=2, max_tokens=2000)), ("tag", tagger)])
 dev = PredefinedSplit([-1] * len(X["train"]) + [0] * len(X["dev"]))
