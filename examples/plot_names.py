@@ -16,7 +16,7 @@ and without it fewer names, from languages that are made up.
 # %%
 # Names
 # -----
-# A made-up language is a table that says which letter likes to follow which: to count n-grams is the
+# A made-up language is a table of which letter likes to follow which: to count n-grams is the
 # best that can be done about such names. About real names it is not.
 import csv
 import sys
