@@ -1,0 +1,117 @@
+"""
+A part of speech for every word
+===============================
+
+A tagger labels every step of a sequence: is this word a noun, a verb, an adverb? With
+``return_sequences=True`` a classifier does so, and ``bidirectional=True`` lets it see what comes
+after a word as well as what came before.
+
+With the folder of :doc:`/examples_data` the sentences are questions to an airline::
+
+    python examples/plot_pos_tags.py DATA_FOLDER
+
+and without it they are generated.
+"""
+
+# %%
+# Sentences
+# ---------
+# Lists of words, and as many tags. The generated ones have words whose tag depends on where they
+# stand ("book a light room"), and town names of which few are seen twice.
+import csv
+import sys
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import Pipeline
+
+from sklstm import LSTMClassifier
+from sklstm.metrics import accuracy_score, get_scorer
+from sklstm.preprocessing import TokenEncoder
+
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+PATTERNS = """VERB PRON DET NOUN ADP PROPN | PRON VERB DET ADJ NOUN | AUX DET NOUN ADJ
+DET NOUN ADP PROPN VERB ADV | VERB DET NOUN ADP DET NOUN ADP PROPN | PROPN AUX ADV ADJ"""
+WORDS = {
+    "VERB": "show book light need stop", "NOUN": "show book light flight stop room",
+    "ADJ": "light early late fast", "ADV": "early late fast now", "DET": "a the this",
+    "PRON": "me i you", "AUX": "is was", "ADP": "to from in",
+}  # fmt: skip
+
+
+def read_sentences(path):
+    splits = {"train": [], "dev": [], "test": []}
+    with path.open(encoding="utf-8") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for (split, _), steps in groupby(rows, lambda row: (row["split"], row["sentence"])):
+            splits[split].append([(step["token"], step["upos"]) for step in steps])
+    return splits
+
+
+def generate_sentences(n_sentences, rng):
+    patterns = [pattern.split() for pattern in PATTERNS.replace("\n", "|").split("|")]
+    town = ["".join(rng.choice(["ber", "lin", "ka", "to", "mun"], 4)) for _ in range(300)]
+    words = {tag: text.split() for tag, text in WORDS.items()} | {"PROPN": town}
+    return [
+        [(rng.choice(words[tag]), tag) for tag in patterns[rng.integers(len(patterns))]]
+        for _ in range(n_sentences)
+    ]
+
+
+if FOLDER is not None:
+    splits = read_sentences(FOLDER / "atis_pos.tsv")
+else:
+    rng = np.random.default_rng(0)
+    splits = {name: generate_sentences(n, rng) for name, n in [("train", 1000), ("dev", 300)]}
+    splits["test"] = generate_sentences(300, rng)
+X = {name: [[str(word) for word, _ in steps] for steps in splits[name]] for name in splits}
+y = {name: [[tag for _, tag in steps] for steps in splits[name]] for name in splits}
+print(f"data: {'ATIS' if FOLDER else 'generated'},", *(f"{len(X[s])} {s}" for s in X), "sentences")
+
+# %%
+# What to beat
+# ------------
+# Give each word the tag that it has most often, and an unknown word the most frequent tag of all.
+seen = [step for sentence in splits["train"] for step in sentence]
+tags = {}
+for (word, tag), _ in Counter(seen).most_common():
+    tags.setdefault(word, tag)
+(usual, _), *_ = Counter(tag for _, tag in seen).most_common()
+guessed = [[tags.get(word, usual) for word in words] for words in X["test"]]
+print(f"most frequent tag of each word: test accuracy {accuracy_score(y['test'], guessed):.4f}")
+
+# %%
+# Train a tagger
+# --------------
+# Words that occur once in training are "unknown" there, so that the vector of unknown words is
+# trained too. The rate of dropout is chosen on the dev split; scikit-learn's own scorers want one
+# label a sample, and those of :mod:`sklstm.metrics` take one a step.
+tagger = LSTMClassifier(
+    32, bidirectional=True, return_sequences=True, vocabulary_size=2000, batch_size=64,
+    max_iter=10, dtype="float32", random_state=0,
+)  # fmt: skip
+model = Pipeline([("encode", TokenEncoder(min_frequency=2, max_tokens=2000)), ("tag", tagger)])
+dev = PredefinedSplit([-1] * len(X["train"]) + [0] * len(X["dev"]))
+search = GridSearchCV(
+    model, {"tag__dropout": [0.1, 0.3, 0.5]}, scoring=get_scorer("accuracy"), cv=dev
+)
+search.fit(X["train"] + X["dev"], y["train"] + y["dev"])
+for options, score in zip(
+    search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+):
+    print(f"{options}: dev accuracy {score:.4f}")
+
+# %%
+# Test it
+# -------
+predicted = search.predict(X["test"])
+print(f"LSTM, refitted on train and dev: test accuracy {search.score(X['test'], y['test']):.4f}")
+new = [[word not in tags for word in words] for words in X["test"]]
+print(
+    f"of the {sum(map(sum, new))} words that training never saw: "
+    f"{accuracy_score(y['test'], predicted, sample_weight=new):.4f}"
+)
+print(*(f"{word}/{tag}" for word, tag in zip(X["test"][0], predicted[0], strict=True)))
