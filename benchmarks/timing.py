@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,15 @@ def interleaved(
                 time.sleep(pause)
                 times[name].append(_turn(calls[name], sizes[name], clock))
     raise AssertionError("unreachable")
+
+
+def summarised(times: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Medians and quartiles in seconds; what compare.py looks for in a file."""
+    return {
+        "seconds": {name: median(turns) for name, turns in times.items()},
+        "quartiles": {name: quartiles(turns) for name, turns in times.items()},
+        "turns": min(map(len, times.values())),
+    }
 
 
 def median(times: list[float]) -> float:

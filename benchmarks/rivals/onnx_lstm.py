@@ -37,8 +37,8 @@ class OnnxCell:
 
     name = "onnxruntime"
 
-    def __init__(self, problem: Problem, threads: int) -> None:
-        self._session = _session(problem, threads, streamed=True)
+    def __init__(self, problem: Problem) -> None:
+        self._session = _session(problem, threads=1, streamed=True)
         self._state = [np.zeros((1, 1, problem.shape.hidden), np.float32) for _ in "hc"]
 
     def step(self, x: np.ndarray) -> np.ndarray:
@@ -46,6 +46,10 @@ class OnnxCell:
         h, c = self._state
         self._state = self._session.run(None, {"x": x[None], "h0": h, "c0": c})
         return self._state[0][0]
+
+
+layer = OnnxLSTM
+cell = OnnxCell
 
 
 def version() -> str:

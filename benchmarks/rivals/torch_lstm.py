@@ -66,8 +66,14 @@ class TorchCell:
         return self._state[0].numpy()
 
 
-def set_threads(n: int) -> None:
-    torch.set_num_threads(n)
+def layer(problem: Problem, threads: int) -> TorchLSTM:
+    torch.set_num_threads(threads)
+    return TorchLSTM(problem)
+
+
+def cell(problem: Problem) -> TorchCell:
+    torch.set_num_threads(1)
+    return TorchCell(problem)
 
 
 def version() -> str:
