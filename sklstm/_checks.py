@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +20,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "bidirectional": ["boolean"],
     "return_sequences": ["boolean"],
     "pooling": [StrOptions(set(POOLINGS))],
+    "vocabulary_size": [None, Interval(Integral, 1, None, closed="left")],
+    "embedding_size": [Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "forget_bias": [Interval(Real, None, None, closed="neither")],
@@ -92,7 +95,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> NDArray[np.float64]:
 
 
 def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
-    """To the dtype of the model, which must have room for the values."""
+    """To the dtype of the model, which must have room for the values; tokens stay."""
     with np.errstate(over="ignore"):
         cast = sequences.astype(dtype)
     if cast.values is not sequences.values and not np.isfinite(cast.values).all():
@@ -100,6 +103,29 @@ def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequen
         sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
         raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
     return cast
+
+
+def as_tokens(
+    sequences: Sequences, vocabulary_size: int, first_sample: int = 0, name: str = "X"
+) -> Sequences:
+    """Sequences (S, 1) of integers below ``vocabulary_size``."""
+    n_features = sequences.values.shape[1]
+    if n_features != 1:
+        raise ValueError(
+            f"vocabulary_size={vocabulary_size} reads {name} as tokens: expected one integer for "
+            f"each step, got sequences with {n_features} features"
+        )
+    values = sequences.values
+    known = (values >= 0) & (values < vocabulary_size) & (values == np.floor(values))
+    if not known.all():
+        row = int(np.argmin(known[:, 0]))
+        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        raise ValueError(
+            f"{name}[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
+            f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step "
+            f"{row - sequences.starts[sample]}"
+        )
+    return replace(sequences, values=values.astype(np.intp))
 
 
 def has_minibatches(estimator: Any) -> bool:

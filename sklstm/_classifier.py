@@ -20,7 +20,7 @@ from sklstm._network.losses import (
     MultilabelCrossEntropy,
 )
 from sklstm._objective import Samples
-from sklstm._targets import check_labels, class_factors, label_factors
+from sklstm._targets import check_labels, class_factors, encode_labels, label_factors
 
 Array = NDArray[np.floating]
 
@@ -50,6 +50,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     return_sequences : bool, default=False
         Predict a label for every step instead of one for the sequence; ``y`` then holds as
         many, and ``pooling`` is not used.
+
+    vocabulary_size : int or None, default=None
+        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
+        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
+        array.
+
+    embedding_size : int, default=32
+        Numbers in the vector of a token.
 
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
@@ -235,6 +243,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         bidirectional: bool = False,
         pooling: str = "mean_max",
         return_sequences: bool = False,
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
@@ -268,6 +278,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             bidirectional=bidirectional,
             pooling=pooling,
             return_sequences=return_sequences,
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,
@@ -451,19 +463,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.n_outputs_ = 1 if len(classes) == 2 else len(classes)
 
     def _check_y(self, y: Any) -> NDArray[Any]:
-        y, multilabel = check_labels(y)
-        if multilabel != self._multilabel or (multilabel and y.shape[1] != self.n_outputs_):
-            expected = f"(n_samples, {self.n_outputs_})" if self._multilabel else "(n_samples,)"
-            raise ValueError(f"y: expected labels of shape {expected}, got {y.shape}")
-        if multilabel:
-            return y.astype(np.float64)
-        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = self.classes_[codes].astype(object) != y.astype(object)  # of any two types
-        if unknown.any():
-            k = int(np.argmax(unknown))
-            got = y[k : k + 1].tolist()[0]
-            raise ValueError(f"y[{k}]: expected one of {self.classes_.tolist()}, got {got!r}")
-        return codes
+        return encode_labels(y, self.classes_, self.n_outputs_ if self._multilabel else None)
 
     def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         if self.class_weight is None:

@@ -46,6 +46,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Predict a value for every step instead of one for the sequence; ``y`` then holds as
         many, and ``pooling`` is not used.
 
+    vocabulary_size : int or None, default=None
+        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
+        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
+        array.
+
+    embedding_size : int, default=32
+        Numbers in the vector of a token.
+
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
         one mask a sequence [3]_.
@@ -236,6 +244,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         bidirectional: bool = False,
         pooling: str = "mean_max",
         return_sequences: bool = False,
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
@@ -271,6 +281,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             bidirectional=bidirectional,
             pooling=pooling,
             return_sequences=return_sequences,
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,
