@@ -9,12 +9,9 @@ import report
 from layer import Layer
 from problem import Problem, Shape, disagreements
 from rivals import load
-from timing import CLOCKS, interleaved, summarised
+from timing import Turns, interleaved
 
 from sklstm._threads import Run, workers
-
-#: OpenMP's threads spin for some milliseconds after their last work.
-PAUSE_SECONDS = 0.01
 
 #: Each kind, what a side has to be able to do for it, and who can.
 KINDS = {"training": ("train", ["torch"]), "inference": ("infer", ["torch", "onnxruntime"])}
@@ -60,6 +57,4 @@ def _times(
     sides: list[Any], call: str, threads: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     calls = {side.name: getattr(side, call) for side in sides}
-    pause = PAUSE_SECONDS if threads > 1 else 0.0
-    clock = CLOCKS[options.clock]
-    return summarised(interleaved(calls, options.seconds, options.repeats, clock, pause))
+    return interleaved(calls, Turns.of(options, threads))

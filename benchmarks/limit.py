@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from layer import Layer
 from problem import GRID, Problem, Shape
-from timing import CLOCKS, interleaved, summarised
+from timing import Turns, interleaved
 
 from sklstm._objective import _shards
 from sklstm._threads import workers
@@ -31,8 +31,7 @@ def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     with workers(1) as run:
         layers = [Layer(problem, run, name) for name in options.kernels]
         calls = {"products": products(problem)} | {layer.name: layer.train for layer in layers}
-        times = interleaved(calls, options.seconds, options.repeats, CLOCKS[options.clock])
-    found = summarised(times)
+        found = interleaved(calls, Turns.of(options))
     seconds = found["seconds"]
     shares = {name: seconds["products"] / seconds[f"sklstm {name}"] for name in options.kernels}
     return found | {"shares": shares}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from layer import Layer
 from problem import Problem, Shape
-from timing import CLOCKS, interleaved, summarised
+from timing import Turns, interleaved
 
 from sklstm._threads import workers
 
@@ -20,13 +20,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of a training step on both batches, one thread, and the share of steps."""
     lengths = np.random.default_rng(0).integers(SHORTEST, SHAPE.steps + 1, SHAPE.batch)
     lengths[0] = SHAPE.steps
-    clock = CLOCKS[options.clock]
     with workers(1) as run:
         ragged = Layer(Problem.random(SHAPE, lengths), run, options.kernels[0])
         padded = Layer(Problem.random(SHAPE), run, options.kernels[0])
         calls = {"sklstm ragged": ragged.train, "sklstm padded": padded.train}
-        times = interleaved(calls, options.seconds, options.repeats, clock)
-    return summarised(times) | {
+        found = interleaved(calls, Turns.of(options))
+    return found | {
         "shape": str(SHAPE),
         "lengths": f"uniform in {SHORTEST}..{SHAPE.steps}",
         "share_of_steps": float(lengths.sum() / (SHAPE.batch * SHAPE.steps)),

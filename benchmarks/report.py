@@ -182,12 +182,10 @@ def scale_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for of in ("samples", "steps"):
         if of in found:
-            times = ", ".join(
-                f"{size}: {seconds:.3f}"
-                for size, seconds in zip(found[of]["sizes"], found[of]["times"], strict=True)
-            )
+            times = {name.split()[1]: value for name, value in found[of]["seconds"].items()}
+            series = ", ".join(f"{size}: {seconds:.3f}" for size, seconds in times.items())
             judged = at_most(found[of]["exponent"], targets.MOST_EXPONENT)
-            lines.append(f"seconds an epoch by {of}: {times}; exponent {judged}")
+            lines.append(f"seconds an epoch by {of}: {series}; exponent {judged}")
     if "grid_search" in found:
         seconds = found["grid_search"]["seconds"]
         one, two = (seconds[f"sklstm, {n}"] for n in ("one worker", "two workers"))

@@ -7,17 +7,20 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import kernels
 import numpy as np
 import targets
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV
-from timing import CLOCKS, Clock, median, summarised
+from timing import Turns, interleaved
 
 from sklstm import LSTMClassifier
 
@@ -31,13 +34,13 @@ HERE = Path(__file__).parent
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Exponents of time an epoch, times of a grid search, memory over 200 fits."""
-    rounds, clock = options.repeats or ROUNDS, CLOCKS[options.clock]
+    turns = Turns.of(options)
     with kernels.using(options.kernels[0]):
         found = {
-            "samples": _growth(SAMPLES, lambda n: _data(n, 50), rounds, clock),
-            "steps": _growth(STEPS, lambda n: _data(500, n), rounds, clock),
+            "samples": _growth("samples", SAMPLES, lambda n: _data(n, 50), turns),
+            "steps": _growth("steps", STEPS, lambda n: _data(500, n), turns),
         }
-    found["grid_search"] = _grid_search(options.kernels[0], rounds)
+    found["grid_search"] = _grid_search(options.kernels[0], options)
     return found | {"fits": _memory(options.kernels[0])}
 
 
@@ -54,59 +57,54 @@ def _classifier(**parameters: Any) -> LSTMClassifier:
 
 
 def _growth(
+    what: str,
     sizes: list[int],
     make: Callable[[int], tuple[np.ndarray, np.ndarray]],
-    rounds: int,
-    clock: Clock,
+    turns: Turns,
 ) -> dict[str, Any]:
-    """Seconds an epoch by size, in rounds over all sizes, and the exponent that fits them."""
-    times: dict[int, list[float]] = {size: [] for size in sizes}
+    """Times of an epoch by size, and the exponent that fits their medians."""
     data = {size: make(size) for size in sizes}
-    for _ in range(rounds + 1):
-        for size in sizes:
-            times[size].append(_epoch_seconds(*data[size], clock))
-    medians = [median(of_size[1:]) for of_size in times.values()]  # without the warm-up
-    return {
-        "sizes": sizes,
-        "times": medians,
-        "exponent": targets.exponent(sizes, medians),
-    } | summarised({"sklstm": times[sizes[-1]][1:]})
+    calls = {f"sklstm, {size} {what}": partial(_fit, *data[size]) for size in sizes}
+    found = interleaved(calls, turns)
+    seconds = [found["seconds"][name] for name in calls]
+    return found | {"exponent": targets.exponent(sizes, seconds)}
 
 
-def _epoch_seconds(x: np.ndarray, y: np.ndarray, clock: Clock) -> float:
-    classifier = _classifier(max_iter=1)
-    start = clock()
+def _fit(x: np.ndarray, y: np.ndarray) -> None:
+    """One epoch."""
     with warnings.catch_warnings(action="ignore"):
-        classifier.fit(x, y)
-    return clock() - start
+        _classifier(max_iter=1).fit(x, y)
 
 
-def _grid_search(name: str, rounds: int) -> dict[str, Any]:
-    """A search with one worker and with two, in turn; the workers are there when the clock runs."""
+def _grid_search(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Times with one worker and with two, which are there already when the clock runs."""
     x, y = _data(600, 50)
-    before = os.environ.get("SKLSTM_KERNELS")
-    os.environ["SKLSTM_KERNELS"] = name  # reaches the workers too
-    try:
-        times: dict[str, list[float]] = {"sklstm, one worker": [], "sklstm, two workers": []}
-        for turn in range(rounds + 1):
-            for n_jobs, of in enumerate(times.values(), start=1):
-                seconds = _search_seconds(x, y, n_jobs)
-                if turn > 0:
-                    of.append(seconds)
-    finally:
-        if before is None:
-            del os.environ["SKLSTM_KERNELS"]
-        else:
-            os.environ["SKLSTM_KERNELS"] = before
-    return summarised(times)
+    turns = replace(Turns.of(options, threads=2), repeats=options.repeats or ROUNDS)
+    calls = {
+        f"sklstm, {workers}": partial(_search, x, y, n_jobs)
+        for n_jobs, workers in ((1, "one worker"), (2, "two workers"))
+    }
+    with _environment(SKLSTM_KERNELS=name):  # reaches the workers too
+        found = interleaved(calls, turns)
+        get_reusable_executor().shutdown(wait=True)
+    return found
 
 
-def _search_seconds(x: np.ndarray, y: np.ndarray, n_jobs: int) -> float:
+def _search(x: np.ndarray, y: np.ndarray, n_jobs: int) -> None:
     search = GridSearchCV(_classifier(max_iter=8), CANDIDATES, cv=3, n_jobs=n_jobs, refit=False)
-    start = time.perf_counter()
     with warnings.catch_warnings(action="ignore"):
         search.fit(x, y)
-    return time.perf_counter() - start
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _memory(name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from kernels import using
 from problem import Problem, Shape
 from rivals import load
-from timing import CLOCKS, interleaved, summarised
+from timing import Turns, interleaved
 
 from sklstm import LSTMRegressor
 
@@ -38,8 +38,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     calls = {name: _call(step, problem.x) for name, step in cells.items()}
     for name in options.kernels:
         calls[f"sklstm {name}"] = _our_call(name, SequenceStream(regressor), problem.x)
-    clock = CLOCKS[options.clock]
-    return summarised(interleaved(calls, options.seconds, options.repeats, clock))
+    return interleaved(calls, Turns.of(options))
 
 
 def _fitted() -> LSTMRegressor:
