@@ -14,13 +14,6 @@ import targets
 from problem import GRID, Shape
 from targets import at_least, at_most, geometric_mean, ratios
 
-#: Load of each core above which others take a good part of the machine.
-BUSY = 0.6
-WARNING = (
-    "This machine is busy. On one thread, --clock cpu helps. On two, times mean nothing: threads"
-    " that wait\nfor each other at every step wait for the other programs too.\n"
-)
-
 
 def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
     return {
@@ -28,7 +21,6 @@ def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
         "commit": commit(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "load": load(),
         "clock": options.clock,
         "blas": blas_of_numpy(),
         "versions": {"python": platform.python_version()} | versions,
@@ -54,13 +46,6 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def load() -> float | None:
-    """Programs that ran or wanted to, on average over the last minute, for each core."""
-    if not hasattr(os, "getloadavg"):
-        return None
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
-
-
 def blas_of_numpy() -> str:
     """Name, version and the kind of CPU that it has kernels for."""
     from threadpoolctl import threadpool_info
@@ -75,11 +60,10 @@ def blas_of_numpy() -> str:
 
 def header(facts: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    busy = facts["load"] is not None and facts["load"] > BUSY
     return (
         f"{facts['date']}, commit {facts['commit']}, {facts['cpu']}, {facts['cores']} cores,"
         f" {facts['clock']} time\n"
-        f"{versions}; BLAS of NumPy: {facts['blas']}\n" + busy * WARNING
+        f"{versions}; BLAS of NumPy: {facts['blas']}\n"
     )
 
 
@@ -97,7 +81,7 @@ def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: lis
     cells += [f"{seconds[name] * 1e3:9.3f}" for name in rivals]
     for rival in rivals:
         cells += [f"{seconds[rival] / seconds['sklstm ' + name]:13.2f}" for name in kernels]
-    return f"{', '.join(map(str, shape)):<28}" + "".join(cells)
+    return f"{', '.join(map(str, shape)):<28}" + "".join(cells) + ("" if row["quiet"] else " *")
 
 
 def grid_lines(found: dict[str, Any]) -> list[str]:
@@ -106,13 +90,19 @@ def grid_lines(found: dict[str, Any]) -> list[str]:
     whole = set(map(str, GRID))
     for threads, kinds in found.items():
         for target in targets.GRID:
-            at = ratios(kinds.get(target.kind, {}), target.rival, f"sklstm {target.kernels}")
+            rows = kinds.get(target.kind, {})
+            at = ratios(rows, target.rival, f"sklstm {target.kernels}")
             if at:
                 name = f"{target.kind}, {target.kernels} against {target.rival}"
-                lines.append(
-                    f"{name}, {_threads(int(threads))}: {_judge(target, at, set(at) == whole)}"
-                )
+                judged = _judge(target, at, set(at) == whole) + _busy(rows)
+                lines.append(f"{name}, {_threads(int(threads))}: {judged}")
     return lines
+
+
+def _busy(rows: dict[str, Any]) -> str:
+    """A reservation where other programs never left enough rounds alone."""
+    busy = sum(not row["quiet"] for row in rows.values())
+    return f" (machine busy at {busy} of {len(rows)} shapes, marked *)" if busy else ""
 
 
 def _judge(target: targets.OnGrid, at: dict[str, float], whole_grid: bool) -> str:
