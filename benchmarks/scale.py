@@ -79,7 +79,11 @@ def _fit(x: np.ndarray, y: np.ndarray) -> None:
 def _grid_search(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Times with one worker and with two, which are there already when the clock runs."""
     x, y = _data(600, 50)
-    turns = replace(Turns.of(options, threads=2), repeats=options.repeats or ROUNDS)
+    turns = replace(
+        Turns.of(options, threads=2),
+        repeats=options.repeats or ROUNDS,
+        patience=6 * options.patience,
+    )
     calls = {
         f"sklstm, {workers}": partial(_search, x, y, n_jobs)
         for n_jobs, workers in ((1, "one worker"), (2, "two workers"))

@@ -21,15 +21,22 @@ from typing import Any, NamedTuple
 
 import kernels
 import numpy as np
+import quiet
 import report
 from fit_problem import FitProblem
 from rivals import missing_libraries
 from sklearn.datasets import load_digits
-from timing import median, summarised
+from timing import Clock, median, summarised
 
 LOSS = 0.01
 ROUNDS = 3
 HERE = Path(__file__).parent
+
+#: As ``timing.CLOCKS``, of processes that have ended.
+CHILDREN_CLOCKS: dict[str, Clock] = {
+    "wall": time.perf_counter,
+    "cpu": lambda: os.times().children_user + os.times().children_system,
+}
 
 #: Whatever a library reads to learn how many threads it may have.
 ONE_THREAD = {
@@ -65,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     print(report.fit_title())
     found = {}
     for name, problem in _problems(options.data):
-        found[name] = _measure(problem, [*ours, *RIVALS], options.repeats or ROUNDS)
+        found[name] = _measure(problem, [*ours, *RIVALS], options)
         for side in [*ours, *RIVALS]:
             print(report.fit_line(name, side.name, found[name]), flush=True)
     if options.data is None:
@@ -92,15 +99,17 @@ def _japanese_vowels(path: Path) -> FitProblem:
     return FitProblem(x, lengths.astype(np.int64), classes.astype(np.int64), LOSS, seed=0)
 
 
-def _measure(problem: FitProblem, sides: list[Side], rounds: int) -> dict[str, Any]:
+def _measure(problem: FitProblem, sides: list[Side], options: argparse.Namespace) -> dict[str, Any]:
     runs: dict[str, list[dict[str, Any]]] = {}
     skipped = {side.name: why for side in sides if (why := missing_libraries(side.libraries))}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "problem.npz")
-        for seed in range(-1, rounds):  # the first warms caches of files and compiled code
+        for seed in range(
+            -1, options.repeats or ROUNDS
+        ):  # the first warms caches of files and compiled code
             replace(problem, seed=max(seed, 0)).save(path)
             for side in [side for side in sides if side.name not in skipped]:
-                run = _run(side, path)
+                run = _run(side, path, options)
                 if "skipped" in run:
                     skipped[side.name] = run["skipped"]
                 elif seed >= 0:
@@ -108,12 +117,14 @@ def _measure(problem: FitProblem, sides: list[Side], rounds: int) -> dict[str, A
     return _summarised(runs) | {"skipped": skipped}
 
 
-def _run(side: Side, path: Path) -> dict[str, Any]:
+def _run(side: Side, path: Path, options: argparse.Namespace) -> dict[str, Any]:
     environment = os.environ | ONE_THREAD | kernels.import_path() | dict(side.environment)
     command = [sys.executable, str(HERE / "fit_side.py"), side.module, str(path)]
-    start = time.perf_counter()
+    quiet.wait(1, time.perf_counter() + options.patience)
+    clock = CHILDREN_CLOCKS[options.clock]
+    start = clock()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     if done.returncode:
         raise SystemExit(f"whole fit by {side.name} failed:\n{done.stderr}")
     return json.loads(done.stdout) | {"process": seconds}
