@@ -69,19 +69,24 @@ def header(facts: dict[str, Any]) -> str:
 
 def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
     """Names over the columns of ``grid_line``, and what its ratios are."""
-    columns = [f"{name:>8}" for name in kernels] + [f"{name[:8]:>9}" for name in rivals]
-    columns += [f"{rival[:5] + '/' + name:>13}" for rival in rivals for name in kernels]
+    columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
+    columns += [f"{rival[:5] + '/' + name:>13}" for rival, name in _pairs(kernels, rivals)]
     title = f"\n{kind}, ms, {_threads(threads)}; x/y: times that y is as fast as x\n"
-    return title + f"{'batch, steps, inputs, hidden':<28}" + "".join(columns)
+    return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
 
 def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: list[str]) -> str:
     seconds = row["seconds"]
-    cells = [f"{seconds['sklstm ' + name] * 1e3:8.3f}" for name in kernels]
+    cells = [f"{seconds['sklstm ' + name] * 1e3:9.3f}" for name in kernels]
     cells += [f"{seconds[name] * 1e3:9.3f}" for name in rivals]
-    for rival in rivals:
-        cells += [f"{seconds[rival] / seconds['sklstm ' + name]:13.2f}" for name in kernels]
-    return f"{', '.join(map(str, shape)):<28}" + "".join(cells) + ("" if row["quiet"] else " *")
+    for rival, name in _pairs(kernels, rivals):
+        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:13.2f}")
+    return f"{', '.join(map(str, shape)):<24}" + "".join(cells) + ("" if row["quiet"] else " *")
+
+
+def _pairs(kernels: list[str], rivals: list[str]) -> list[tuple[str, str]]:
+    """The first rival beside all kernels, further ones beside the fastest."""
+    return [(rival, name) for rival in rivals for name in kernels[: 1 if rival != rivals[0] else 9]]
 
 
 def grid_lines(found: dict[str, Any]) -> list[str]:

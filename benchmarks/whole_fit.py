@@ -26,7 +26,7 @@ import report
 from fit_problem import FitProblem
 from rivals import missing_libraries
 from sklearn.datasets import load_digits
-from timing import Clock, median, summarised
+from timing import CLOCKS, Clock, median, summarised
 
 LOSS = 0.01
 ROUNDS = 3
@@ -104,9 +104,8 @@ def _measure(problem: FitProblem, sides: list[Side], options: argparse.Namespace
     skipped = {side.name: why for side in sides if (why := missing_libraries(side.libraries))}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "problem.npz")
-        for seed in range(
-            -1, options.repeats or ROUNDS
-        ):  # the first warms caches of files and compiled code
+        # The first round warms caches, of files and of compiled code.
+        for seed in range(-1, options.repeats or ROUNDS):
             replace(problem, seed=max(seed, 0)).save(path)
             for side in [side for side in sides if side.name not in skipped]:
                 run = _run(side, path, options)
@@ -119,7 +118,8 @@ def _measure(problem: FitProblem, sides: list[Side], options: argparse.Namespace
 
 def _run(side: Side, path: Path, options: argparse.Namespace) -> dict[str, Any]:
     environment = os.environ | ONE_THREAD | kernels.import_path() | dict(side.environment)
-    command = [sys.executable, str(HERE / "fit_side.py"), side.module, str(path)]
+    clock_inside = CLOCKS[options.clock].__name__
+    command = [sys.executable, str(HERE / "fit_side.py"), side.module, str(path), clock_inside]
     quiet.wait(1, time.perf_counter() + options.patience)
     clock = CHILDREN_CLOCKS[options.clock]
     start = clock()
