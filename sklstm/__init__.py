@@ -1,8 +1,11 @@
 """LSTM networks as scikit-learn estimators, for sequences of any length."""
 
 from sklstm._classifier import LSTMClassifier
+from sklstm._config import config_context, get_config, set_config
 from sklstm._regressor import LSTMRegressor
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["LSTMClassifier", "LSTMRegressor", "__version__"]
+__all__ = [
+    "LSTMClassifier", "LSTMRegressor", "__version__", "config_context", "get_config", "set_config",
+]  # fmt: skip

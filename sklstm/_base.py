@@ -27,6 +27,7 @@ from sklstm._checks import (
     check_weights,
     layer_sizes,
     own_generator,
+    part_bounds,
 )
 from sklstm._compat import CallbackSupportMixin, _fit_context
 from sklstm._inside import Inside, joined
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from sklstm._training import State
 
 Array = NDArray[np.floating]
-
-#: Elements of a list of sequences that prediction validates together.
-PART_SEQUENCES = 4096
 
 
 class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -72,7 +70,7 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     batch_size: Any
     learning_rate: str
     learning_rate_init: Any
-    max_iter: int
+    max_iter: Any
     max_fun: int
     max_grad_norm: float | None
     shuffle: bool
@@ -161,7 +159,8 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
         from sklstm._callbacks import EpochCallbacks  # see _begin
 
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        n_epochs = None if self.max_iter == "auto" else self.max_iter
+        context = self._init_callback_context(max_subtasks=n_epochs)
         with self._all_or_nothing():
             data = {"X": X, "y": y, "metadata": None}
             if sample_weight is not None:
@@ -306,7 +305,7 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         state: State,
         samples: Samples,
         held_out: Samples | None,
-        n_epochs: int | None,
+        n_epochs: int | str | None,
         tell: EpochCallbacks | None,
     ) -> None:
         from sklstm._training import train
@@ -381,8 +380,8 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if not is_list_of_sequences(X):
             yield self._read(X)
             return
-        for first in range(0, len(X), PART_SEQUENCES):
-            yield self._read(X[first : first + PART_SEQUENCES], first_sample=first)
+        for first, stop in part_bounds(X):
+            yield self._read(X[first:stop], first_sample=first)
 
     def _raw(self, X: Any) -> Array:
         """What the read-out gives for each sample, or each stacked step, (rows, n_outputs)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -13,6 +14,11 @@ from sklearn.utils import check_array, check_random_state
 from sklstm._compat import Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
 from sklstm.sequences import Sequences
+
+#: A list of sequences is validated in parts for prediction: at most so many sequences, and no more
+#: once they hold so many numbers.
+PART_SEQUENCES = 4096
+PART_NUMBERS = 2**22
 
 #: What both estimators allow for their parameters, in scikit-learn's terms.
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -30,7 +36,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"constant", "adaptive", "cosine"})],
     "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
     "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
     "shuffle": ["boolean"],
@@ -133,6 +139,18 @@ def has_minibatches(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
     return True
+
+
+def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
+    """Where to cut a list of sequences so that a part has so many of them, or so many numbers."""
+    first, n_numbers = 0, 0
+    for k, x in enumerate(X):
+        n_numbers += getattr(x, "size", 0)
+        if k + 1 - first == PART_SEQUENCES or n_numbers >= PART_NUMBERS:
+            yield first, k + 1
+            first, n_numbers = k + 1, 0
+    if first < len(X):
+        yield first, len(X)
 
 
 def own_generator(random_state: Any) -> np.random.RandomState:

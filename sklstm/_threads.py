@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from contextvars import Context, copy_context
+from functools import cache, partial
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
@@ -83,4 +84,14 @@ def workers(n_jobs: int | None) -> Iterator[Run]:
             yield map
             return
         with ThreadPoolExecutor(n_threads) as pool:
-            yield pool.map
+
+            def run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
+                context = copy_context()  # options of the calling thread hold in its workers
+                return pool.map(partial(_in_copy, context, function), *items)
+
+            yield run
+
+
+def _in_copy(context: Context, function: Callable[..., R], *items: Any) -> R:
+    """A context can be entered once at a time."""
+    return context.copy().run(function, *items)

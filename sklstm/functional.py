@@ -21,8 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklstm._network import dense, losses
-from sklstm._network.kernels import with_numpy as kernel
+from sklstm._network import dense, kernels, losses
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
@@ -407,10 +406,10 @@ class _Cache(NamedTuple):
     made_by: str
     arguments: tuple[str, ...]  # what inputs, hidden and cell state are called
     shape: tuple[int, ...]  # of the inputs
-    weights: kernel.Weights
+    weights: kernels.Weights
     read_out: Views  # empty, or of the dense layer
     hidden: Array  # (T N, H)
-    recurrence: kernel.Cache
+    recurrence: kernels.Cache
 
 
 def _forward(
@@ -424,11 +423,11 @@ def _forward(
     h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in start)
     dtype = np.result_type(*(a for a in (x, h0, c0, *found.values()) if a is not None))
     own = {name: np.array(array, dtype, order="C") for name, array in found.items()}
-    weights = kernel.Weights(*(own.pop(name) for name in _LSTM))
+    weights = kernels.Weights(*(own.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
     walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
     with single_blas_thread:  # as in the estimators, for the same results to the last bit
-        h, c, recurrence = kernel.forward(packed, weights, walk, h0, c0, None)
+        h, c, recurrence = kernels.forward(packed, weights, walk, h0, c0, None)
     cache = _Cache(made_by, tuple(arguments), x.shape, weights, own, h[walk.outputs], recurrence)
     shape = (*x.shape[:-1], hidden)
     return h[walk.outputs].reshape(shape).copy(), c[walk.outputs].reshape(shape).copy(), cache
@@ -438,10 +437,10 @@ def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
     """Gradients by the names of the arguments, from those at the states of every step."""
     dy = None if dh is None else _upstream("dh", dh, cache)
     dcells = None if dc is None else _upstream("dc", dc, cache)
-    into = kernel.Weights(*(np.zeros_like(weight) for weight in cache.weights))
+    into = kernels.Weights(*(np.zeros_like(weight) for weight in cache.weights))
     h, c = np.zeros((2, cache.shape[-2], cache.hidden.shape[1]), cache.hidden.dtype)
     with single_blas_thread:
-        dx = kernel.backward(cache.recurrence, cache.weights, into, h, c, dy, dcells, True)
+        dx = kernels.backward(cache.recurrence, cache.weights, into, h, c, dy, dcells, True)
     assert dx is not None
     names = (*cache.arguments, *_LSTM)
     return dict(zip(names, (dx.reshape(cache.shape), h, c, *into), strict=True))

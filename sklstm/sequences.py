@@ -193,9 +193,16 @@ def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
         lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
     )
     dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
-    values: Array = np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
+    values: Array = _stack(parts, np.dtype(dtype))
     frame = _common_frame(X, first_sample)
     return Sequences(values, lengths, "list", frame, flat=all(map(_is_flat, X)))
+
+
+def _stack(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    """One below the other; a single one is not copied unless it must be."""
+    if len(parts) == 1:
+        return np.asarray(np.ascontiguousarray(parts[0]), dtype)
+    return np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
 
 
 def _is_flat(x: Any) -> bool:

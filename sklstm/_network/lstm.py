@@ -11,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._network import kernels
 from sklstm._network.hidden import Hidden
-from sklstm._network.initializers import glorot_uniform, lstm_bias, orthogonal
-from sklstm._network.kernels import with_numpy as kernel
+from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
 #: Hidden and cell state (n, H) of each direction.
 State = list[tuple[Array, Array]]
-Caches = list[kernel.Cache]
+Caches = list["kernels.Cache"]
 
 
 class LSTMLayer(NamedTuple):
@@ -48,11 +48,11 @@ class LSTMLayer(NamedTuple):
         return shapes
 
     def initialize(self, params: Views, rng: np.random.RandomState, forget_bias: float) -> None:
-        """Glorot for inputs, orthogonal for recurrence, each gate by itself."""
+        """By the number of inputs; orthogonal for recurrence; each gate by itself."""
         for name in self.directions:
             for gate in range(4):
                 part = slice(gate * self.hidden, (gate + 1) * self.hidden)
-                draw = glorot_uniform(rng, self.n_inputs, self.hidden)
+                draw = input_uniform(rng, self.n_inputs, self.hidden)
                 params[f"{name}.weight_ih"][:, part] = draw
                 params[f"{name}.weight_hh"][:, part] = orthogonal(rng, self.hidden)
             params[f"{name}.bias"][...] = lstm_bias(self.hidden, forget_bias)
@@ -72,7 +72,7 @@ class LSTMLayer(NamedTuple):
             walk = walks[k]
             h0, c0 = (None, None) if state is None else state[k]
             mask = masks.get(f"{name}.recurrent")
-            h, c, cache = kernel.forward(x, _weights(params, name), walk, h0, c0, mask)
+            h, c, cache = kernels.forward(x, _weights(params, name), walk, h0, c0, mask)
             if need_steps:
                 outputs.append(h[walk.outputs])
             finals.append((h[walk.final], c[walk.final]))
@@ -95,7 +95,7 @@ class LSTMLayer(NamedTuple):
             part = slice(k * self.hidden, (k + 1) * self.hidden)
             h, c = self._start(walks[k].n_sequences, x.dtype, state, k)
             y = None if steps is None else steps[:, part]
-            kernel.infer(x, _weights(params, name), walks[k], h, c, y)
+            kernels.infer(x, _weights(params, name), walks[k], h, c, y)
             finals.append((h, c))
         return Hidden(steps, _join([h for h, _ in finals])), finals
 
@@ -118,7 +118,7 @@ class LSTMLayer(NamedTuple):
                 dh += gradient.last[:, part]
             dy = None if gradient.steps is None else gradient.steps[:, part]
             weights, weight_gradient = _weights(params, name), _weights(grad, name)
-            more = kernel.backward(
+            more = kernels.backward(
                 cache, weights, weight_gradient, dh, dc, dy, need_inputs=need_inputs
             )
             dx = more if dx is None or more is None else dx + more
@@ -134,8 +134,10 @@ class LSTMLayer(NamedTuple):
         return state[k][0].astype(dtype), state[k][1].astype(dtype)
 
 
-def _weights(views: Views, name: str) -> kernel.Weights:
-    return kernel.Weights(*(views[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias")))
+def _weights(views: Views, name: str) -> kernels.Weights:
+    return kernels.Weights(
+        *(views[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias"))
+    )
 
 
 def _join(parts: list[Array]) -> Array:

@@ -4,6 +4,8 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units.
 """
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,13 +19,15 @@ from numerics import (
     naive_lstm_backward,
 )
 
-from sklstm._network.kernels import with_numpy as kernel
+from sklstm._network.kernels import shared
+from sklstm._network.kernels.shared import Weights
 from sklstm._network.kernels.walk import Walk
-from sklstm._network.kernels.with_numpy import Weights
 from sklstm.sequences import PackedSequences
 
 D, H = 2, 3
 EVEN = (4, 4, 4)
+
+KERNELS = ("with_numpy", "with_numba")
 
 by_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 by_lengths = pytest.mark.parametrize("lengths", [RAGGED, EVEN, (1,)], ids=str)
@@ -31,10 +35,18 @@ by_mask = pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
+@pytest.fixture(params=KERNELS)
+def kernel(request):
+    if request.param == "with_numba":
+        pytest.importorskip("numba")
+    return import_module(f"sklstm._network.kernels.{request.param}")
+
+
 @dataclass
 class Problem:
     """A walk with everything that a kernel can be given, and gradients at all its results."""
 
+    kernel: ModuleType
     batch: PackedSequences
     reverse: bool
     walk: Walk
@@ -46,7 +58,7 @@ class Problem:
     at_steps: np.ndarray  # (2, P, H)
 
     @classmethod
-    def draw(cls, rng, lengths, reverse, masked=False, dtype=np.float64, hidden=H):
+    def draw(cls, kernel, rng, lengths, reverse, masked=False, dtype=np.float64, hidden=H):
         def normal(*shape):
             return rng.standard_normal(shape).astype(dtype)
 
@@ -60,11 +72,11 @@ class Problem:
         walk = Walk(batch.batch_sizes, reverse)
         h0, c0 = normal(n, hidden), normal(n, hidden)
         at_final, at_steps = normal(2, n, hidden), normal(2, p, hidden)
-        return cls(batch, reverse, walk, weights, h0, c0, mask, at_final, at_steps)
+        return cls(kernel, batch, reverse, walk, weights, h0, c0, mask, at_final, at_steps)
 
     def forward(self, x=None, weights=None, h0=None, c0=None):
         """Hidden and cell states of every step (2, P, H), final ones (2, n, H), and the cache."""
-        h, c, cache = kernel.forward(
+        h, c, cache = self.kernel.forward(
             self.batch.values if x is None else x,
             self.weights if weights is None else weights,
             self.walk,
@@ -85,7 +97,9 @@ class Problem:
         dh, dc = self.at_final.copy()
         gradient = Weights(*map(np.zeros_like, self.weights))
         options = {"dy": self.at_steps[0], "dcells": self.at_steps[1]} | options
-        dx = kernel.backward(cache, self.weights, gradient, dh, dc, need_inputs=True, **options)
+        dx = self.kernel.backward(
+            cache, self.weights, gradient, dh, dc, need_inputs=True, **options
+        )
         return {"x": dx, "h0": dh, "c0": dc, **gradient._asdict()}
 
 
@@ -115,8 +129,8 @@ def naive(problem):
 @by_mask
 @by_direction
 @by_lengths
-def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, rng):
-    problem = Problem.draw(rng, lengths, reverse, masked, dtype)
+def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
     steps, final, gradients = naive(problem)
     found_steps, found_final, _ = problem.forward()
     assert_close(found_steps, steps, ROUNDING[dtype])
@@ -130,8 +144,10 @@ def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, r
 @by_direction
 @by_lengths
 @pytest.mark.parametrize("at", ["x", "h0", "c0"])
-def test_gradient_of_states_and_inputs_against_differences(at, lengths, reverse, masked, rng):
-    problem = Problem.draw(rng, lengths, reverse, masked)
+def test_gradient_of_states_and_inputs_against_differences(
+    at, lengths, reverse, masked, kernel, rng
+):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
     start = {"x": problem.batch.values, "h0": problem.h0, "c0": problem.c0}[at]
     gradient = problem.backward()[at]
     rows = [slice(k, k + 1) for k in range(len(start))]
@@ -142,8 +158,8 @@ def test_gradient_of_states_and_inputs_against_differences(at, lengths, reverse,
 @by_direction
 @by_lengths
 @pytest.mark.parametrize("at", Weights._fields)
-def test_gradient_of_weights_against_differences(at, lengths, reverse, masked, rng):
-    problem = Problem.draw(rng, lengths, reverse, masked)
+def test_gradient_of_weights_against_differences(at, lengths, reverse, masked, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
     start, gradient = getattr(problem.weights, at), problem.backward()[at]
 
     def value(changed):
@@ -154,9 +170,9 @@ def test_gradient_of_weights_against_differences(at, lengths, reverse, masked, r
 
 
 @by_direction
-def test_gradient_against_differences_at_realistic_size(reverse, rng):
+def test_gradient_against_differences_at_realistic_size(reverse, kernel, rng):
     lengths = (100, 1, *rng.integers(2, 100, 6).tolist())
-    problem = Problem.draw(rng, lengths, reverse, hidden=64)
+    problem = Problem.draw(kernel, rng, lengths, reverse, hidden=64)
     for weights in problem.weights:
         weights *= 0.1
     flat = np.concatenate([*map(np.ravel, problem.weights)])
@@ -174,8 +190,8 @@ def test_gradient_against_differences_at_realistic_size(reverse, rng):
 
 
 @by_direction
-def test_without_a_state_it_starts_from_zero(reverse, rng):
-    problem = Problem.draw(rng, RAGGED, reverse)
+def test_without_a_state_it_starts_from_zero(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
     zero = np.zeros_like(problem.h0)
     h, c, _ = kernel.forward(problem.batch.values, problem.weights, problem.walk, None, None, None)
     steps, _, _ = problem.forward(h0=zero, c0=zero)
@@ -183,8 +199,8 @@ def test_without_a_state_it_starts_from_zero(reverse, rng):
 
 
 @by_direction
-def test_gradients_are_added_to_what_is_there(reverse, rng):
-    problem = Problem.draw(rng, RAGGED, reverse)
+def test_gradients_are_added_to_what_is_there(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
     expected, (*_, cache) = problem.backward(), problem.forward()
     gradient = Weights(*map(np.ones_like, problem.weights))
     dh, dc = problem.at_final.copy()
@@ -196,8 +212,8 @@ def test_gradients_are_added_to_what_is_there(reverse, rng):
 
 @by_direction
 @pytest.mark.parametrize("left_out", ["dy", "dcells"])
-def test_no_gradient_is_a_gradient_of_zero(left_out, reverse, rng):
-    problem = Problem.draw(rng, RAGGED, reverse)
+def test_no_gradient_is_a_gradient_of_zero(left_out, reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
     without = problem.backward(**{left_out: None})
     zero = problem.backward(**{left_out: np.zeros_like(problem.at_steps[0])})
     for name, gradient in zero.items():
@@ -209,12 +225,13 @@ def test_no_gradient_is_a_gradient_of_zero(left_out, reverse, rng):
 @by_direction
 @by_lengths
 def test_chunks_of_the_way_back_do_not_matter(
-    lengths, reverse, masked, chunk_rows, rng, monkeypatch
+    lengths, reverse, masked, chunk_rows, kernel, rng, monkeypatch
 ):
-    problem = Problem.draw(rng, lengths, reverse, masked)
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
     expected = problem.backward()
-    assert len(list(kernel._runs(problem.walk.steps, kernel.CHUNK_SIZE // H))) == 1
-    monkeypatch.setattr(kernel, "CHUNK_SIZE", chunk_rows * H)
+    assert len(list(shared.runs(problem.walk, kernel.CHUNK_SIZE // (4 * 16)))) == 1
+    per_row = H if kernel.__name__.endswith("numpy") else 4 * kernel._padded(H, np.dtype(float))
+    monkeypatch.setattr(kernel, "CHUNK_SIZE", chunk_rows * per_row)
     found = problem.backward()
     for name, gradient in expected.items():
         assert_close(found[name], gradient, 1e-12)
@@ -222,18 +239,18 @@ def test_chunks_of_the_way_back_do_not_matter(
 
 @by_direction
 def test_chunks_cover_every_step_once(reverse):
-    steps = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse).steps
-    chunks = list(kernel._runs(steps, 5))
-    assert [step for chunk in chunks for step in chunk] == steps[::-1]
-    assert len(chunks) > 2
-    assert all(sum(step[0] for step in chunk) <= 5 for chunk in chunks)
+    walk = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse)
+    tables = [run.table for run in shared.runs(walk, 5)]
+    assert np.concatenate(tables).tolist() == walk.table[::-1].tolist()
+    assert len(tables) > 2
+    assert all(table[:, 0].sum() <= 5 for table in tables)
 
 
 @by_dtype
 @by_direction
 @by_lengths
-def test_inference_equals_forward(lengths, reverse, dtype, rng):
-    problem = Problem.draw(rng, lengths, reverse, dtype=dtype)
+def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, dtype=dtype)
     steps, final, _ = problem.forward()
     h, c = problem.h0.copy(), problem.c0.copy()
     y = np.empty_like(steps[0])
@@ -247,9 +264,9 @@ def test_inference_equals_forward(lengths, reverse, dtype, rng):
 
 @by_dtype
 @by_direction
-def test_saturated_gates_overflow_nothing(reverse, dtype, rng):
+def test_saturated_gates_overflow_nothing(reverse, dtype, kernel, rng):
     """Gates at their ends pass no gradient; exp(1e6) is met on the way."""
-    problem = Problem.draw(rng, RAGGED, reverse, dtype=dtype)
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=dtype)
     problem.weights.bias[...] = rng.choice([-1e6, 1e6], 4 * H)
     steps, _, _ = problem.forward()
     assert (np.abs(steps[0]) <= 1).all()
@@ -263,9 +280,9 @@ def test_saturated_gates_overflow_nothing(reverse, dtype, rng):
 @by_mask
 @by_direction
 @by_lengths
-def test_nothing_is_left_to_chance(lengths, reverse, masked, rng, monkeypatch):
+def test_nothing_is_left_to_chance(lengths, reverse, masked, kernel, rng, monkeypatch):
     """Whatever fresh memory holds, results are the same bits."""
-    problem = Problem.draw(rng, lengths, reverse, masked)
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
     states, expected = problem.forward()[:2], problem.backward()
 
     def poisoned(empty):
@@ -287,8 +304,8 @@ def test_nothing_is_left_to_chance(lengths, reverse, masked, rng, monkeypatch):
 
 
 @by_direction
-def test_inputs_are_left_as_they_are(reverse, rng):
-    problem = Problem.draw(rng, RAGGED, reverse, masked=True)
+def test_inputs_are_left_as_they_are(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, masked=True)
     for array in (problem.batch.values, *problem.weights, problem.h0, problem.c0, problem.mask,
                   problem.at_final, problem.at_steps):  # fmt: skip
         array.flags.writeable = False
@@ -299,9 +316,9 @@ def test_inputs_are_left_as_they_are(reverse, rng):
 @by_direction
 @pytest.mark.parametrize("lengths", [RAGGED, EVEN], ids=str)
 @pytest.mark.parametrize("cuts", [(1,), (2,), (3,), (1, 3)], ids=str)
-def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, masked, rng):
+def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, masked, kernel, rng):
     """The first rows of the state are those of the sequences that run in a segment."""
-    p = Problem.draw(rng, lengths, reverse, masked)
+    p = Problem.draw(kernel, rng, lengths, reverse, masked)
     steps, final, _ = p.forward()
     sizes, ends = p.batch.batch_sizes, np.cumsum(p.batch.batch_sizes)
     rows = np.split(np.arange(ends[-1]), ends[np.array(cuts) - 1])

@@ -1,1 +1,72 @@
-"""The recurrence and its reverse over packed steps."""
+"""The recurrence and its reverse over packed steps, by the kernels that ``_config`` names.
+
+A cache goes back to the kernels that made it, whatever was chosen meanwhile.
+"""
+
+from __future__ import annotations
+
+from functools import cache as cached
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm import _config
+from sklstm._network.kernels import with_numpy
+from sklstm._network.kernels.shared import Weights
+from sklstm._network.kernels.walk import Walk
+
+if TYPE_CHECKING:
+    from sklstm._network.kernels import with_numba
+
+    Cache = with_numba.Cache | with_numpy.Cache
+
+__all__ = ["Weights", "backward", "forward", "infer"]
+
+Array = NDArray[np.floating]
+
+
+def forward(
+    x: Array, weights: Weights, walk: Walk, h0: Array | None, c0: Array | None, mask: Array | None
+) -> tuple[Array, Array, Cache]:
+    """See ``with_numpy.forward``."""
+    return _chosen().forward(x, weights, walk, h0, c0, mask)
+
+
+def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
+    """See ``with_numpy.infer``."""
+    _chosen().infer(x, weights, walk, h, c, y)
+
+
+def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
+    """See ``with_numpy.backward``."""
+    if isinstance(cache, with_numpy.Cache):
+        return with_numpy.backward(cache, *arguments, **options)
+    return _numba_kernels().backward(cache, *arguments, **options)
+
+
+def _chosen() -> ModuleType:
+    kernels = _config.get_config()["kernels"]
+    if kernels == "numpy" or (kernels == "auto" and not _numba_is_there()):
+        return with_numpy
+    return _numba_kernels()
+
+
+@cached
+def _numba_is_there() -> bool:
+    """Whether it can be imported: it refuses a NumPy that it does not know."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _numba_kernels() -> ModuleType:
+    try:
+        from sklstm._network.kernels import with_numba
+    except ImportError as error:
+        message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
+        raise ImportError(f"{message}: {error}") from error
+    return with_numba

@@ -13,10 +13,13 @@ or joins in the middle needs no copy, and both directions share one picture::
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = slice | NDArray[np.intp]
+Step = tuple[int, int, int, int]  # see ``Walk.steps``
 
 
 class Walk:
@@ -40,7 +43,7 @@ class Walk:
         starts = ends - batch_sizes
         own = starts + n
         before = np.concatenate([[0], own[:-1]])
-        sizes, packed, source, target = (a.tolist() for a in (batch_sizes, starts, before, own))
+        source, target = before, own
         self.inputs: Rows = self._rows(batch_sizes, before)
         self.outputs: Rows = slice(n, self.n_slots)
         self.start: Rows = slice(0, n)
@@ -49,12 +52,14 @@ class Walk:
             source, target = target, source
             self.inputs, self.outputs = self.outputs, self.inputs
             self.start, self.final = self.final, self.start
+        table = np.column_stack((batch_sizes, starts, source, target))
         #: (rows that run, first packed row, first slot read, first slot written) of each step
-        self.steps: list[tuple[int, int, int, int]] = list(
-            zip(sizes, packed, source, target, strict=True)
-        )
-        if reverse:
-            self.steps.reverse()
+        self.table = np.ascontiguousarray(table[:: -1 if reverse else 1], np.int64)
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The rows of ``table``."""
+        return [(size, row, source, target) for size, row, source, target in self.table.tolist()]
 
     def _rows(self, batch_sizes: NDArray[np.intp], first: NDArray[np.intp]) -> Rows:
         """The slots of each step from ``first`` on, in packed order."""

@@ -16,28 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sklstm._network.kernels.walk import Rows, Walk
+from sklstm._network.kernels.shared import Run, Weights, runs, select
+from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
-Step = tuple[int, int, int, int]  # see ``Walk.steps``
 
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
-
-
-class Weights(NamedTuple):
-    """Weights of one layer and direction: (D, 4H), (H, 4H) and (4H,)."""
-
-    ih: Array
-    hh: Array
-    bias: Array
 
 
 class Cache(NamedTuple):
@@ -139,9 +129,9 @@ def backward(
     hh_transposed = np.ascontiguousarray(weights.hh.T)
     dx = np.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
     scratch, running = np.empty_like(dh), 0
-    for steps, rows, slots, slopes, dz in _chunks(walk, hidden, dh.dtype):
-        _fill_slopes(cache, rows, slopes)
-        for step in _backward_blocks(cache, steps, rows, slots, slopes, dz, dy, dcells):
+    for run, slopes, dz in _chunks(walk, hidden, dh.dtype):
+        _fill_slopes(cache, run.rows, slopes)
+        for step in _backward_blocks(cache, run, slopes, dz, dy, dcells):
             size, to_gates, to_output, to_cell, forget, dz_gates, dz_output, dz_t, *given = step
             if size != running:
                 running, dh_t, dc_t, tmp = size, dh[:size], dc[:size], scratch[:size]
@@ -161,9 +151,9 @@ def backward(
             if cache.mask is not None:
                 np.multiply(dh_t, cache.mask[:size], dh_t)
         flat = dz.reshape(-1, 4 * hidden)
-        _add_weight_gradient(gradient, cache.states[slots].T @ flat)
+        _add_weight_gradient(gradient, cache.states[run.slots].T @ flat)
         if dx is not None:
-            dx[rows] = _select(flat @ weights.ih.T, walk.inputs, rows, slots.start)
+            dx[run.rows] = select(flat @ weights.ih.T, walk.inputs, run.rows, run.slots.start)
     return dx
 
 
@@ -197,21 +187,14 @@ def _forward_blocks(
 
 
 def _backward_blocks(
-    cache: Cache,
-    steps: list[Step],
-    rows: slice,
-    slots: slice,
-    slopes: Array,
-    dz: Array,
-    dy: Array | None,
-    dcells: Array | None,
+    cache: Cache, run: Run, slopes: Array, dz: Array, dy: Array | None, dcells: Array | None
 ) -> Iterator[tuple[Any, ...]]:
     """What ``backward`` reads and writes at each of these steps."""
     walk = cache.walk
-    sizes, first_rows, sources, _ = zip(*steps, strict=True)
-    near_rows = [row - rows.start for row in first_rows]
-    near_slots = [slot - slots.start for slot in sources]
-    of_rows = (slopes[:4].swapaxes(0, 1), slopes[2], slopes[4], cache.gates[1, rows])
+    sizes, first_rows, sources, _ = run.table.T.tolist()
+    near_rows = [row - run.rows.start for row in first_rows]
+    near_slots = [slot - run.slots.start for slot in sources]
+    of_rows = (slopes[:4].swapaxes(0, 1), slopes[2], slopes[4], cache.gates[1, run.rows])
     of_slots = (dz, dz[:, 2], dz.reshape(len(dz), -1))
     return zip(
         sizes,
@@ -283,7 +266,7 @@ def _fill_slopes(cache: Cache, rows: slice, out: Array) -> None:
     written as p - p s to save passes.
     """
     gates, tanh_c = cache.gates[:, rows], cache.tanh_cells[rows]
-    before = _select(cache.cells, cache.walk.inputs, rows, 0)
+    before = select(cache.cells, cache.walk.inputs, rows, 0)
     i, f, o, g = gates
     to_i, to_f, to_o, to_g, cell, product = out
     np.multiply(i, g, to_i)
@@ -300,48 +283,17 @@ def _fill_slopes(cache: Cache, rows: slice, out: Array) -> None:
 
 def _chunks(
     walk: Walk, hidden: int, dtype: np.dtype[np.floating]
-) -> Iterator[tuple[list[Step], slice, slice, Array, Array]]:
-    """Runs of visited steps from the last to the first: their rows and slots, and room for both.
-
-    The runs share their room, which so stays in the cache: slopes (6, rows, H), dz (slots, 4, H).
-    """
-    runs = list(_runs(walk.steps, CHUNK_SIZE // hidden))
-    extents = [_extent(steps) for steps in runs]
-    slopes = np.empty((6, max(rows.stop - rows.start for rows, _ in extents), hidden), dtype)
-    dz = np.empty((max(slots.stop - slots.start for _, slots in extents), 4, hidden), dtype)
-    for steps, (rows, slots) in zip(runs, extents, strict=True):
-        dz_run = dz[: slots.stop - slots.start]
+) -> Iterator[tuple[Run, Array, Array]]:
+    """Runs of steps, and room for both: slopes (6, rows, H), dz (slots, 4, H)."""
+    found = list(runs(walk, CHUNK_SIZE // hidden))
+    most_rows = max(run.rows.stop - run.rows.start for run in found)
+    slopes = np.empty((6, most_rows, hidden), dtype)
+    dz = np.empty((max(run.slots.stop - run.slots.start for run in found), 4, hidden), dtype)
+    for run in found:
+        dz_run = dz[: run.slots.stop - run.slots.start]
         if not walk.even:
             dz_run[...] = 0
-        yield steps, rows, slots, slopes[:, : rows.stop - rows.start], dz_run
-
-
-def _runs(steps: list[Step], most_rows: int) -> Iterator[list[Step]]:
-    """Visited steps from the last to the first, in runs of about ``most_rows`` rows."""
-    run: list[Step] = []
-    n_rows = 0
-    for step in reversed(steps):
-        if run and n_rows + step[0] > most_rows:
-            yield run
-            run, n_rows = [], 0
-        run.append(step)
-        n_rows += step[0]
-    yield run
-
-
-def _extent(steps: list[Step]) -> tuple[slice, slice]:
-    """The packed rows and the slots read of neighbouring steps."""
-    _, first_row, first_slot, _ = min(steps[0], steps[-1], key=itemgetter(1))
-    size, last_row, last_slot, _ = max(steps[0], steps[-1], key=itemgetter(1))
-    return slice(first_row, last_row + size), slice(first_slot, last_slot + size)
-
-
-def _select(array: Array, slots: Rows, rows: slice, first: int) -> Array:
-    """The slots of packed ``rows``, out of an array that begins with slot ``first``."""
-    if isinstance(slots, slice):
-        offset = slots.start - first
-        return array[rows.start + offset : rows.stop + offset]
-    return array[slots[rows] - first]
+        yield run, slopes[:, : run.rows.stop - run.rows.start], dz_run
 
 
 def _add_weight_gradient(gradient: Weights, dw: Array) -> None:

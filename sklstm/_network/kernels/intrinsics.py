@@ -1,0 +1,184 @@
+"""What compiled functions call: products of a tile, and steps of a block of units.
+
+Each takes arrays, followed by the index of the element that it begins with, then strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from sklstm._network.kernels.vectors import Lanes, Vector, index, sigmoid, tanh
+
+Emit = Callable[..., None]
+
+
+def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """Pointers to the elements that the arguments name."""
+    found = []
+    for position, kind in enumerate(signature.args):
+        if isinstance(kind, types.Array):
+            array = context.make_array(kind)(context, builder, args[position])
+            found.append(builder.gep(array.data, [args[position + 1]]))
+    return found
+
+
+def _intrinsic_of(emit: Emit, given: Any) -> Any:
+    """Typing and building of an intrinsic that writes into its arrays."""
+    kinds = [kind if isinstance(kind, types.Array) else types.intp for kind in given]
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        numbers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
+        places = _places(context, builder, signature, args)
+        emit(Lanes(builder, kinds[0].dtype), *places, *numbers[len(places) :])
+        return context.get_dummy_value()
+
+    return types.void(*kinds), build
+
+
+def tile(rows: int, vectors: int) -> Any:
+    """``out`` (rows, vectors) = rows of ``a`` times a panel of ``b`` (parts * depth, vectors).
+
+    A row of ``a`` lies in parts, of which so many elements count. A small tile would wait for each
+    of its sums, so it has several of them.
+    """
+    n_sums = 4 if rows * vectors <= 4 else 2 if rows * vectors <= 8 else 1
+
+    def emit(lanes: Lanes, a: Any, b: Any, out: Any, *numbers: Any) -> None:
+        builder, width = lanes.builder, vectors * lanes.size
+        a_stride, out_stride, n_parts, part_stride, depth = numbers
+        sums = [Sums(lanes, rows, vectors) for _ in range(n_sums)]
+        whole = builder.sdiv(depth, index(n_sums))
+        with cgutils.for_range(builder, n_parts) as parts:
+            column = lanes.at(a, parts.index, part_stride)
+            row = lanes.at(b, builder.mul(parts.index, depth), width)
+            with cgutils.for_range(builder, whole) as loop:
+                for s, part in enumerate(sums):
+                    k = builder.add(builder.mul(loop.index, index(n_sums)), index(s))
+                    part.add(lanes.at(column, k), a_stride, lanes.at(row, k, width))
+            if n_sums > 1:
+                done = builder.mul(whole, index(n_sums))
+                with cgutils.for_range(builder, depth, start=done) as loop:
+                    k = loop.index
+                    sums[0].add(lanes.at(column, k), a_stride, lanes.at(row, k, width))
+        for r in range(rows):
+            for v in range(vectors):
+                total = sums[0].read(r, v)
+                for part in sums[1:]:
+                    total = total + part.read(r, v)
+                lanes.store(total, lanes.at(lanes.at(out, out_stride, r), v * lanes.size))
+
+    @intrinsic
+    def product(context, a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth):
+        given = (a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+        return _intrinsic_of(emit, given)
+
+    return product
+
+
+class Sums:
+    """Sums of a tile, which LLVM keeps in registers."""
+
+    def __init__(self, lanes: Lanes, rows: int, vectors: int) -> None:
+        self._lanes, self._rows, self._vectors = lanes, rows, vectors
+        self._places = [
+            cgutils.alloca_once(lanes.builder, lanes.type) for _ in range(rows * vectors)
+        ]
+        for place in self._places:
+            lanes.builder.store(lanes.value(0.0).ir, place)
+
+    def read(self, row: int, vector: int) -> Vector:
+        place = self._places[row * self._vectors + vector]
+        return Vector(self._lanes, self._lanes.builder.load(place))
+
+    def add(self, a: Any, a_stride: Any, b: Any) -> None:
+        """A column of ``a`` times a row of ``b``."""
+        lanes = self._lanes
+        row = [lanes.load(lanes.at(b, v * lanes.size)) for v in range(self._vectors)]
+        for r in range(self._rows):
+            factor = lanes.spread(lanes.at(a, a_stride, r))
+            for v in range(self._vectors):
+                total = lanes.fma(factor, row[v], self.read(r, v))
+                lanes.builder.store(total.ir, self._places[r * self._vectors + v])
+
+
+def _emit_cell(
+    lanes: Lanes, z: Any, before: Any, after: Any, h: Any, gates: Any, tanh_c: Any, stride: Any
+) -> None:
+    """A step of one row and block, from ``z`` (4, L); keeps what the way back needs."""
+    parts = [lanes.load(lanes.at(z, lanes.size, k)) for k in range(4)]
+    i, f, o = map(sigmoid, parts[:3])
+    g = tanh(parts[3])
+    for k, gate in enumerate((i, f, o, g)):
+        lanes.store(gate, lanes.at(gates, stride, k))
+    c = lanes.fma(f, lanes.load(before), i * g)
+    squashed = tanh(c)
+    lanes.store(c, after)
+    lanes.store(squashed, tanh_c)
+    lanes.store(o * squashed, h)
+
+
+def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
+    """A step of one row and block, from ``z`` (4, L) and the cell state, which is replaced."""
+    parts = [lanes.load(lanes.at(z, lanes.size, k)) for k in range(4)]
+    i, f, o = map(sigmoid, parts[:3])
+    after = lanes.fma(f, lanes.load(c), i * tanh(parts[3]))
+    lanes.store(after, c)
+    lanes.store(o * tanh(after), h)
+
+
+def _emit_cell_backward(
+    lanes: Lanes, gates: Any, before: Any, tanh_c: Any, dh: Any, dc: Any, dz: Any, stride: Any
+) -> None:
+    """The reverse of ``_emit_cell``: ``dh`` and ``dc`` of a step to ``dz`` and ``dc`` before it.
+
+    s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s.
+    """
+    i, f, o, g = (lanes.load(lanes.at(gates, stride, k)) for k in range(4))
+    at_h, squashed = lanes.load(dh), lanes.load(tanh_c)
+    at_o = at_h * squashed * o
+    slope = at_h * o
+    at_c = lanes.load(dc) + (slope - at_o * squashed)
+    at_i, at_f = at_c * i * g, at_c * f
+    lanes.store(at_f, dc)
+    at_f = at_f * lanes.load(before)
+    at_g = at_c * i
+    for k, slope in enumerate((at_i - at_i * i, at_f - at_f * f, at_o - at_o * o, at_g - at_i * g)):
+        lanes.store(slope, lanes.at(dz, stride, k))
+
+
+@intrinsic
+def cell(context, z, i0, before, i1, after, i2, h, i3, gates, i4, tanh_c, i5, stride):
+    given = (z, i0, before, i1, after, i2, h, i3, gates, i4, tanh_c, i5, stride)
+    return _intrinsic_of(_emit_cell, given)
+
+
+@intrinsic
+def cell_inference(context, z, i0, c, i1, h, i2):
+    return _intrinsic_of(_emit_cell_inference, (z, i0, c, i1, h, i2))
+
+
+@intrinsic
+def cell_backward(context, gates, i0, before, i1, tanh_c, i2, dh, i3, dc, i4, dz, i5, stride):
+    given = (gates, i0, before, i1, tanh_c, i2, dh, i3, dc, i4, dz, i5, stride)
+    return _intrinsic_of(_emit_cell_backward, given)
+
+
+@intrinsic
+def sigmoid_of(context, x, i, y, j):
+    def emit(lanes: Lanes, x: Any, y: Any) -> None:
+        lanes.store(sigmoid(lanes.load(x)), y)
+
+    return _intrinsic_of(emit, (x, i, y, j))
+
+
+@intrinsic
+def tanh_of(context, x, i, y, j):
+    def emit(lanes: Lanes, x: Any, y: Any) -> None:
+        lanes.store(tanh(lanes.load(x)), y)
+
+    return _intrinsic_of(emit, (x, i, y, j))

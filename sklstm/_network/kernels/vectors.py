@@ -1,0 +1,206 @@
+"""Vectors of LLVM, written from Python, and the sigmoid and tanh of a vector.
+
+An operation on ``Vector`` adds an instruction to the function that is being built. Arithmetic keeps
+what IEEE says of NaN and infinity; only a product and a sum may become one instruction, with one
+rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+
+_FEATURES = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+
+#: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
+WIDE = "+avx512dq" in _FEATURES and config.CPU_NAME != "generic"
+VECTOR_BYTES = 64 if WIDE else 32
+
+
+def lanes_of(dtype: np.dtype[np.floating]) -> int:
+    return VECTOR_BYTES // dtype.itemsize
+
+
+class Lanes:
+    """Vectors of one dtype, in one function that is being built."""
+
+    def __init__(self, builder: Any, dtype: Any) -> None:
+        self.builder = builder
+        self.double = dtype == types.float64
+        self.size = VECTOR_BYTES // (8 if self.double else 4)
+        self.element = ir.DoubleType() if self.double else ir.FloatType()
+        self.integer = ir.IntType(64 if self.double else 32)
+        self.type = ir.VectorType(self.element, self.size)
+        self.bits = ir.VectorType(self.integer, self.size)
+
+    def value(self, number: float) -> Vector:
+        return Vector(self, ir.Constant(self.type, [number] * self.size))
+
+    def bit_value(self, number: int) -> Any:
+        return ir.Constant(self.bits, [number] * self.size)
+
+    def at(self, pointer: Any, stride: Any, times: Any = 1) -> Any:
+        """The element ``times`` strides behind another; either may be a number of Python."""
+        stride, times = (index(k) if isinstance(k, int) else k for k in (stride, times))
+        return self.builder.gep(pointer, [self.builder.mul(stride, times)])
+
+    def load(self, pointer: Any) -> Vector:
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        return Vector(self, self.builder.load(pointer, align=self.element_bytes))
+
+    def store(self, vector: Vector, pointer: Any) -> None:
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        self.builder.store(vector.ir, pointer, align=self.element_bytes)
+
+    @property
+    def element_bytes(self) -> int:
+        return 8 if self.double else 4
+
+    def spread(self, pointer: Any) -> Vector:
+        """One element in all lanes."""
+        one = self.builder.insert_element(
+            ir.Constant(self.type, ir.Undefined), self.builder.load(pointer), _int32(0)
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.size), [0] * self.size)
+        return Vector(
+            self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
+        )
+
+    def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
+        """``a b + c``, in one rounding where the machine can."""
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fmuladd.v{self.size}f{8 * self.element_bytes}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return Vector(self, self.builder.call(function, [a.ir, b.ir, c.ir]))
+
+
+class Vector:
+    """One value of all lanes, with arithmetic."""
+
+    def __init__(self, lanes: Lanes, value: Any) -> None:
+        self.lanes = lanes
+        self.ir = value
+
+    def _do(self, operation: str, other: Vector | float) -> Vector:
+        other = other if isinstance(other, Vector) else self.lanes.value(other)
+        return Vector(self.lanes, getattr(self.lanes.builder, operation)(self.ir, other.ir))
+
+    def __add__(self, other: Vector | float) -> Vector:
+        return self._do("fadd", other)
+
+    def __sub__(self, other: Vector | float) -> Vector:
+        return self._do("fsub", other)
+
+    def __mul__(self, other: Vector | float) -> Vector:
+        return self._do("fmul", other)
+
+    def __truediv__(self, other: Vector) -> Vector:
+        return self._do("fdiv", other)
+
+    def at_least(self, bound: float) -> Vector:
+        """NaN stays what it is."""
+        limit = self.lanes.value(bound)
+        below = self.lanes.builder.fcmp_ordered("<", self.ir, limit.ir)
+        return Vector(self.lanes, self.lanes.builder.select(below, limit.ir, self.ir))
+
+    def where_negative(self, yes: Vector, no: Vector) -> Vector:
+        builder, zero = self.lanes.builder, self.lanes.bit_value(0)
+        negative = builder.icmp_signed("<", self.as_bits(), zero)
+        return Vector(self.lanes, builder.select(negative, yes.ir, no.ir))
+
+    def as_bits(self) -> Any:
+        return self.lanes.builder.bitcast(self.ir, self.lanes.bits)
+
+    def negated_size(self) -> Vector:
+        """``-|x|``, by setting the sign."""
+        return self._bitwise("or_", self.lanes.bit_value(_SIGN[self.lanes.double]))
+
+    def signed_as(self, other: Vector) -> Vector:
+        """A value without sign given that of ``other``."""
+        builder, sign = self.lanes.builder, self.lanes.bit_value(_SIGN[self.lanes.double])
+        return self._bitwise("or_", builder.and_(other.as_bits(), sign))
+
+    def _bitwise(self, operation: str, bits: Any) -> Vector:
+        builder = self.lanes.builder
+        result = getattr(builder, operation)(self.as_bits(), bits)
+        return Vector(self.lanes, builder.bitcast(result, self.lanes.type))
+
+
+_SIGN = {False: -(2**31), True: -(2**63)}
+
+
+def index(number: int) -> Any:
+    return ir.Constant(ir.IntType(64), number)
+
+
+def _int32(number: int) -> Any:
+    return ir.Constant(ir.IntType(32), number)
+
+
+# --- sigmoid and tanh ---
+
+#: Added to a number, they leave it rounded to an integer in the lowest bits.
+_ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
+#: ln 2 in two parts; multiples of the first that occur here are exact.
+_LN2 = {
+    False: (0.693359375, -2.12194440054690583e-4),
+    True: (6.93145751953125e-1, 1.42860682030941723212e-6),
+}
+#: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first.
+_EXPM1 = {
+    False: [1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2],
+    True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(14, 1, -1)],
+}
+#: Bits of the exponent's zero, and where the exponent begins.
+_EXPONENT = {False: (127, 23), True: (1023, 52)}
+
+
+def _exponential_parts(y: Vector) -> tuple[Vector, Any]:
+    """``exp(r) - 1`` and the integer ``k`` such that ``y = k ln 2 + r``."""
+    lanes, double = y.lanes, y.lanes.double
+    rounder, (high, low) = _ROUNDER[double], _LN2[double]
+    shifted = lanes.fma(y, lanes.value(1 / np.log(2.0)), lanes.value(rounder))
+    k = shifted - rounder
+    r = lanes.fma(k, lanes.value(-low), lanes.fma(k, lanes.value(-high), y))
+    first, *others = _EXPM1[double]
+    series = lanes.value(first)
+    for coefficient in others:
+        series = lanes.fma(series, r, lanes.value(coefficient))
+    integer = lanes.builder.sub(shifted.as_bits(), lanes.value(rounder).as_bits())
+    return lanes.fma(r * r, series, r), integer
+
+
+def _power_of_two(lanes: Lanes, k: Any) -> Vector:
+    bias, position = _EXPONENT[lanes.double]
+    biased = lanes.builder.add(k, lanes.bit_value(bias))
+    bits = lanes.builder.shl(biased, lanes.bit_value(position))
+    return Vector(lanes, lanes.builder.bitcast(bits, lanes.type))
+
+
+def sigmoid(x: Vector) -> Vector:
+    """``1 / (1 + exp(-x))``, or ``exp(x) / (1 + exp(x))`` for negative ``x``.
+
+    The power of two is multiplied in two halves, so that results may be denormal.
+    """
+    lanes, builder = x.lanes, x.lanes.builder
+    part, k = _exponential_parts(x.negated_size().at_least(-750.0 if lanes.double else -110.0))
+    half = builder.ashr(k, lanes.bit_value(1))
+    scale, rest = _power_of_two(lanes, half), _power_of_two(lanes, builder.sub(k, half))
+    e = (part + 1.0) * rest * scale
+    return x.where_negative(e, lanes.value(1.0)) / (e + 1.0)
+
+
+def tanh(x: Vector) -> Vector:
+    """``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``."""
+    lanes = x.lanes
+    y = (x + x).negated_size().at_least(-60.0)
+    part, k = _exponential_parts(y)
+    power = _power_of_two(lanes, k)
+    e = lanes.fma(power, part, power - 1.0)
+    size = (lanes.value(0.0) - e) / (e + 2.0)
+    return size.signed_as(x)

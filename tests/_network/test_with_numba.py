@@ -1,0 +1,230 @@
+"""What only the compiled kernels can get wrong: vectors, padding, tiles, and the cache on disk.
+
+That they compute an LSTM is tested together with the others, in ``test_kernels``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numerics import draw_sequences
+
+import sklstm
+from sklstm._network.kernels import with_numpy
+from sklstm._network.kernels.shared import Weights
+from sklstm._network.kernels.walk import Walk
+
+numba = pytest.importorskip("numba")
+
+from sklstm._network.kernels import compiled, intrinsics, with_numba  # noqa: E402
+from sklstm._network.kernels.vectors import lanes_of  # noqa: E402
+
+CLOSE = {np.float32: 1e-5, np.float64: 1e-11}
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+# --- sigmoid and tanh ---
+
+
+@numba.njit
+def sigmoid_of_all(x, y, step):
+    for k in range(0, len(x), step):
+        intrinsics.sigmoid_of(x, k, y, k)
+
+
+@numba.njit
+def tanh_of_all(x, y, step):
+    for k in range(0, len(x), step):
+        intrinsics.tanh_of(x, k, y, k)
+
+
+def exact_sigmoid(x):
+    """In extended precision, by the formula that does not cancel."""
+    e = np.exp(-np.abs(x.astype(np.longdouble)))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def exact_tanh(x):
+    """In extended precision, by the formula that does not cancel."""
+    e = np.expm1(-2 * np.abs(x.astype(np.longdouble)))
+    return np.copysign(-e / (2 + e), x)
+
+
+FUNCTIONS = [(sigmoid_of_all, exact_sigmoid), (tanh_of_all, exact_tanh)]
+by_function = pytest.mark.parametrize(("function", "exact"), FUNCTIONS, ids=["sigmoid", "tanh"])
+
+
+def evaluated(function, x):
+    step = lanes_of(x.dtype)
+    padded = np.concatenate([x, np.zeros(-len(x) % step, x.dtype)])
+    y = np.empty_like(padded)
+    function(padded, y, step)
+    return y[: len(x)]
+
+
+def numbers(dtype, rng):
+    """All magnitudes: every so many bit patterns, and densely where the functions bend."""
+    bits = {np.float32: np.uint32, np.float64: np.uint64}[dtype]
+    every = rng.integers(0, np.iinfo(bits).max, 400_000, bits, endpoint=True).view(dtype)
+    dense = [np.linspace(-reach, reach, 200_001) for reach in (0.01, 1, 3, 20, 110, 760)]
+    tiny = np.finfo(dtype).smallest_subnormal * np.arange(-1000, 1001)
+    return np.concatenate([every[np.isfinite(every)], *dense, tiny]).astype(dtype)
+
+
+@by_dtype
+@by_function
+def test_within_four_units_in_the_last_place_of_the_true_value(function, exact, dtype, rng):
+    if np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("long double is no more than double here")
+    x = numbers(dtype, rng)
+    with np.errstate(under="ignore"):
+        true = exact(x)
+        found = evaluated(function, x)
+        units = np.abs(found - true) / np.spacing(np.abs(true).astype(dtype))
+    assert units.max() <= 4, x[units.argmax()]
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(true))
+
+
+@by_dtype
+def test_values_without_rounding(dtype):
+    x = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], dtype)
+    expected = np.array([0, 0, 0.5, 0.5, 1, 1, np.nan], dtype)
+    np.testing.assert_array_equal(evaluated(sigmoid_of_all, x), expected)
+    found = evaluated(tanh_of_all, x)
+    np.testing.assert_array_equal(found, np.tanh(x))
+    np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(np.tanh(x)[:-1]))
+
+
+# --- the same as NumPy, at all kinds of sizes ---
+
+SIZES = [(1, 1, 1), (1, 64, 8), (5, 15, 1), (6, 16, 2), (13, 17, 3), (31, 40, 2), (64, 33, 30)]
+
+
+class Both:
+    """A problem for both kernels, with gradients at all results."""
+
+    def __init__(self, size, dtype, reverse, ragged, rng):
+        n, hidden, n_inputs = size
+
+        def normal(*shape, scale=1.0):
+            return (scale * rng.standard_normal(shape)).astype(dtype)
+
+        self.size, self.dtype = size, dtype
+        lengths = rng.integers(1, 8, n) if ragged else [7] * n
+        batch = draw_sequences(rng, lengths, n_inputs, dtype).pack()
+        self.x, self.walk = batch.values, Walk(batch.batch_sizes, reverse)
+        scale = hidden**-0.5
+        self.weights = Weights(
+            normal(n_inputs, 4 * hidden), normal(hidden, 4 * hidden, scale=scale),
+            normal(4 * hidden),
+        )  # fmt: skip
+        self.h0, self.c0, self.mask = normal(n, hidden), normal(n, hidden), normal(n, hidden)
+        self.at_final, self.wide = normal(2, n, hidden), normal(2, len(self.x), 2 * hidden)
+
+    def of(self, kernel, masked):
+        """All that a kernel gives, by name."""
+        hidden = self.size[1]
+        mask = self.mask if masked else None
+        h, c, cache = kernel.forward(self.x, self.weights, self.walk, self.h0, self.c0, mask)
+        results = {"h": h[self.walk.outputs], "c": c[self.walk.outputs],
+                   "h final": h[self.walk.final], "c final": c[self.walk.final]}  # fmt: skip
+        gradient = Weights(*map(np.zeros_like, self.weights))
+        dh, dc = self.at_final.copy()
+        of_half = self.wide[:, :, hidden:]  # a view, as one direction of a bidirectional layer has
+        dx = kernel.backward(cache, self.weights, gradient, dh, dc, *of_half, need_inputs=True)
+        results |= {"dx": dx, "dh": dh, "dc": dc} | gradient._asdict()
+        if not masked:
+            h, c = self.h0.copy(), self.c0.copy()
+            y = np.full((len(self.x), 2 * hidden), 7, self.dtype)
+            kernel.infer(self.x, self.weights, self.walk, h, c, y[:, hidden:])
+            results |= {"inferred": y, "inferred h": h, "inferred c": c}
+        return results
+
+
+@by_dtype
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+def test_results_are_those_of_numpy(size, dtype, reverse, ragged, masked, rng):
+    both = Both(size, dtype, reverse, ragged, rng)
+    expected, found = both.of(with_numpy, masked), both.of(with_numba, masked)
+    for name, array in expected.items():
+        reach = np.abs(array).max(initial=1.0)
+        np.testing.assert_allclose(found[name], array, 0, CLOSE[dtype] * reach, err_msg=name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_spreads_as_it_does_in_numpy(value, rng):
+    both = Both((7, 5, 2), np.float64, reverse=False, ragged=True, rng=rng)
+    both.x[3, 1] = value
+    with np.errstate(invalid="ignore"):
+        expected, found = both.of(with_numpy, False), both.of(with_numba, False)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(np.isfinite(found[name]), np.isfinite(array), err_msg=name)
+
+
+@by_dtype
+def test_neighbours_in_a_batch_do_not_matter(dtype, rng):
+    """A row is computed the same in every tile: to the last bit."""
+    both = Both((13, 20, 3), dtype, reverse=False, ragged=False, rng=rng)
+    for n in (1, 2, 5, 13):
+        rows = both.x.reshape(7, 13, 3)[:, :n].reshape(-1, 3)
+        walk = Walk(np.full(7, n), reverse=False)
+        h, c = both.h0[:n].copy(), both.c0[:n].copy()
+        with_numba.infer(rows.copy(), both.weights, walk, h, c, None)
+        if n == 1:
+            first = h[0].copy()
+        assert np.abs(h[0] - first).max() <= CLOSE[dtype]
+
+
+# --- the cache on disk ---
+
+PREDICT = """
+import numpy as np
+from sklstm._network.kernels import compiled
+functions = [compiled.compiled(name, np.dtype(np.float32)) for name in ("infer",)]
+print(sum(len(f.stats.cache_hits) for f in functions), functions[0]._cache.cache_path)
+"""
+
+
+def run_in(tmp_path, **environment):
+    command = [sys.executable, "-c", PREDICT]
+    path = str(Path(sklstm.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": path} | environment
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    hits, folder = done.stdout.split()
+    return int(hits), folder
+
+
+def test_later_processes_load_what_the_first_compiled(tmp_path):
+    folder = str(tmp_path / "cache")
+    assert run_in(tmp_path, NUMBA_CACHE_DIR=folder)[0] == 0
+    hits, path = run_in(tmp_path, NUMBA_CACHE_DIR=folder)
+    assert hits == 1
+    assert path.startswith(folder)
+
+
+def test_no_folder_for_a_cache_is_no_error(tmp_path, monkeypatch):
+    compile_ = compiled._compile
+
+    def without_folder(function, signature, on_disk):
+        if on_disk:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_(function, signature, on_disk)
+
+    monkeypatch.setattr(compiled, "_compile", without_folder)
+    function = compiled._load("infer", np.dtype(np.float64))
+    assert not function.stats.cache_hits
+    assert function.signatures
+
+
+def test_a_change_of_any_source_is_noticed():
+    """The name of the files of the cache holds a digest of the sources."""
+    function = compiled.compiled("infer", np.dtype(np.float64))
+    assert compiled._digest() in function.py_func.__qualname__

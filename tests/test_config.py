@@ -1,0 +1,173 @@
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import sklstm
+from sklstm import LSTMClassifier, _config
+from sklstm._network import kernels
+from sklstm._network.kernels import with_numpy
+from sklstm._threads import workers
+
+SETS = ("numpy", "numba")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No option set before, and none left behind."""
+    monkeypatch.setattr(_config, "_of_process", {})
+    monkeypatch.delenv(_config.VARIABLE, raising=False)
+
+
+def names():
+    return sklstm.get_config()["kernels"]
+
+
+def test_auto_is_the_default():
+    assert sklstm.get_config() == {"kernels": "auto"}
+
+
+def test_the_environment_is_heeded_until_the_option_is_set(monkeypatch):
+    monkeypatch.setenv(_config.VARIABLE, "numpy")
+    assert names() == "numpy"
+    sklstm.set_config(kernels="auto")
+    assert names() == "auto"
+
+
+def test_a_bad_environment_names_the_variable(monkeypatch):
+    monkeypatch.setenv(_config.VARIABLE, "cuda")
+    with pytest.raises(ValueError, match=r"^SKLSTM_KERNELS: expected one of .*, got 'cuda'$"):
+        sklstm.get_config()
+
+
+def enter_block(**options):
+    with sklstm.config_context(**options):
+        pass
+
+
+@pytest.mark.parametrize("setter", [sklstm.set_config, enter_block])
+def test_other_values_are_refused(setter):
+    with pytest.raises(ValueError, match=r"^kernels: expected one of auto, numba, numpy, got 'c'$"):
+        setter(kernels="c")
+    assert names() == "auto"
+
+
+def test_blocks_nest_and_restore():
+    sklstm.set_config(kernels="numba")
+    with sklstm.config_context(kernels="numpy"):
+        assert names() == "numpy"
+        with sklstm.config_context(), sklstm.config_context(kernels="auto"):
+            assert names() == "auto"
+        sklstm.set_config(kernels="numba")
+        assert names() == "numpy"
+    assert names() == "numba"
+
+
+def test_a_block_restores_after_an_error():
+    with pytest.raises(KeyError), sklstm.config_context(kernels="numpy"):
+        raise KeyError
+    assert names() == "auto"
+
+
+def test_none_leaves_the_option_as_it_is():
+    sklstm.set_config(kernels="numpy")
+    sklstm.set_config()
+    assert names() == "numpy"
+
+
+def test_a_block_does_not_reach_into_other_threads():
+    seen = []
+    with sklstm.config_context(kernels="numpy"):
+        thread = threading.Thread(target=lambda: seen.append(names()))
+        thread.start()
+        thread.join()
+    assert seen == ["auto"]
+
+
+def test_the_option_of_the_process_reaches_all_threads():
+    seen = []
+    sklstm.set_config(kernels="numpy")
+    thread = threading.Thread(target=lambda: seen.append(names()))
+    thread.start()
+    thread.join()
+    assert seen == ["numpy"]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_block_reaches_the_workers_of_its_calls(n_jobs):
+    barrier = threading.Barrier(n_jobs)
+
+    def look(_):
+        barrier.wait(timeout=60)  # so that each worker takes one, all inside the context at once
+        return names()
+
+    with workers(n_jobs) as run:
+        with sklstm.config_context(kernels="numpy"):
+            assert list(run(look, range(n_jobs))) == ["numpy"] * n_jobs
+        assert list(run(look, range(n_jobs))) == ["auto"] * n_jobs
+
+
+def test_the_named_kernels_run(monkeypatch):
+    with sklstm.config_context(kernels="numpy"):
+        assert kernels._chosen() is with_numpy
+    pytest.importorskip("numba")
+    for name in ("numba", "auto"):
+        with sklstm.config_context(kernels=name):
+            assert kernels._chosen().__name__ == "sklstm._network.kernels.with_numba"
+
+
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None  # as if it were not installed
+import numpy as np
+import sklstm
+X, y = np.random.default_rng(0).normal(size=(20, 5, 2)), np.arange(20) % 2
+model = sklstm.LSTMClassifier(4, solver="lbfgs", max_iter=3, tol=1e3).fit(X, y)
+sklstm.set_config(kernels="numba")
+try:
+    model.predict(X)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_numba_auto_takes_numpy_and_numba_says_what_to_install():
+    environment = os.environ | {_config.VARIABLE: ""}
+    command = [sys.executable, "-c", WITHOUT_NUMBA]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert 'pip install "sklstm[numba]"' in done.stdout
+
+
+@pytest.mark.parametrize("first", SETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pickle_of_one_set_predicts_with_the_other(first, dtype, rng):
+    pytest.importorskip("numba")
+    X = rng.standard_normal((30, 7, 2)).astype(dtype)
+    model = LSTMClassifier(5, solver="lbfgs", max_iter=5, tol=1e3, bidirectional=True)
+    with sklstm.config_context(kernels=first):
+        model.fit(X, np.arange(30) % 3)
+        expected = model.predict_proba(X)
+    stored = pickle.dumps(model)
+    with sklstm.config_context(kernels=SETS[first == "numpy"]):
+        found = pickle.loads(stored).predict_proba(X)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-11)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_number_of_threads_does_not_change_a_bit(name, rng):
+    if name == "numba":
+        pytest.importorskip("numba")
+    X, y = rng.standard_normal((300, 6, 2)), np.arange(300) % 2
+    with sklstm.config_context(kernels=name):
+        one, two = (
+            LSTMClassifier(5, batch_size=200, n_jobs=n_jobs, random_state=0).partial_fit(
+                X, y, [0, 1]
+            )
+            for n_jobs in (1, 2)
+        )
+        np.testing.assert_array_equal(one._parameters, two._parameters)
+        np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
