@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
 import sklstm
 
-HAVE_CHOICE = hasattr(sklstm, "config_context")
-
 
 def available() -> list[str]:
     """Fastest first."""
-    return ["numba", "numpy"] if HAVE_CHOICE and find_spec("numba") else ["numpy"]
+    return ["numba", "numpy"] if find_spec("numba") else ["numpy"]
 
 
 def using(name: str) -> AbstractContextManager[None]:
-    return sklstm.config_context(kernels=name) if HAVE_CHOICE else nullcontext()
+    return sklstm.config_context(kernels=name)
 
 
 def import_path() -> dict[str, str]:

@@ -19,6 +19,7 @@ from rivals import load
 from timing import Turns, interleaved
 
 from sklstm import LSTMRegressor
+from sklstm.streaming import SequenceStream
 
 SHAPE = Shape(batch=1, steps=100, inputs=8, hidden=64)
 TOLERANCE = 1e-4
@@ -26,15 +27,11 @@ TOLERANCE = 1e-4
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of a step on each side, after a check that all predict the same."""
-    try:
-        from sklstm.streaming import SequenceStream
-    except ImportError:
-        return {"skipped": "this sklstm has no SequenceStream"}
     regressor = _fitted()
     problem = _problem(regressor)
     cells = {name: load(name).cell(problem).step for name in options.rivals}
     for name, step in cells.items():
-        _check(name, step, regressor, SequenceStream, problem.x)
+        _check(name, step, regressor, problem.x)
     calls = {name: _call(step, problem.x) for name, step in cells.items()}
     for name in options.kernels:
         calls[f"sklstm {name}"] = _our_call(name, SequenceStream(regressor), problem.x)
@@ -61,7 +58,6 @@ def _check(
     name: str,
     step: Callable[[np.ndarray], np.ndarray],
     regressor: LSTMRegressor,
-    SequenceStream: Any,
     x: np.ndarray,
 ) -> None:
     """The cell's state, put through the regressor's read-out, has to give its predictions."""
