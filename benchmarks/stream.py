@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
-from itertools import cycle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         _check(name, step, regressor, problem.x)
     calls = {name: _call(step, problem.x) for name, step in cells.items()}
     for name in options.kernels:
-        calls[f"sklstm {name}"] = _our_call(name, SequenceStream(regressor), problem.x)
-    return interleaved(calls, Turns.of(options))
+        calls[f"sklstm {name}"] = _our_call(name, regressor, problem.x)
+    return _for_one_step(interleaved(calls, Turns.of(options)))
+
+
+def _for_one_step(found: dict[str, Any]) -> dict[str, Any]:
+    """A call is a sequence; a step is one of so many."""
+    seconds = {side: value / SHAPE.steps for side, value in found["seconds"].items()}
+    quartiles = {
+        side: [q / SHAPE.steps for q in values] for side, values in found["quartiles"].items()
+    }
+    return found | {"seconds": seconds, "quartiles": quartiles}
 
 
 def _fitted() -> LSTMRegressor:
@@ -77,17 +85,22 @@ def _steps(x: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(x[:, t]) for t in range(x.shape[1])]
 
 
-def _call(step: Callable[[np.ndarray], Any], x: np.ndarray) -> Callable[[], Any]:
-    """Steps through the sequence again and again."""
-    steps: Iterator[np.ndarray] = cycle(_steps(x))
-    return lambda: step(next(steps))
+def _call(step: Callable[[np.ndarray], Any], x: np.ndarray) -> Callable[[], None]:
+    steps = _steps(x)
+
+    def call() -> None:
+        for x_t in steps:
+            step(x_t)
+
+    return call
 
 
-def _our_call(kernels: str, stream: Any, x: np.ndarray) -> Callable[[], Any]:
-    call = _call(stream.step, x)
+def _our_call(kernels: str, regressor: LSTMRegressor, x: np.ndarray) -> Callable[[], None]:
+    with using(kernels):
+        call = _call(SequenceStream(regressor).step, x)
 
-    def step() -> Any:
+    def with_kernels() -> None:
         with using(kernels):
-            return call()
+            call()
 
-    return step
+    return with_kernels
