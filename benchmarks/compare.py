@@ -5,7 +5,8 @@ python benchmarks/compare.py old.json new.json [--tolerance 0.1]
 Machines drift: our times are compared beside those of the rivals that took turns with us, and
 where nobody did, beside the drift of all rivals' times. A time counts as slower if it grew by more
 than the tolerance and by more than the spread of the turns leaves open; a mean over the grid, where
-noise averages out, if it grew by more than half the tolerance.
+noise averages out, if it grew by more than half the tolerance. Times on several threads that other
+programs disturbed are not compared.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main() -> None:
 def changes(old: Any, new: Any, tolerance: float = TOLERANCE) -> list[Change]:
     """Every time of ours that both files have, then means over each grid."""
     before, after = measurements(old), measurements(new)
-    both = [name for name in before if name in after]
+    both = [name for name in before if name in after and _usable(before[name], after[name])]
     drift = _drift([(before[name], after[name]) for name in both])
     found = []
     for name in both:
@@ -74,6 +75,11 @@ def measurements(tree: Any, path: tuple[str, ...] = ()) -> dict[str, dict[str, A
     for key, value in tree.items():
         found |= measurements(value, (*path, key))
     return found
+
+
+def _usable(*both: dict[str, Any]) -> bool:
+    """Threads that wait for each other while others have their cores give times of nothing."""
+    return all(of.get("quiet", True) or of.get("threads", 1) == 1 for of in both)
 
 
 def _of_measurement(

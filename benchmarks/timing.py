@@ -62,7 +62,8 @@ def interleaved(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict
     enough = len(kept) >= min(FEWEST_ROUNDS, len(rounds))
     if not enough:
         kept = [times for times, _ in rounds]
-    return summarised({name: [times[name] for times in kept] for name in calls}) | {"quiet": enough}
+    found = summarised({name: [times[name] for times in kept] for name in calls})
+    return found | {"quiet": enough, "threads": turns.threads}
 
 
 def _enough(rounds: list[tuple[dict[str, float], bool]], elapsed: float, turns: Turns) -> bool:

@@ -74,6 +74,13 @@ def test_many_turns_make_up_for_noise(compare):
     assert slower(compare.changes({"a": old}, {"a": new}))
 
 
+@pytest.mark.parametrize(("threads", "n_compared"), [(1, 1), (2, 0)])
+def test_disturbed_times_on_several_threads_are_not_compared(compare, threads, n_compared):
+    old = {"a": measured(sklstm=1.0)}
+    new = {"a": measured(sklstm=1.5) | {"threads": threads, "quiet": False}}
+    assert len(compare.changes(old, new)) == n_compared
+
+
 def test_the_command_says_it_with_its_exit_code(tmp_path):
     files = {"old": a_file(), "new": a_file(alone=1.5), "other": {"b": measured(sklstm=1.0)}}
     for name, content in files.items():
