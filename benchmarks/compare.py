@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from targets import usable
+
 OURS = "sklstm"
 TOLERANCE = 0.1
 
@@ -59,7 +61,9 @@ def main() -> None:
 def changes(old: Any, new: Any, tolerance: float = TOLERANCE) -> list[Change]:
     """Every time of ours that both files have, then means over each grid."""
     before, after = measurements(old), measurements(new)
-    both = [name for name in before if name in after and _usable(before[name], after[name])]
+    both = [
+        name for name in before if name in after and usable(before[name]) and usable(after[name])
+    ]
     drift = _drift([(before[name], after[name]) for name in both])
     found = []
     for name in both:
@@ -75,11 +79,6 @@ def measurements(tree: Any, path: tuple[str, ...] = ()) -> dict[str, dict[str, A
     for key, value in tree.items():
         found |= measurements(value, (*path, key))
     return found
-
-
-def _usable(*both: dict[str, Any]) -> bool:
-    """Threads that wait for each other while others have their cores give times of nothing."""
-    return all(of.get("quiet", True) or of.get("threads", 1) == 1 for of in both)
 
 
 def _of_measurement(

@@ -14,6 +14,8 @@ import targets
 from problem import GRID, Shape
 from targets import at_least, at_most, geometric_mean, ratios
 
+UNUSABLE = "not judged, other programs were in the way"
+
 
 def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
     return {
@@ -90,30 +92,27 @@ def _pairs(kernels: list[str], rivals: list[str]) -> list[tuple[str, str]]:
 
 
 def grid_lines(found: dict[str, Any]) -> list[str]:
-    """A verdict on each target and number of threads; on parts of the grid, means alone."""
+    """A verdict on each target and number of threads; on part of the grid, means alone."""
     lines = []
     whole = set(map(str, GRID))
     for threads, kinds in found.items():
         for target in targets.GRID:
             rows = kinds.get(target.kind, {})
-            at = ratios(rows, target.rival, f"sklstm {target.kernels}")
-            if at:
-                name = f"{target.kind}, {target.kernels} against {target.rival}"
-                judged = _judge(target, at, set(at) == whole) + _busy(rows)
-                lines.append(f"{name}, {_threads(int(threads))}: {judged}")
+            usable = {shape: row for shape, row in rows.items() if targets.usable(row)}
+            name = f"{target.kind}, {target.kernels} against {target.rival}"
+            name += f", {_threads(int(threads))}: "
+            if at := ratios(usable, target.rival, f"sklstm {target.kernels}"):
+                lines.append(name + _judge(target, at, set(at) == whole))
+            elif ratios(rows, target.rival, f"sklstm {target.kernels}"):
+                lines.append(name + UNUSABLE)
     return lines
-
-
-def _busy(rows: dict[str, Any]) -> str:
-    """A reservation where other programs never left enough rounds alone."""
-    busy = sum(not row["quiet"] for row in rows.values())
-    return f" (machine busy at {busy} of {len(rows)} shapes, marked *)" if busy else ""
 
 
 def _judge(target: targets.OnGrid, at: dict[str, float], whole_grid: bool) -> str:
     mean, shape = geometric_mean(list(at.values())), min(at, key=at.__getitem__)
     if not whole_grid:
-        return f"geometric mean {mean:.2f}, worst {at[shape]:.2f} at ({shape})"
+        of = f"of {len(at)} shapes: geometric mean {mean:.2f}"
+        return f"{of}, worst {at[shape]:.2f} at ({shape})"
     goal = "" if target.goal is None else f"; goal {target.goal:g}"
     return (
         f"mean {at_least(mean, target.mean)}{goal}; worst {at_least(at[shape], target.worst)}"
@@ -183,6 +182,8 @@ def scale_lines(found: dict[str, Any]) -> list[str]:
         seconds = found["grid_search"]["seconds"]
         one, two = (seconds[f"sklstm, {n}"] for n in ("one worker", "two workers"))
         judged = at_least(one / two, targets.LEAST_GRID_SEARCH)
+        if not targets.usable(found["grid_search"]):
+            judged = UNUSABLE
         lines.append(f"grid search: {one:.1f} s with one worker, {two:.1f} with two; {judged}")
     return lines + (memory_lines(found["fits"]) if "fits" in found else [])
 

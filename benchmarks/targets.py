@@ -60,6 +60,11 @@ def ratios(rows: Mapping[str, Any], rival: str, ours: str) -> dict[str, float]:
     return {shape: t[rival] / t[ours] for shape, t in both.items()}
 
 
+def usable(measured: Mapping[str, Any]) -> bool:
+    """Threads that wait for each other while others have their cores give times of nothing."""
+    return measured.get("quiet", True) or measured.get("threads", 1) == 1
+
+
 def verdict(reached: bool) -> str:
     return "reached" if reached else "MISSED"
 
