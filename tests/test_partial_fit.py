@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from data import cut, parameter_vector, problem
 from numerics import assert_close
+from sklearn.exceptions import ConvergenceWarning
 
 from sklstm import LSTMClassifier, LSTMRegressor
 
@@ -26,13 +27,14 @@ def read_files(folder):
             yield np.split(file["values"], ends[:-1]), file["y"]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_batch_by_batch_is_what_fit_does_on_the_same_batches(rng, tmp_path):
     X, y = problem(rng, n=60)
     X = cut(X, rng)
     write_files(tmp_path, X, y)
     options = {"hidden_layer_sizes": 4, "alpha": 0.0, "random_state": 0}
-    whole = LSTMClassifier(**options, shuffle=False, batch_size=10, max_iter=3).fit(X, y)
+    epochs = {"learning_rate": "constant", "shuffle": False, "batch_size": 10, "max_iter": 3}
+    with pytest.warns(ConvergenceWarning):
+        whole = LSTMClassifier(**options, **epochs).fit(X, y)
     parts = LSTMClassifier(**options)
     for _ in range(3):
         for X_part, y_part in read_files(tmp_path):
@@ -41,7 +43,6 @@ def test_batch_by_batch_is_what_fit_does_on_the_same_batches(rng, tmp_path):
     assert_close(parameter_vector(parts), parameter_vector(whole), 1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("per_step", [False, True])
 def test_a_classifier_reaches_what_fit_reaches(per_step, rng, tmp_path):
     X, y = problem(rng, n=120, n_timesteps=10)
@@ -52,7 +53,7 @@ def test_a_classifier_reaches_what_fit_reaches(per_step, rng, tmp_path):
     else:
         classes = [0, 1]
     options = {"hidden_layer_sizes": 8, "return_sequences": per_step, "random_state": 0}
-    whole = LSTMClassifier(**options, tol=0.0, batch_size=20, max_iter=EPOCHS).fit(X, list(y))
+    whole = LSTMClassifier(**options, batch_size=20, max_iter=EPOCHS).fit(X, list(y))
     parts = LSTMClassifier(**options)
     for _ in range(EPOCHS):
         for rows in np.array_split(np.arange(len(X)), N_FILES):
@@ -69,13 +70,12 @@ def objects_of(parts):
     return array
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_regressor_reaches_what_fit_reaches(rng, tmp_path):
     X = cut(problem(rng, n=120, n_timesteps=10)[0], rng, shortest=6)
     y = np.array([50 + 10 * x[:, 0].mean() for x in X])
     write_files(tmp_path, X, y)
     options = {"hidden_layer_sizes": 8, "random_state": 0}
-    whole = LSTMRegressor(**options, tol=0.0, batch_size=20, max_iter=2 * EPOCHS).fit(X, y)
+    whole = LSTMRegressor(**options, batch_size=20, max_iter=2 * EPOCHS).fit(X, y)
     parts = LSTMRegressor(**options)
     for _ in range(2 * EPOCHS):
         for X_part, y_part in read_files(tmp_path):

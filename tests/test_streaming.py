@@ -15,7 +15,7 @@ from sklstm._network.pooling import POOLINGS
 from sklstm.preprocessing import SequenceScaler
 from sklstm.streaming import SequenceStream
 
-QUICK = {"max_iter": 5, "tol": 10.0, "n_iter_no_change": 1, "random_state": 0}
+QUICK = {"max_iter": 3, "random_state": 0}
 VOCABULARY = 7
 
 by_pooling = pytest.mark.parametrize("pooling", POOLINGS)
