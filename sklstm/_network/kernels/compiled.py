@@ -22,7 +22,16 @@ import numpy as np
 from numba import njit, types
 from numba.np.numpy_support import from_dtype
 
-from sklstm._network.kernels.intrinsics import cell, cell_backward, cell_inference, tile
+from sklstm._network.kernels.intrinsics import (
+    add_element,
+    add_vector,
+    cell,
+    cell_backward,
+    cell_inference,
+    copy_element,
+    copy_vector,
+    tile,
+)
 from sklstm._network.kernels.vectors import VECTOR_BYTES, WIDE
 
 #: Rows of a tile, largest first: with four gates, and with two vectors and one on the way back.
@@ -31,71 +40,125 @@ FORWARD_ROWS = (6, 4, 2, 1) if WIDE else (3, 2, 1, 1)
 BACKWARD_ROWS = (12, 6, 3, 1) if WIDE else (6, 3, 2, 1)
 
 
-def _product(sizes: tuple[int, int, int, int], vectors: int) -> Any:
+def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) -> Any:
     """The product of as many rows as fit into a tile; returns how many."""
     first, second, third, _ = sizes
-    tile_1, tile_2, tile_3, tile_4 = (tile(rows, vectors) for rows in sizes)
+    tile_1, tile_2, tile_3, tile_4 = (tile(rows, vectors, **options) for rows in sizes)
 
     @njit(nogil=True)
-    def product(left, a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth):
+    def product(left, a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth):
         if left >= first:
-            tile_1(a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+            tile_1(a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
             return first
         if left >= second:
-            tile_2(a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+            tile_2(a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
             return second
         if left >= third:
-            tile_3(a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+            tile_3(a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
             return third
-        tile_4(a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+        tile_4(a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
         return 1
 
     return product
 
 
 _gates_product = _product(FORWARD_ROWS, 4)
-_pair_product = _product(BACKWARD_ROWS, 2)
-_single_product = _product(BACKWARD_ROWS, 1)
+_weights_product = _product(FORWARD_ROWS, 4, accumulate=True)
+_pair_product = _product(BACKWARD_ROWS, 2, of_gates=True)
+_single_product = _product(BACKWARD_ROWS, 1, of_gates=True)
 _MOST_ROWS = FORWARD_ROWS[0]
 
 
 @njit(nogil=True)
-def _pack(ih, hh, bias, width):
+def _copy(x, i, y, j, count):
+    """At most a vector of elements."""
+    if count >= VECTOR_BYTES // x.itemsize:
+        copy_vector(x, i, y, j)
+    else:
+        for k in range(count):
+            copy_element(x, i + k, y, j + k)
+
+
+@njit(nogil=True)
+def _add(x, i, y, j, count):
+    """At most a vector of elements, to those that are there."""
+    if count >= VECTOR_BYTES // x.itemsize:
+        add_vector(x, i, y, j)
+    else:
+        for k in range(count):
+            add_element(x, i + k, y, j + k)
+
+
+@njit(nogil=True)
+def _pack_rows(weights, first, packed, depth):
+    """Rows of weights, to where packed ones have them from row ``first`` on."""
+    hidden, size = weights.shape[1] // 4, VECTOR_BYTES // weights.itemsize
+    for block in range(_whole(hidden, size) // size):
+        u = block * size
+        for k in range(len(weights)):
+            for gate in range(4):
+                at = 4 * size * (block * depth + first + k) + gate * size
+                _copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
+
+
+@njit(nogil=True)
+def _unpack_rows(packed, first, weights, depth):
+    """Add packed rows to those of the weights."""
+    hidden, size = weights.shape[1] // 4, VECTOR_BYTES // weights.itemsize
+    for block in range(_whole(hidden, size) // size):
+        u = block * size
+        for k in range(len(weights)):
+            for gate in range(4):
+                at = 4 * size * (block * depth + first + k) + gate * size
+                _add(packed, at, weights, (4 * k + gate) * hidden + u, hidden - u)
+
+
+@njit(nogil=True)
+def _pack(ih, hh, bias):
     """Weights as the tiles read them: (B, D + 1 + H, 4, L), rows for inputs, bias and state."""
     n_inputs, hidden, size = len(ih), len(hh), VECTOR_BYTES // hh.itemsize
-    packed = np.zeros((width // size, n_inputs + 1 + hidden, 4, size), hh.dtype)
-    for gate in range(4):
-        for u in range(hidden):
-            column, block, lane = gate * hidden + u, u // size, u % size
-            for k in range(n_inputs):
-                packed[block, k, gate, lane] = ih[k, column]
-            packed[block, n_inputs, gate, lane] = bias[column]
-            for k in range(hidden):
-                packed[block, n_inputs + 1 + k, gate, lane] = hh[k, column]
+    depth = n_inputs + 1 + hidden
+    packed = np.zeros(4 * depth * _whole(hidden, size), hh.dtype)
+    _pack_rows(ih, 0, packed, depth)
+    _pack_rows(bias.reshape((1, -1)), n_inputs, packed, depth)
+    _pack_rows(hh, n_inputs + 1, packed, depth)
     return packed
 
 
 @njit(nogil=True)
-def _pack_transposed(hh, width):
-    """Recurrent weights as the way back reads them: panels (4 H, 2 L) and, for odd B, (4 H, L)."""
-    hidden, size = len(hh), VECTOR_BYTES // hh.itemsize
-    packed = np.zeros(4 * hidden * width, hh.dtype)
-    for first in range(0, width, 2 * size):
-        wide = min(2 * size, width - first)
-        for u in range(first, min(first + wide, hidden)):
+def _pack_transposed(weights, hidden, width):
+    """Weights (K, 4 H) as the way back reads them, their rows side by side in panels of vectors.
+
+    A panel is (4 U, 2 L), or (4 U, L) for the last one of an odd number of vectors; its rows are
+    ordered as gradients at gates are, by block, gate and lane.
+    """
+    n_rows, size = len(weights), VECTOR_BYTES // weights.itemsize
+    packed = np.zeros(4 * width * _whole(n_rows, size), weights.dtype)
+    for first in range(0, n_rows, 2 * size):
+        wide = min(2 * size, _whole(n_rows, size) - first)
+        for row in range(first, min(first + wide, n_rows)):
             for gate in range(4):
-                for k in range(hidden):
-                    at = 4 * hidden * first + (gate * hidden + k) * wide + u - first
-                    packed[at] = hh[u, gate * hidden + k]
+                for u in range(hidden):
+                    k = (u // size * 4 + gate) * size + u % size
+                    packed[4 * width * first + k * wide + row - first] = weights[
+                        row, gate * hidden + u
+                    ]
     return packed
 
 
-def forward(table, x, ih, hh, bias, states, h, h_at, cells, gates, tanh_c, mask):
+@njit(nogil=True)
+def _whole(number, size):
+    """As many elements as whole vectors hold."""
+    return (number + size - 1) // size * size
+
+
+def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
     """All steps of ``table``; ``h`` is ``states``, or has the states before their ``mask``."""
     n_inputs, hidden, width, stride = len(ih), len(hh), cells.shape[1], states.shape[1]
     size, depth = VECTOR_BYTES // x.itemsize, n_inputs + 1 + hidden
-    packed = _pack(ih, hh, bias, width)
+    packed = _pack(ih, hh, bias)
     z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
+    record = 0
     for step in range(len(table)):
         running, row, source, target = (
             table[step, 0],
@@ -106,12 +169,13 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, gates, tanh_c, mask)
         for r in range(running):
             states[source + r, :n_inputs] = x[row + r]
             states[source + r, n_inputs] = 1
+        record = 6 * width * row
         for block in range(width // size):
             at = 0
             while at < running:
                 done = _gates_product(
                     running - at, states, (source + at) * stride,
-                    packed, 4 * size * depth * block, z, 0, stride, 4 * size, 1, 0, depth,
+                    packed, 4 * size * depth * block, z, 0, stride, 1, 4 * size, 1, 0, depth,
                 )  # fmt: skip
                 for r in range(done):
                     k = at + r
@@ -120,10 +184,9 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, gates, tanh_c, mask)
                         cells, (source + k) * width + block * size,
                         cells, (target + k) * width + block * size,
                         h, (target + k) * h.shape[1] + h_at + block * size,
-                        gates, 4 * (row + k) * width + block * size,
-                        tanh_c, (row + k) * width + block * size,
-                        width,
+                        kept, record,
                     )  # fmt: skip
+                    record += 6 * size
                 at += done
         if len(mask):
             for r in range(running):
@@ -137,9 +200,9 @@ def infer(table, x, ih, hh, bias, h, c, y):
     A step writes its states where the next reads them, not where its other blocks still read.
     """
     (n, hidden), n_inputs, size = h.shape, len(ih), VECTOR_BYTES // x.itemsize
-    depth, width = n_inputs + 1 + hidden, (hidden + size - 1) // size * size
+    depth, width = n_inputs + 1 + hidden, _whole(hidden, size)
     stride = n_inputs + 1 + width
-    packed = _pack(ih, hh, bias, width)
+    packed = _pack(ih, hh, bias)
     z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
     states, cells = np.zeros((2 * n, stride), x.dtype), np.zeros((n, width), x.dtype)
     states[:, n_inputs] = 1
@@ -156,7 +219,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
             while at < running:
                 done = _gates_product(
                     running - at, states, (source + at) * stride,
-                    packed, 4 * size * depth * block, z, 0, stride, 4 * size, 1, 0, depth,
+                    packed, 4 * size * depth * block, z, 0, stride, 1, 4 * size, 1, 0, depth,
                 )  # fmt: skip
                 for r in range(done):
                     k = at + r
@@ -177,62 +240,170 @@ def infer(table, x, ih, hh, bias, h, c, y):
 
 
 @njit(nogil=True)
-def _back_through_product(packed, hidden, block, vectors, dz, slot, running, dh, mask):
-    """Gradients ``dh`` at the states that a step read, for one or two blocks."""
-    width, size = dh.shape[1], VECTOR_BYTES // dh.itemsize
-    at = 0
+def _back_through(packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride):
+    """Gradients at one or two vectors of what a step multiplied, from those at its gates.
+
+    ``dz`` (B, slots, 4, L) holds those of a run of steps; rows are written ``out_stride`` apart.
+    """
+    size = VECTOR_BYTES // dz.itemsize
+    depth, apart, at = 4 * size, 4 * size * n_slots, 0
+    blocks = len(dz) // apart
+    panel = 4 * blocks * size * first
     while at < running:
-        source, out, panel = (
-            4 * (slot + at) * width,
-            at * width + block * size,
-            4 * hidden * block * size,
-        )
+        source, target = 4 * size * (slot + at), out_at + at * out_stride
         if vectors == 2:
             at += _pair_product(
-                running - at, dz, source, packed, panel, dh, out, 4 * width, width, 4, width, hidden
-            )
+                running - at, dz, source, packed, panel, out, target,
+                depth, 1, out_stride, blocks, apart, depth,
+            )  # fmt: skip
         else:
             at += _single_product(
-                running - at, dz, source, packed, panel, dh, out, 4 * width, width, 4, width, hidden
-            )
+                running - at, dz, source, packed, panel, out, target,
+                depth, 1, out_stride, blocks, apart, depth,
+            )  # fmt: skip
+
+
+@njit(nogil=True)
+def _at_states(packed, first, vectors, dz, slot, n_slots, running, dh, mask):
+    """Gradients at one or two blocks of the states that a step read."""
+    width, size = dh.shape[1], VECTOR_BYTES // dh.itemsize
+    _back_through(packed, first, vectors, dz, slot, n_slots, running, dh, first, width)
     if len(mask):
         for r in range(running):
-            for u in range(block * size, min((block + vectors) * size, mask.shape[1])):
+            for u in range(first, min(first + vectors * size, mask.shape[1])):
                 dh[r, u] *= mask[r, u]
 
 
-def backward(table, first_slot, dz, hh, cells, gates, tanh_c, dh, dc, mask, dy, dcells):
-    """The steps of ``table``, given from the last to the first; ``dz`` begins with a slot."""
-    width, size, hidden = dh.shape[1], VECTOR_BYTES // dh.itemsize, len(hh)
-    n_blocks, packed = width // size, _pack_transposed(hh, width)
-    before, slot = 0, 0
-    for step in range(len(table)):
-        running, row, source = table[step, 0], table[step, 1], table[step, 2]
-        for block in range(0, n_blocks, 2):
-            vectors = min(2, n_blocks - block)
-            _back_through_product(packed, hidden, block, vectors, dz, slot, before, dh, mask)
-            begin, end = block * size, min((block + vectors) * size, hidden)
+@njit(nogil=True)
+def _at_inputs(packed, dz, slot, n_slots, running, row, dx, room):
+    """Gradients at the inputs of a step."""
+    size, n_inputs = VECTOR_BYTES // dx.itemsize, dx.shape[1]
+    for first in range(0, n_inputs, 2 * size):
+        vectors = 2 if first + size < n_inputs else 1
+        _back_through(packed, first, vectors, dz, slot, n_slots, running, room, 0, 2 * size)
+        for r in range(running):
+            for k in range(first, min(first + vectors * size, n_inputs)):
+                dx[row + r, k] = room[2 * size * r + k - first]
+
+
+@njit(nogil=True)
+def _add_to_weights(dw, dz, n_slots, states, first_slot, depth):
+    """The gradient of packed weights (B, D + 1 + H, 4, L) from a run of steps."""
+    size, stride = VECTOR_BYTES // dz.itemsize, states.shape[1]
+    for block in range(len(dz) // (4 * size * n_slots)):
+        at = 0
+        while at < depth:
+            at += _weights_product(
+                depth - at, states, first_slot * stride + at, dz, 4 * size * n_slots * block,
+                dw, 4 * size * (depth * block + at), 1, stride, 4 * size, 1, 0, n_slots,
+            )  # fmt: skip
+
+
+@njit(nogil=True)
+def _clear_padding(dz, n_slots, slot, running, hidden):
+    """What is not finite in a sequence must not spread by way of units that are none."""
+    size = VECTOR_BYTES // dz.itemsize
+    block, used = hidden // size, hidden % size
+    for r in range(running):
+        for gate in range(4):
+            begin = ((block * n_slots + slot + r) * 4 + gate) * size
+            dz[begin + used : begin + size] = 0
+
+
+@njit(nogil=True)
+def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, dy, dcells, hidden):
+    """The way back through a step: ``before`` are rows and slot of the step seen last."""
+    running, row = step[0], step[1]
+    width, size = dh.shape[1], VECTOR_BYTES // dh.itemsize
+    for first in range(0, width, 2 * size):
+        vectors = 2 if first + size < width else 1
+        _at_states(packed, first, vectors, dz, before[1], n_slots, before[0], dh, mask)
+        for u in range(first, first + vectors * size, size):
+            record = 6 * (width * row + u * running)
+            out = 4 * (u * n_slots + slot * size)
             for r in range(running):
                 if len(dy):
-                    for u in range(begin, end):
-                        dh[r, u] += dy[row + r, u]
+                    _add(dy, (row + r) * _stride(dy) + u, dh, r * width + u, hidden - u)
                 if len(dcells):
-                    for u in range(begin, end):
-                        dc[r, u] += dcells[row + r, u]
-                for k in range(begin, begin + vectors * size, size):
-                    cell_backward(
-                        gates, 4 * (row + r) * width + k,
-                        cells, (source + r) * width + k,
-                        tanh_c, (row + r) * width + k,
-                        dh, r * width + k,
-                        dc, r * width + k,
-                        dz, 4 * (source - first_slot + r) * width + k,
-                        width,
-                    )  # fmt: skip
-        before, slot = running, source - first_slot
-    for block in range(0, n_blocks, 2):
-        vectors = min(2, n_blocks - block)
-        _back_through_product(packed, hidden, block, vectors, dz, slot, before, dh, mask)
+                    _add(dcells, (row + r) * _stride(dcells) + u, dc, r * width + u, hidden - u)
+                cell_backward(
+                    kept, record + 6 * size * r, dh, r * width + u, dc, r * width + u,
+                    dz, out + 4 * size * r,
+                )  # fmt: skip
+    if hidden < width:
+        _clear_padding(dz, n_slots, slot, running, hidden)
+
+
+@njit(nogil=True)
+def _stride(array):
+    return array.strides[0] // array.itemsize
+
+
+@njit(nogil=True)
+def _end_of_run(table, first, most_rows):
+    """Where a run of steps ends that has so many rows at most, or one step; and its slots."""
+    rows, last = table[first, 0], first + 1
+    while last < len(table) and rows + table[last, 0] <= most_rows:
+        rows += table[last, 0]
+        last += 1
+    begin = min(table[first, 2], table[last - 1, 2])
+    end = max(table[first, 2] + table[first, 0], table[last - 1, 2] + table[last - 1, 0])
+    return last, begin, end - begin, rows
+
+
+def backward(
+    table, most_rows, states, kept, ih, hh, dh, dc, mask, dy, dcells, dx, d_ih, d_hh, d_bias
+):
+    """All steps of ``table``, given from the last to the first, in runs of ``most_rows``.
+
+    The gradients at the gates of a run stay in the processor's cache until all products have read
+    them.
+    """
+    width, size, hidden = dh.shape[1], VECTOR_BYTES // dh.itemsize, len(hh)
+    depth = len(ih) + 1 + hidden
+    to_states = _pack_transposed(hh, hidden, width)
+    to_inputs = _pack_transposed(ih[: dx.shape[1]], hidden, width)
+    dw, room = np.zeros(4 * width * depth, dh.dtype), np.empty(2 * size * len(dh), dh.dtype)
+    first, most_slots = 0, 0
+    while first < len(table):
+        first, _, n_slots, _ = _end_of_run(table, first, most_rows)
+        most_slots = max(most_slots, n_slots)
+    all_dz = np.empty(4 * width * most_slots, dh.dtype)
+    first = 0
+    while first < len(table):
+        last, begin, n_slots, rows = _end_of_run(table, first, most_rows)
+        dz = all_dz[: 4 * width * n_slots]
+        if rows < n_slots:
+            dz[:] = 0  # slots that no step reads
+        before = (0, 0)
+        for k in range(first, last):
+            slot = table[k, 2] - begin
+            _step_backward(
+                table[k],
+                to_states,
+                dz,
+                slot,
+                n_slots,
+                before,
+                kept,
+                dh,
+                dc,
+                mask,
+                dy,
+                dcells,
+                hidden,
+            )
+            before = (table[k, 0], slot)
+            if len(dx):
+                _at_inputs(to_inputs, dz, slot, n_slots, table[k, 0], table[k, 1], dx, room)
+        for at in range(0, width, 2 * size):
+            vectors = 2 if at + size < width else 1
+            _at_states(to_states, at, vectors, dz, before[1], n_slots, before[0], dh, mask)
+        _add_to_weights(dw, dz, n_slots, states, begin, depth)
+        first = last
+    _unpack_rows(dw, 0, d_ih, depth)
+    _unpack_rows(dw, len(ih), d_bias.reshape((1, -1)), depth)
+    _unpack_rows(dw, len(ih) + 1, d_hh, depth)
 
 
 # --- what is called from Python ---
@@ -285,14 +456,15 @@ def _digest() -> str:
 def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
     """One signature each: whether an array may be written to must not make another one."""
     read = types.Array(dtype, 2, "C", readonly=True)
-    vector = types.Array(dtype, 1, "C", readonly=True)
+    vector, write_vector = types.Array(dtype, 1, "C", readonly=True), types.Array(dtype, 1, "C")
     write, strided = types.Array(dtype, 2, "C"), types.Array(dtype, 2, "A")
     strided_read = types.Array(dtype, 2, "A", readonly=True)
     table, weights, number = types.Array(types.int64, 2, "C"), (read, read, vector), types.int64
-    forward_of = (table, read, *weights, write, write, number, write, write, write, read)
-    backward_of = (table, number, write, read, write, write, write, write, write, read)
+    forward_of = (table, read, *weights, write, write, number, write, write, read)
+    back_of = (table, number, write, write, read, read, write, write, read)
+    back_to = (strided_read, strided_read, write, write, write, write_vector)
     return {
         "forward": (forward, types.void(*forward_of)),
         "infer": (infer, types.void(table, read, *weights, write, write, strided)),
-        "backward": (backward, types.void(*backward_of, strided_read, strided_read)),
+        "backward": (backward, types.void(*back_of, *back_to)),
     }

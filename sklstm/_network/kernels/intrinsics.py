@@ -40,17 +40,21 @@ def _intrinsic_of(emit: Emit, given: Any) -> Any:
     return types.void(*kinds), build
 
 
-def tile(rows: int, vectors: int) -> Any:
-    """``out`` (rows, vectors) = rows of ``a`` times a panel of ``b`` (parts * depth, vectors).
+def tile(rows: int, vectors: int, accumulate: bool = False, of_gates: bool = False) -> Any:
+    """``out`` (rows, vectors) = a tile of ``a`` times a panel of ``b`` (parts * depth, vectors).
 
-    A row of ``a`` lies in parts, of which so many elements count. A small tile would wait for each
-    of its sums, so it has several of them.
+    With ``accumulate`` it is added to what is there. A row of ``a`` lies in parts, and there its
+    elements lie ``a_step`` apart. Rows ``of_gates`` are known to follow each other: for many rows
+    the addresses would not fit into registers. A small tile would wait for its sums, so it has
+    several of each.
     """
     n_sums = 4 if rows * vectors <= 4 else 2 if rows * vectors <= 8 else 1
 
     def emit(lanes: Lanes, a: Any, b: Any, out: Any, *numbers: Any) -> None:
         builder, width = lanes.builder, vectors * lanes.size
-        a_stride, out_stride, n_parts, part_stride, depth = numbers
+        a_stride, a_step, out_stride, n_parts, part_stride, depth = numbers
+        if of_gates:
+            a_stride, a_step = index(4 * lanes.size), index(1)
         sums = [Sums(lanes, rows, vectors) for _ in range(n_sums)]
         whole = builder.sdiv(depth, index(n_sums))
         with cgutils.for_range(builder, n_parts) as parts:
@@ -59,22 +63,23 @@ def tile(rows: int, vectors: int) -> Any:
             with cgutils.for_range(builder, whole) as loop:
                 for s, part in enumerate(sums):
                     k = builder.add(builder.mul(loop.index, index(n_sums)), index(s))
-                    part.add(lanes.at(column, k), a_stride, lanes.at(row, k, width))
+                    part.add(lanes.at(column, k, a_step), a_stride, lanes.at(row, k, width))
             if n_sums > 1:
                 done = builder.mul(whole, index(n_sums))
                 with cgutils.for_range(builder, depth, start=done) as loop:
                     k = loop.index
-                    sums[0].add(lanes.at(column, k), a_stride, lanes.at(row, k, width))
+                    sums[0].add(lanes.at(column, k, a_step), a_stride, lanes.at(row, k, width))
         for r in range(rows):
             for v in range(vectors):
+                place = lanes.at(lanes.at(out, out_stride, r), v * lanes.size)
                 total = sums[0].read(r, v)
                 for part in sums[1:]:
                     total = total + part.read(r, v)
-                lanes.store(total, lanes.at(lanes.at(out, out_stride, r), v * lanes.size))
+                lanes.store(lanes.load(place) + total if accumulate else total, place)
 
     @intrinsic
-    def product(context, a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth):
-        given = (a, i, b, j, out, k, a_stride, out_stride, n_parts, part_stride, depth)
+    def product(context, a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth):
+        given = (a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
         return _intrinsic_of(emit, given)
 
     return product
@@ -106,55 +111,50 @@ class Sums:
                 lanes.builder.store(total.ir, self._places[r * self._vectors + v])
 
 
-def _emit_cell(
-    lanes: Lanes, z: Any, before: Any, after: Any, h: Any, gates: Any, tanh_c: Any, stride: Any
-) -> None:
-    """A step of one row and block, from ``z`` (4, L); keeps what the way back needs."""
-    parts = [lanes.load(lanes.at(z, lanes.size, k)) for k in range(4)]
-    i, f, o = map(sigmoid, parts[:3])
-    g = tanh(parts[3])
-    for k, gate in enumerate((i, f, o, g)):
-        lanes.store(gate, lanes.at(gates, stride, k))
-    c = lanes.fma(f, lanes.load(before), i * g)
+def _emit_cell(lanes: Lanes, z: Any, before: Any, after: Any, h: Any, kept: Any) -> None:
+    """A step of one row and block, from ``z`` (4, L); keeps (6, L) for the way back."""
+    c_before = lanes.load(before)
+    i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k))) for k in range(3))
+    g = tanh(lanes.load(lanes.at(z, lanes.size, 3)))
+    c = lanes.fma(f, c_before, i * g)
     squashed = tanh(c)
     lanes.store(c, after)
-    lanes.store(squashed, tanh_c)
     lanes.store(o * squashed, h)
+    for k, vector in enumerate((i, f, o, g, squashed, c_before)):
+        lanes.store(vector, lanes.at(kept, lanes.size, k))
 
 
 def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
     """A step of one row and block, from ``z`` (4, L) and the cell state, which is replaced."""
-    parts = [lanes.load(lanes.at(z, lanes.size, k)) for k in range(4)]
-    i, f, o = map(sigmoid, parts[:3])
-    after = lanes.fma(f, lanes.load(c), i * tanh(parts[3]))
+    i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k))) for k in range(3))
+    g = tanh(lanes.load(lanes.at(z, lanes.size, 3)))
+    after = lanes.fma(f, lanes.load(c), i * g)
     lanes.store(after, c)
     lanes.store(o * tanh(after), h)
 
 
-def _emit_cell_backward(
-    lanes: Lanes, gates: Any, before: Any, tanh_c: Any, dh: Any, dc: Any, dz: Any, stride: Any
-) -> None:
+def _emit_cell_backward(lanes: Lanes, kept: Any, dh: Any, dc: Any, dz: Any) -> None:
     """The reverse of ``_emit_cell``: ``dh`` and ``dc`` of a step to ``dz`` and ``dc`` before it.
 
     s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s.
     """
-    i, f, o, g = (lanes.load(lanes.at(gates, stride, k)) for k in range(4))
-    at_h, squashed = lanes.load(dh), lanes.load(tanh_c)
-    at_o = at_h * squashed * o
-    slope = at_h * o
-    at_c = lanes.load(dc) + (slope - at_o * squashed)
-    at_i, at_f = at_c * i * g, at_c * f
+    i, f, o, g, squashed, c_before = (
+        lanes.load(lanes.at(kept, lanes.size, k)) for k in range(6)
+    )  # fmt: skip
+    to_cell = lanes.load(dh) * o
+    at_o = to_cell * squashed
+    at_c = lanes.load(dc) + (to_cell - at_o * squashed)
+    at_f, at_g = at_c * f, at_c * i
     lanes.store(at_f, dc)
-    at_f = at_f * lanes.load(before)
-    at_g = at_c * i
-    for k, slope in enumerate((at_i - at_i * i, at_f - at_f * f, at_o - at_o * o, at_g - at_i * g)):
-        lanes.store(slope, lanes.at(dz, stride, k))
+    at_i, at_f = at_g * g, at_f * c_before
+    slopes = (at_i - at_i * i, at_f - at_f * f, at_o - at_o * o, at_g - at_i * g)
+    for k, slope in enumerate(slopes):
+        lanes.store(slope, lanes.at(dz, lanes.size, k))
 
 
 @intrinsic
-def cell(context, z, i0, before, i1, after, i2, h, i3, gates, i4, tanh_c, i5, stride):
-    given = (z, i0, before, i1, after, i2, h, i3, gates, i4, tanh_c, i5, stride)
-    return _intrinsic_of(_emit_cell, given)
+def cell(context, z, i0, before, i1, after, i2, h, i3, kept, i4):
+    return _intrinsic_of(_emit_cell, (z, i0, before, i1, after, i2, h, i3, kept, i4))
 
 
 @intrinsic
@@ -163,9 +163,45 @@ def cell_inference(context, z, i0, c, i1, h, i2):
 
 
 @intrinsic
-def cell_backward(context, gates, i0, before, i1, tanh_c, i2, dh, i3, dc, i4, dz, i5, stride):
-    given = (gates, i0, before, i1, tanh_c, i2, dh, i3, dc, i4, dz, i5, stride)
-    return _intrinsic_of(_emit_cell_backward, given)
+def cell_backward(context, kept, i0, dh, i1, dc, i2, dz, i3):
+    return _intrinsic_of(_emit_cell_backward, (kept, i0, dh, i1, dc, i2, dz, i3))
+
+
+def _emit_copy(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(lanes.load(x), y)
+
+
+def _emit_addition(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(lanes.load(y) + lanes.load(x), y)
+
+
+def _emit_copy_of_one(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.builder.store(lanes.builder.load(x), y)
+
+
+def _emit_addition_of_one(lanes: Lanes, x: Any, y: Any) -> None:
+    total = lanes.builder.fadd(lanes.builder.load(y), lanes.builder.load(x))
+    lanes.builder.store(total, y)
+
+
+@intrinsic
+def copy_vector(context, x, i, y, j):
+    return _intrinsic_of(_emit_copy, (x, i, y, j))
+
+
+@intrinsic
+def add_vector(context, x, i, y, j):
+    return _intrinsic_of(_emit_addition, (x, i, y, j))
+
+
+@intrinsic
+def copy_element(context, x, i, y, j):
+    return _intrinsic_of(_emit_copy_of_one, (x, i, y, j))
+
+
+@intrinsic
+def add_element(context, x, i, y, j):
+    return _intrinsic_of(_emit_addition_of_one, (x, i, y, j))
 
 
 @intrinsic

@@ -7,21 +7,20 @@ vectors, so that compiled code meets no remainder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels.compiled import compiled
-from sklstm._network.kernels.shared import Run, Weights, runs, select
+from sklstm._network.kernels.shared import Weights
 from sklstm._network.kernels.vectors import lanes_of
 from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
-#: Elements of the gradients at gates that are worked out before their products follow.
-CHUNK_SIZE = 2**18
+#: Rows whose gradients at gates are worked out before those of the weights follow.
+CHUNK_ROWS = 128
 
 
 class Cache(NamedTuple):
@@ -30,8 +29,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, D + 1 + U): what a step multiplies, inputs, a one for the bias, and h
     cells: Array  # (S, U)
-    gates: Array  # (P, 4 U), after their activations
-    tanh_cells: Array  # (P, U)
+    kept: Array  # (P, 6 U), in the order in which steps are worked out
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -56,14 +54,13 @@ def forward(
     if mask is not None:
         states[:, begin + hidden :] = 0
         states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
-    gates = np.empty((walk.n_packed, 4 * width), dtype)
-    tanh_cells = np.empty((walk.n_packed, width), dtype)
+    kept = np.empty((walk.n_packed, 6 * width), dtype)
     compiled("forward", dtype)(
-        walk.table, np.ascontiguousarray(x), *weights, states, h, h_begin, cells, gates, tanh_cells,
+        walk.table, np.ascontiguousarray(x), *weights, states, h, h_begin, cells, kept,
         _optional(mask, dtype),
     )  # fmt: skip
     h = h[:, h_begin : h_begin + hidden]
-    return h, cells[:, :hidden], Cache(walk, states, cells, gates, tanh_cells, mask)
+    return h, cells[:, :hidden], Cache(walk, states, cells, kept, mask)
 
 
 def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
@@ -96,38 +93,13 @@ def backward(
     at_h, at_c = np.pad(dh, padding), np.pad(dc, padding)
     given = [_optional(array, dtype) for array in (cache.mask, dy, dcells)]
     dx = np.empty((cache.walk.n_packed, len(weights.ih)), dtype) if need_inputs else None
-    for run, dz in _runs(cache.walk, width, dtype):
-        compiled("backward", dtype)(
-            run.table, run.slots.start, dz, weights.hh, cache.cells, cache.gates, cache.tanh_cells,
-            at_h, at_c, *given,
-        )  # fmt: skip
-        at_gates = dz.reshape(-1, 4, width)[:, :, :hidden].reshape(-1, 4 * hidden)
-        _add_weight_gradient(gradient, cache.states[run.slots], at_gates)
-        if dx is not None:
-            at_inputs = at_gates @ weights.ih.T
-            dx[run.rows] = select(at_inputs, cache.walk.inputs, run.rows, run.slots.start)
+    table = np.ascontiguousarray(cache.walk.table[::-1])
+    compiled("backward", dtype)(
+        table, CHUNK_ROWS, cache.states, cache.kept, weights.ih, weights.hh, at_h, at_c, *given,
+        _optional(dx, dtype), *gradient,
+    )  # fmt: skip
     dh[...], dc[...] = at_h[:, :hidden], at_c[:, :hidden]
     return dx
-
-
-def _runs(walk: Walk, width: int, dtype: np.dtype[np.floating]) -> Iterator[tuple[Run, Array]]:
-    """Runs of steps with room for the gradients at their gates, (slots, 4 U)."""
-    found = list(runs(walk, CHUNK_SIZE // (4 * width)))
-    most = max(run.slots.stop - run.slots.start for run in found)
-    room = np.empty((most, 4 * width), dtype)
-    for run in found:
-        dz = room[: run.slots.stop - run.slots.start]
-        if not walk.even:
-            dz[...] = 0  # slots that no step reads
-        yield run, dz
-
-
-def _add_weight_gradient(gradient: Weights, states: Array, at_gates: Array) -> None:
-    n_inputs, hidden = len(gradient.ih), len(gradient.hh)
-    dw = states[:, : n_inputs + 1 + hidden].T @ at_gates
-    np.add(gradient.ih, dw[:n_inputs], out=gradient.ih)
-    np.add(gradient.bias, dw[n_inputs], out=gradient.bias)
-    np.add(gradient.hh, dw[n_inputs + 1 :], out=gradient.hh)
 
 
 def _padded(hidden: int, dtype: np.dtype[np.floating]) -> int:
@@ -136,5 +108,7 @@ def _padded(hidden: int, dtype: np.dtype[np.floating]) -> int:
 
 
 def _optional(array: Array | None, dtype: np.dtype[np.floating]) -> Array:
-    """Compiled code is told by an empty array that there is none."""
-    return np.empty((0, 0), dtype) if array is None else array
+    """Compiled code is told by an empty array that there is none, and reads rows in one piece."""
+    if array is None:
+        return np.empty((0, 0), dtype)
+    return array if array.strides[1] == array.itemsize else np.ascontiguousarray(array)
