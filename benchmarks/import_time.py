@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from typing import Any
 
-from timing import Clock, median, quartiles
-
-import sklstm
+import kernels
+from timing import CLOCKS, summarised
 
 FEWEST_RUNS = 15
 
@@ -26,31 +26,22 @@ print(between - start, clock() - between)
 """
 
 
-def measure(repeats: int | None, clock: Clock) -> dict[str, object]:
-    """Median seconds of both, with byte code at hand."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Times of both, with byte code at hand."""
+    repeats = max(FEWEST_RUNS, options.repeats or 0)
     with tempfile.TemporaryDirectory() as folder:
         environment = _environment(byte_code=folder)
-        code = CODE.format(clock=clock.__name__)
+        code = CODE.format(clock=CLOCKS[options.clock].__name__)
         _run(code, environment)
-        runs = [_run(code, environment) for _ in range(max(FEWEST_RUNS, repeats or 0))]
+        runs = [_run(code, environment) for _ in range(repeats)]
     of_sklearn, of_sklstm = map(list, zip(*runs, strict=True))
-    return {
-        "runs": len(runs),
-        "sklearn_base": median(of_sklearn),
-        "sklstm_beyond": median(of_sklstm),
-        "sklstm_beyond_quartiles": quartiles(of_sklstm),
-    }
+    return summarised({"sklearn.base": of_sklearn, "sklstm": of_sklstm})
 
 
 def _environment(byte_code: str) -> dict[str, str]:
     """The sklstm of this process, and byte code that is written, whatever the user's settings."""
-    paths = [str(Path(sklstm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    settings = {
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "PYTHONPYCACHEPREFIX": byte_code,
-        "PYTHONDONTWRITEBYTECODE": "",
-    }
-    return os.environ | settings
+    settings = {"PYTHONPYCACHEPREFIX": byte_code, "PYTHONDONTWRITEBYTECODE": ""}
+    return os.environ | kernels.import_path() | settings
 
 
 def _run(code: str, environment: dict[str, str]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from kernels import using
 from problem import Problem, Results
 
 from sklstm._network.kernels.walk import Walk
@@ -22,10 +23,10 @@ from sklstm.sequences import PackedSequences, Sequences
 class Layer:
     """One LSTM layer of sklstm, ready to be timed."""
 
-    name = "sklstm"
-
-    def __init__(self, problem: Problem, run: Run) -> None:
+    def __init__(self, problem: Problem, run: Run, kernels: str) -> None:
         shape = problem.shape
+        self.name = f"sklstm {kernels}"
+        self._kernels = kernels
         self._layer = LSTMLayer("lstm", shape.inputs, shape.hidden, bidirectional=False)
         self._layout = ParameterLayout(self._layer.shapes())
         self._params = self._layout.views(np.empty(self._layout.size, np.float32))
@@ -69,15 +70,17 @@ class Layer:
 
     def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
         batch = self._sequences.pack(indices)
-        hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
         gradient = np.zeros(self._layout.size, np.float32)
         views = self._layout.views(gradient)
-        dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
+        with using(self._kernels):
+            hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
+            dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
         batch = self._sequences.pack(indices)
-        return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
+        with using(self._kernels):
+            return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
 
     def _outputs(self, indices: Any, batches: Any, hiddens: Any, prefix: str) -> Results:
         last = np.empty((len(self._sequences), self._layer.hidden), np.float32)

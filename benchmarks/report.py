@@ -1,54 +1,42 @@
-"""What was measured where, as JSON and as a table."""
+"""What was measured where, as lines of text."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import platform
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy
-import sklearn
-from threadpoolctl import threadpool_info
+import targets
+from problem import GRID, Shape
+from targets import at_least, at_most, geometric_mean, ratios
 
-import sklstm
-
-#: (kind, threads) -> the least geometric mean of torch's time over ours, with NumPy kernels.
-LEAST_RATIO = {("training", 1): 0.85, ("inference", 1): 0.6}
-MOST_RAGGED = 0.65
-MOST_IMPORT_SECONDS = 0.015
-
-#: Load of each core above which others take a good part of the machine.
-BUSY = 0.6
-WARNING = (
-    "This machine is busy. On one thread, --clock cpu helps. On two, times mean nothing: threads"
-    " that wait\nfor each other at every step wait for the other programs too.\n"
-)
-
-KINDS = ("training", "inference")
+UNUSABLE = "not judged, other programs were in the way"
 
 
-def environment(threads: int, clock: str, rivals: dict[str, str]) -> dict[str, Any]:
-    versions = {
-        "python": platform.python_version(),
-        "sklstm": sklstm.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
+def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": commit(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "load": load(),
-        "threads": threads,
-        "clock": clock,
+        "clock": options.clock,
         "blas": blas_of_numpy(),
-        "versions": versions | rivals,
+        "versions": {"python": platform.python_version()} | versions,
     }
+
+
+def commit() -> str | None:
+    """Of the repository that this file is in; None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def cpu_model() -> str:
@@ -60,15 +48,10 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def load() -> float | None:
-    """Programs that ran or wanted to, on average over the last minute, for each core."""
-    if not hasattr(os, "getloadavg"):
-        return None
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
-
-
 def blas_of_numpy() -> str:
     """Name, version and the kind of CPU that it has kernels for."""
+    from threadpoolctl import threadpool_info
+
     found = [library for library in threadpool_info() if library["user_api"] == "blas"]
     found.sort(key=lambda library: "numpy" not in library["filepath"])
     if not found:
@@ -77,81 +60,162 @@ def blas_of_numpy() -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Geometric mean of the ratios, and the shape with the lowest, for each kind."""
-    found = {}
-    for kind in KINDS:
-        worst = min(rows, key=lambda row: row[kind]["ratio"])
-        found[kind] = {
-            "geometric_mean": geometric_mean([row[kind]["ratio"] for row in rows]),
-            "worst_shape": worst["shape"],
-            "worst_ratio": worst[kind]["ratio"],
-        }
-    return found
-
-
 def header(facts: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    busy = facts["load"] is not None and facts["load"] > BUSY
     return (
-        f"{facts['date']}, {facts['cpu']}, {facts['cores']} cores, threads: {facts['threads']},"
+        f"{facts['date']}, commit {facts['commit']}, {facts['cpu']}, {facts['cores']} cores,"
         f" {facts['clock']} time\n"
-        f"{versions}; BLAS of NumPy: {facts['blas']}\n" + busy * WARNING
+        f"{versions}; BLAS of NumPy: {facts['blas']}\n"
     )
 
 
-TITLES = (
-    f"{'(batch, steps, inputs, hidden)':<30} {'training step, ms':^26}  {'inference, ms':^26}\n"
-    f"{'':<30}" + f" {'sklstm':>8} {'torch':>8} {'ratio':>8} " * 2
-)
+def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
+    """Names over the columns of ``grid_line``, and what its ratios are."""
+    columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
+    columns += [f"{rival[:5] + '/' + name:>13}" for rival, name in _pairs(kernels, rivals)]
+    title = f"\n{kind}, ms, {_threads(threads)}; x/y: times that y is as fast as x\n"
+    return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
 
-def row_line(row: dict[str, Any]) -> str:
-    cells = []
-    for kind in KINDS:
-        seconds = row[kind]["seconds"]
-        cells.append(
-            f" {seconds['sklstm'] * 1e3:8.3f} {seconds['torch'] * 1e3:8.3f}"
-            f" {row[kind]['ratio']:8.2f} "
-        )
-    shape = "(" + ", ".join(map(str, row["shape"])) + ")"
-    return f"{shape:<30}" + "".join(cells)
+def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: list[str]) -> str:
+    seconds = row["seconds"]
+    cells = [f"{seconds['sklstm ' + name] * 1e3:9.3f}" for name in kernels]
+    cells += [f"{seconds[name] * 1e3:9.3f}" for name in rivals]
+    for rival, name in _pairs(kernels, rivals):
+        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:13.2f}")
+    return f"{', '.join(map(str, shape)):<24}" + "".join(cells) + ("" if row["quiet"] else " *")
 
 
-def summary_lines(found: dict[str, dict[str, Any]], threads: int, whole_grid: bool) -> str:
+def _pairs(kernels: list[str], rivals: list[str]) -> list[tuple[str, str]]:
+    """The first rival beside all kernels, further ones beside the fastest."""
+    return [(rival, name) for rival in rivals for name in kernels[: 1 if rival != rivals[0] else 9]]
+
+
+def grid_lines(found: dict[str, Any]) -> list[str]:
+    """A verdict on each target and number of threads; on part of the grid, means alone."""
     lines = []
-    for kind in KINDS:
-        mean, worst = found[kind]["geometric_mean"], found[kind]["worst_ratio"]
-        line = f"{kind}: geometric mean {mean:.2f}, worst {worst:.2f} at"
-        line += f" {tuple(found[kind]['worst_shape'])}"
-        least = LEAST_RATIO.get((kind, threads))
-        if least is not None and whole_grid:
-            line += f"; target of at least {least}: {verdict(mean >= least)}"
-        lines.append(line)
-    return "\n".join(lines)
+    whole = set(map(str, GRID))
+    for threads, kinds in found.items():
+        for target in targets.GRID:
+            rows = kinds.get(target.kind, {})
+            usable = {shape: row for shape, row in rows.items() if targets.usable(row)}
+            name = f"{target.kind}, {target.kernels} against {target.rival}"
+            name += f", {_threads(int(threads))}: "
+            if at := ratios(usable, target.rival, f"sklstm {target.kernels}"):
+                lines.append(name + _judge(target, at, set(at) == whole))
+            elif ratios(rows, target.rival, f"sklstm {target.kernels}"):
+                lines.append(name + UNUSABLE)
+    return lines
 
 
-def ragged_line(found: dict[str, Any]) -> str:
-    seconds, ratio = found["seconds"], found["ratio"]
+def _judge(target: targets.OnGrid, at: dict[str, float], whole_grid: bool) -> str:
+    mean, shape = geometric_mean(list(at.values())), min(at, key=at.__getitem__)
+    if not whole_grid:
+        of = f"of {len(at)} shapes: geometric mean {mean:.2f}"
+        return f"{of}, worst {at[shape]:.2f} at ({shape})"
+    goal = "" if target.goal is None else f"; goal {target.goal:g}"
     return (
-        f"ragged batch: {seconds['ragged'] * 1e3:.2f} ms, padded: {seconds['padded'] * 1e3:.2f} ms,"
-        f" ratio {ratio:.2f} for {found['share_of_steps']:.2f} of the steps;"
-        f" target of at most {MOST_RAGGED}: {verdict(ratio <= MOST_RAGGED)}"
+        f"mean {at_least(mean, target.mean)}{goal}; worst {at_least(at[shape], target.worst)}"
+        f" at ({shape})"
     )
 
 
-def import_line(found: dict[str, Any]) -> str:
-    beyond = found["sklstm_beyond"]
-    return (
-        f"import sklstm: {beyond * 1e3:.1f} ms beyond sklearn.base's"
-        f" {found['sklearn_base'] * 1e3:.0f} ms; target of at most"
-        f" {MOST_IMPORT_SECONDS * 1e3:.0f} ms: {verdict(beyond <= MOST_IMPORT_SECONDS)}"
-    )
+def stream_lines(found: dict[str, Any]) -> list[str]:
+    seconds = found["seconds"]
+    times = ", ".join(f"{name} {value * 1e6:.2f}" for name, value in seconds.items())
+    lines = [f"streamed step, microseconds: {times}"]
+    for rival, least in targets.STREAMED.items():
+        if rival in seconds and "sklstm numba" in seconds:
+            ratio = seconds[rival] / seconds["sklstm numba"]
+            lines.append(f"streamed step, numba against {rival}: {at_least(ratio, least)}")
+    return lines
 
 
-def verdict(reached: bool) -> str:
-    return "reached" if reached else "MISSED"
+def fit_title() -> str:
+    columns = f"{'process, s':>12}{'import, s':>11}{'epochs':>8}{'ms/epoch':>10}{'loss':>9}"
+    return f"\nwhole fit in a cold process, one thread\n{'':<32}{columns}"
+
+
+def fit_line(data: str, side: str, found: dict[str, Any]) -> str:
+    """``found`` holds what ``whole_fit`` found for a data set."""
+    if side in found["skipped"]:
+        return f"{data + ', ' + side:<32} not measured: {found['skipped'][side]}"
+    cells = f"{found['seconds'][side]:12.2f}{found['import_seconds'][side]:11.2f}"
+    cells += f"{found['epochs'][side]:8g}{found['seconds_an_epoch'][side] * 1e3:10.1f}"
+    cells += f"{found['losses'][side]:9.4f}"
+    return f"{data + ', ' + side:<32}" + cells
+
+
+def fit_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for data, sides in found.items():
+        seconds = sides["seconds"]
+        for rival in [side for side in seconds if not side.startswith("sklstm")]:
+            for ours in [side for side in seconds if side.startswith("sklstm")]:
+                ratio = seconds[rival] / seconds[ours]
+                least = targets.WHOLE_FIT.get(rival)
+                judged = f"{ratio:.2f}" if least is None else at_least(ratio, least)
+                lines.append(f"whole fit of {data}, {ours[7:]} against {rival}: {judged}")
+    return lines
+
+
+def limit_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for shape, row in found.items():
+        for name, share in row["shares"].items():
+            judged = f"{share:.2f}"
+            if name == "numba":
+                judged = at_least(share, targets.LEAST_SHARE)
+            lines.append(f"products alone over a training step, {name} at ({shape}): {judged}")
+    return lines
+
+
+def scale_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for of in ("samples", "steps"):
+        if of in found:
+            times = {name.split()[1]: value for name, value in found[of]["seconds"].items()}
+            series = ", ".join(f"{size}: {seconds:.3f}" for size, seconds in times.items())
+            judged = at_most(found[of]["exponent"], targets.MOST_EXPONENT)
+            lines.append(f"seconds an epoch by {of}: {series}; exponent {judged}")
+    if "grid_search" in found:
+        seconds = found["grid_search"]["seconds"]
+        one, two = (seconds[f"sklstm, {n}"] for n in ("one worker", "two workers"))
+        judged = at_least(one / two, targets.LEAST_GRID_SEARCH)
+        if not targets.usable(found["grid_search"]):
+            judged = UNUSABLE
+        lines.append(f"grid search: {one:.1f} s with one worker, {two:.1f} with two; {judged}")
+    return lines + (memory_lines(found["fits"]) if "fits" in found else [])
+
+
+def memory_lines(found: dict[str, Any]) -> list[str]:
+    series = " ".join(f"{megabytes:.1f}" for megabytes in found["megabytes"])
+    growth = found["slope"] * found["fits"] / found["megabytes"][0]
+    return [
+        f"resident memory over {found['fits']} fits, MB: {series}",
+        f"its slope: {found['slope'] * 1e3:+.2f} kB a fit; growth over all as a share:"
+        f" {at_most(growth, targets.MOST_GROWTH)}",
+    ]
+
+
+def ragged_lines(found: dict[str, Any]) -> list[str]:
+    seconds = found["seconds"]
+    ratio = seconds["sklstm ragged"] / seconds["sklstm padded"]
+    return [
+        f"ragged batch: {seconds['sklstm ragged'] * 1e3:.2f} ms, padded:"
+        f" {seconds['sklstm padded'] * 1e3:.2f} ms, for {found['share_of_steps']:.2f} of the steps"
+        f" a share of {at_most(ratio, targets.MOST_RAGGED)}"
+    ]
+
+
+def import_lines(found: Mapping[str, Any]) -> list[str]:
+    ours, base = found["seconds"]["sklstm"], found["seconds"]["sklearn.base"]
+    most = targets.MOST_IMPORT_SECONDS
+    return [
+        f"import sklstm: {ours * 1e3:.1f} ms beyond sklearn.base's {base * 1e3:.0f} ms"
+        f" (at most {most * 1e3:.0f}): {targets.verdict(ours <= most)}"
+    ]
+
+
+def _threads(n: int) -> str:
+    return "one thread" if n == 1 else f"{n} threads"

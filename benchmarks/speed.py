@@ -1,101 +1,94 @@
-"""Speed of one LSTM layer beside PyTorch's, of ragged batches, and of the import.
+"""How fast sklstm is, beside its rivals and its own limits: all that the docs tell of speed.
 
-python benchmarks/speed.py [--shapes 1,100,8,64 ...] [--threads 2] [--json out.json]
+python benchmarks/speed.py [--parts grid stream] [--threads 1] [--data FOLDER] [--json out.json]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import grid
 import import_time
+import kernels
+import limit
+import quiet
 import ragged
 import report
-from layer import Layer
-from problem import GRID, Problem, Shape, disagreements
-from rivals import torch_lstm
-from timing import CLOCKS, interleaved, median, quartiles
+import rivals
+import scale
+import stream
+import whole_fit
+from problem import GRID, Shape
+from timing import CLOCKS
 
-from sklstm._threads import Run, workers
+#: What measures each part, and what makes lines of its findings.
+PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list[str]]]] = {
+    "grid": (grid.measure, report.grid_lines),
+    "stream": (stream.measure, report.stream_lines),
+    "limit": (limit.measure, report.limit_lines),
+    "fit": (whole_fit.measure, report.fit_lines),
+    "scale": (scale.measure, report.scale_lines),
+    "ragged": (ragged.measure, report.ragged_lines),
+    "import": (import_time.measure, report.import_lines),
+}
 
-#: OpenMP's threads spin for some milliseconds after their last work.
-PAUSE_SECONDS = 0.01
+OURS = ["sklstm", "numpy", "scipy", "scikit-learn", "numba"]
+THEIRS = ["torch", "onnxruntime", "skorch", "keras", "jax", "sktime"]
 
 
 def main() -> None:
     options = parse()
-    torch_lstm.set_threads(options.threads)
-    found = report.environment(options.threads, options.clock, {"torch": torch_lstm.version()})
-    print(report.header(found))
-    clock = CLOCKS[options.clock]
-    with workers(options.threads) as run:
-        if "grid" in options.parts:
-            found |= measure_grid(options, run)
-        if "ragged" in options.parts:
-            found["ragged"] = ragged.measure(run, options.seconds, options.repeats, clock)
-            print(report.ragged_line(found["ragged"]))
-    if "import" in options.parts:
-        found["import"] = import_time.measure(options.repeats, clock)
-        print(report.import_line(found["import"]))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    options.rivals, missing = rivals.available(options.rivals)
+    found: dict[str, Any] = {"environment": report.environment(options, versions()), "others": {}}
+    print(report.header(found["environment"]), *missing, sep="\n")
+    for part in options.parts:
+        measure, lines = PARTS[part]
+        others = quiet.Others()
+        found[part] = measure(options)
+        share = found["others"][part] = others.share()
+        print(*lines(found[part]), sep="\n")
+        print(f"({part}: other programs took {share:.0%} of the machine)\n", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument(
         "--shapes", nargs="+", type=Shape.parse, default=GRID, metavar="BATCH,STEPS,INPUTS,HIDDEN"
     )
-    parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each pair that takes turns")
+    cores = [n for n in (1, 2) if n <= (os.cpu_count() or 1)]
+    parser.add_argument("--threads", nargs="+", type=int, default=cores, help="of the grid")
+    here = kernels.available()
+    parser.add_argument("--kernels", nargs="+", choices=here, default=here)
+    known = list(rivals.MODULES)
+    parser.add_argument("--rivals", nargs="*", choices=known, default=known)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each group taking turns")
     parser.add_argument("--repeats", type=int, help="turns of each, in place of --seconds")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
+    parser.add_argument("--patience", type=float, default=5.0, help="seconds for quiet moments")
+    clocks = "cpu: on a busy machine, for what has one thread"
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help=clocks)
+    parser.add_argument("--data", type=Path, help="folder with JapaneseVowels.npz, for whole fits")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parts = ("grid", "ragged", "import")
-    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    options = parser.parse_args()
-    if options.clock == "cpu" and options.threads > 1:
-        parser.error("CPU time adds up over threads: --clock cpu needs --threads 1")
-    return options
+    return parser.parse_args()
 
 
-def measure_grid(options: argparse.Namespace, run: Run) -> dict[str, Any]:
-    print(report.TITLES)
-    rows = []
-    for shape in options.shapes:
-        rows.append(measure_shape(shape, options, run))
-        print(report.row_line(rows[-1]), flush=True)
-    found = report.summary(rows)
-    print(report.summary_lines(found, options.threads, options.shapes == GRID))
-    return {"grid": rows, "summary": found}
-
-
-def measure_shape(shape: Shape, options: argparse.Namespace, run: Run) -> dict[str, Any]:
-    problem = Problem.random(shape)
-    ours, theirs = Layer(problem, run), torch_lstm.TorchLSTM(problem)
-    errors = disagreements(ours.results(), theirs.results())
-    if errors:
-        raise SystemExit(f"({shape}): results disagree: " + ", ".join(errors))
-    row: dict[str, Any] = {"shape": list(shape)}
-    for kind, call in (("training", "train"), ("inference", "infer")):
-        calls = {side.name: getattr(side, call) for side in (ours, theirs)}
-        pause = PAUSE_SECONDS if options.threads > 1 else 0.0
-        times = interleaved(calls, options.seconds, options.repeats, CLOCKS[options.clock], pause)
-        row[kind] = compared(times)
-    return row
-
-
-def compared(times: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians and quartiles in seconds, and torch's median over ours."""
-    medians = {name: median(turns) for name, turns in times.items()}
-    return {
-        "seconds": medians,
-        "quartiles": {name: quartiles(turns) for name, turns in times.items()},
-        "turns": len(times["sklstm"]),
-        "ratio": medians["torch"] / medians["sklstm"],
-    }
+def versions() -> dict[str, str]:
+    """Of the packages that are installed."""
+    found = {}
+    for package in OURS + THEIRS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import quiet
 
 Clock = Callable[[], float]
 
@@ -18,33 +21,82 @@ CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 #: A turn lasts at least this long: short calls are repeated within it.
 TURN_SECONDS = 0.01
-FEWEST_TURNS = 7
+FEWEST_ROUNDS = 7
+
+#: OpenMP's threads spin for some milliseconds after their last work.
+PAUSE_SECONDS = 0.01
 
 
-def interleaved(
-    calls: Mapping[str, Callable[[], object]],
-    seconds: float,
-    repeats: int | None = None,
-    clock: Clock = time.perf_counter,
-    pause: float = 0.0,
-) -> dict[str, list[float]]:
-    """Seconds a call, one figure for each turn.
+@dataclass(frozen=True)
+class Turns:
+    """How long things take turns, by which clock, and how many threads each of them has."""
 
-    Turns go on for ``seconds``, or for ``repeats`` rounds where that is given; in every second
-    round the order is turned about. ``pause`` lets a rival's threads fall asleep between turns.
+    seconds: float
+    repeats: int | None  # rounds, in place of seconds
+    clock: Clock
+    patience: float  # more seconds, for rounds at moments when no other program is in the way
+    threads: int = 1
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, threads: int = 1) -> Turns:
+        clock = CLOCKS["wall" if threads > 1 else options.clock]
+        return cls(options.seconds, options.repeats, clock, options.patience, threads)
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict[str, Any]:
+    """Medians and quartiles of seconds a call, each side's figures being one for each round.
+
+    In every second round the order is turned about. Rounds that other programs disturbed are left
+    out, if enough others are there at the end; ``quiet`` tells.
     """
     with _garbage_collection_off():
-        sizes = {name: _warm_up(call, clock) for name, call in calls.items()}
-        times: dict[str, list[float]] = {name: [] for name in calls}
-        end = time.perf_counter() + seconds
-        for turn in count():
-            enough = turn >= FEWEST_TURNS and time.perf_counter() > end
-            if turn == repeats or (repeats is None and enough):
-                return times
-            for name in list(calls)[:: 1 if turn % 2 else -1]:
-                time.sleep(pause)
-                times[name].append(_turn(calls[name], sizes[name], clock))
-    raise AssertionError("unreachable")
+        sizes = {name: _warm_up(call, turns.clock) for name, call in calls.items()}
+        jobs = {name: (calls[name], sizes[name]) for name in calls}
+        rounds: list[tuple[dict[str, float], bool]] = []
+        start = time.perf_counter()
+        while not _enough(rounds, time.perf_counter() - start, turns):
+            order = list(jobs)[:: -1 if len(rounds) % 2 else 1]
+            until = start + turns.seconds + turns.patience
+            rounds.append(_round({name: jobs[name] for name in order}, turns, until))
+    kept = [times for times, undisturbed in rounds if undisturbed]
+    enough = len(kept) >= min(FEWEST_ROUNDS, len(rounds))
+    if not enough:
+        kept = [times for times, _ in rounds]
+    found = summarised({name: [times[name] for times in kept] for name in calls})
+    return found | {"quiet": enough, "threads": turns.threads}
+
+
+def _enough(rounds: list[tuple[dict[str, float], bool]], elapsed: float, turns: Turns) -> bool:
+    if turns.repeats is not None:
+        return len(rounds) >= turns.repeats
+    if len(rounds) < FEWEST_ROUNDS or elapsed < turns.seconds:
+        return False
+    n_undisturbed = sum(undisturbed for _, undisturbed in rounds)
+    return n_undisturbed >= FEWEST_ROUNDS or elapsed >= turns.seconds + turns.patience
+
+
+def _round(
+    calls: dict[str, tuple[Callable[[], object], int]], turns: Turns, until: float
+) -> tuple[dict[str, float], bool]:
+    """A turn of everybody, in this order, and whether none of them was disturbed."""
+    times, undisturbed = {}, True
+    for name, (call, n_calls) in calls.items():
+        quiet.wait(turns.threads, until)
+        undisturbed &= quiet.now(turns.threads)
+        times[name] = _turn(call, n_calls, turns.clock)
+        if turns.threads > 1:
+            time.sleep(PAUSE_SECONDS)
+        undisturbed &= quiet.now(turns.threads)
+    return times, undisturbed
+
+
+def summarised(times: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Medians and quartiles in seconds; what compare.py looks for in a file."""
+    return {
+        "seconds": {name: median(turns) for name, turns in times.items()},
+        "quartiles": {name: quartiles(turns) for name, turns in times.items()},
+        "turns": min(map(len, times.values())),
+    }
 
 
 def median(times: list[float]) -> float:
@@ -57,8 +109,10 @@ def quartiles(times: list[float]) -> list[float]:
 
 def _warm_up(call: Callable[[], object], clock: Clock) -> int:
     """Calls until caches and thread pools are warm; returns how many calls fill a turn."""
-    fastest = min(_turn(call, 1, clock) for _ in range(3))
-    return max(1, round(TURN_SECONDS / fastest))
+    times = [_turn(call, 1, clock)]
+    while len(times) < 3 and min(times) < 10 * TURN_SECONDS:
+        times.append(_turn(call, 1, clock))
+    return max(1, round(TURN_SECONDS / min(times)))
 
 
 def _turn(call: Callable[[], object], n_calls: int, clock: Clock) -> float:

@@ -18,15 +18,8 @@ class TorchLSTM:
     name = "torch"
 
     def __init__(self, problem: Problem) -> None:
-        shape = problem.shape
-        self._lstm = torch.nn.LSTM(shape.inputs, shape.hidden)
-        weights = {
-            "weight_ih_l0": _to_torch(problem.weight_ih),
-            "weight_hh_l0": _to_torch(problem.weight_hh),
-            "bias_ih_l0": _to_torch(problem.bias[None])[:, 0],
-            "bias_hh_l0": torch.zeros(4 * shape.hidden),
-        }
-        self._lstm.load_state_dict(weights)
+        self._lstm = torch.nn.LSTM(problem.shape.inputs, problem.shape.hidden)
+        self._lstm.load_state_dict(_weights(problem, suffix="_l0"))
         self._x = _time_major(problem.x)
         self._x_leaf = self._x.clone().requires_grad_()
         self._dy = _time_major(problem.dy)
@@ -56,12 +49,45 @@ class TorchLSTM:
         }
 
 
-def set_threads(n: int) -> None:
-    torch.set_num_threads(n)
+class TorchCell:
+    """nn.LSTMCell fed one step at a time."""
+
+    name = "torch"
+
+    def __init__(self, problem: Problem) -> None:
+        self._cell = torch.nn.LSTMCell(problem.shape.inputs, problem.shape.hidden)
+        self._cell.load_state_dict(_weights(problem))
+        self._state = tuple(torch.zeros(1, problem.shape.hidden) for _ in "hc")
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """The hidden state (1, H) after one more step (1, D)."""
+        with torch.inference_mode():
+            self._state = self._cell(torch.from_numpy(x), self._state)
+        return self._state[0].numpy()
+
+
+def layer(problem: Problem, threads: int) -> TorchLSTM:
+    torch.set_num_threads(threads)
+    return TorchLSTM(problem)
+
+
+def cell(problem: Problem) -> TorchCell:
+    torch.set_num_threads(1)
+    return TorchCell(problem)
 
 
 def version() -> str:
     return str(torch.__version__)
+
+
+def _weights(problem: Problem, suffix: str = "") -> dict[str, torch.Tensor]:
+    weights = {
+        "weight_ih": _to_torch(problem.weight_ih),
+        "weight_hh": _to_torch(problem.weight_hh),
+        "bias_ih": _to_torch(problem.bias[None])[:, 0],
+        "bias_hh": torch.zeros(4 * problem.shape.hidden),
+    }
+    return {name + suffix: value for name, value in weights.items()}
 
 
 def _to_torch(weights: np.ndarray) -> torch.Tensor:

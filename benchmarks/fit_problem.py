@@ -1,0 +1,56 @@
+"""What a whole fit is given: sequences, their classes, and when it is done.
+
+The network is one LSTM layer whose last state feeds a dense softmax, trained by Adam on the mean
+cross-entropy, in float32. Each side draws its own starting values, as its users get them.
+
+Shapes: ``N`` sequences, ``T`` steps, ``D`` channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HIDDEN = 64
+BATCH = 32
+LEARNING_RATE = 0.005
+MOST_EPOCHS = 300
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    x: np.ndarray  # (N, T, D), zero behind a sequence's end
+    lengths: np.ndarray  # (N,)
+    y: np.ndarray  # (N,), classes from 0 on
+    loss: float  # of an epoch, the mean over its batches as they were trained; done at or below it
+    seed: int
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.y.max()) + 1
+
+    @property
+    def ragged(self) -> bool:
+        return bool((self.lengths < self.x.shape[1]).any())
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> FitProblem:
+        with np.load(path) as file:
+            return cls(
+                file["x"], file["lengths"], file["y"], float(file["loss"]), int(file["seed"])
+            )
+
+
+class Fitted(NamedTuple):
+    epochs: int
+    loss: float  # of the last epoch
+
+
+class Unable(Exception):
+    """This side cannot fit such data; says why."""

@@ -1,0 +1,60 @@
+"""One LSTM layer of sklstm beside its rivals, over the grid of sizes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import report
+from layer import Layer
+from problem import Problem, Shape, disagreements
+from rivals import load
+from timing import Turns, interleaved
+
+from sklstm._threads import Run, workers
+
+#: Each kind, what a side has to be able to do for it, and who can.
+KINDS = {"training": ("train", ["torch"]), "inference": ("infer", ["torch", "onnxruntime"])}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """By number of threads, kind and shape: the times of all sides."""
+    return {str(threads): _measure(threads, options) for threads in options.threads}
+
+
+def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with workers(threads) as run:
+        for kind, (call, rivals) in KINDS.items():
+            wanted = [rival for rival in rivals if rival in options.rivals]
+            print(report.grid_title(kind, threads, options.kernels, wanted))
+            found[kind] = {}
+            for shape in options.shapes:
+                sides = _sides(shape, options.kernels, wanted, threads, run)
+                row = _times(sides, call, threads, options)
+                found[kind][str(shape)] = row
+                print(report.grid_line(shape, row, options.kernels, wanted), flush=True)
+    return found
+
+
+def _sides(
+    shape: Shape, kernels: list[str], rivals: list[str], threads: int, run: Run
+) -> list[Any]:
+    """All who take part, ours first, after a check that their results agree."""
+    problem = Problem.random(shape)
+    ours = [Layer(problem, run, name) for name in kernels]
+    theirs = [load(name).layer(problem, threads) for name in rivals]
+    for side in ours:
+        results = side.results()
+        for rival in theirs:
+            if errors := disagreements(results, rival.results()):
+                who = f"({shape}): {side.name} and {rival.name} disagree: "
+                raise SystemExit(who + ", ".join(errors))
+    return [*ours, *theirs]
+
+
+def _times(
+    sides: list[Any], call: str, threads: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    calls = {side.name: getattr(side, call) for side in sides}
+    return interleaved(calls, Turns.of(options, threads))

@@ -1,0 +1,75 @@
+"""The matrix products of a training step alone, done back to back in NumPy, on one thread.
+
+What is left of a step's time is what sklstm adds to them. Shards are those of the step itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from layer import Layer
+from problem import GRID, Problem, Shape
+from timing import Turns, interleaved
+
+from sklstm._objective import _shards
+from sklstm._threads import workers
+
+HIDDEN = 128
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """By shape, the times of both and the share that the products have of the step's."""
+    shapes = [shape for shape in GRID if shape.hidden == HIDDEN]
+    return {str(shape): _measure(shape, options) for shape in shapes}
+
+
+def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
+    problem = Problem.random(shape)
+    with workers(1) as run:
+        layers = [Layer(problem, run, name) for name in options.kernels]
+        calls = {"products": products(problem)} | {layer.name: layer.train for layer in layers}
+        found = interleaved(calls, Turns.of(options))
+    seconds = found["seconds"]
+    shares = {name: seconds["products"] / seconds[f"sklstm {name}"] for name in options.kernels}
+    return found | {"shares": shares}
+
+
+def products(problem: Problem) -> Callable[[], None]:
+    """Does the products of every shard, into arrays that are there already."""
+    shards = [_of_shard(problem, len(rows)) for rows in _shards(problem.lengths)]
+
+    def call() -> None:
+        for shard in shards:
+            shard()
+
+    return call
+
+
+def _of_shard(problem: Problem, n: int) -> Callable[[], None]:
+    _, steps, inputs, hidden = problem.shape
+    rng = np.random.default_rng(0)
+    x, h, gates = (
+        rng.standard_normal((steps, n, width), dtype=np.float32)
+        for width in (inputs, hidden, 4 * hidden)
+    )
+    of_inputs, of_states = (np.empty((width, 4 * hidden), np.float32) for width in (inputs, hidden))
+    dx, one_h, one_gates = np.empty_like(x), np.empty_like(h[0]), np.empty_like(gates[0])
+    w_ih, w_hh = problem.weight_ih, problem.weight_hh
+    w_back = np.ascontiguousarray(w_hh.T)
+    flat_x, flat_h, flat_gates = (array.reshape(steps * n, -1) for array in (x, h, gates))
+    all_gates = np.empty_like(flat_gates)
+
+    def call() -> None:
+        np.matmul(flat_x, w_ih, out=all_gates)
+        for t in range(1, steps):
+            np.matmul(h[t], w_hh, out=one_gates)
+        for t in range(1, steps):
+            np.matmul(gates[t], w_back, out=one_h)
+        np.matmul(flat_x.T, flat_gates, out=of_inputs)
+        np.matmul(flat_h[n:].T, flat_gates[n:], out=of_states)
+        np.matmul(flat_gates, w_ih.T, out=dx.reshape(steps * n, -1))
+
+    return call

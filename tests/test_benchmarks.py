@@ -1,0 +1,117 @@
+"""The parts of benchmarks/ that decide: what is slower, and which targets are reached."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def compare(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("compare")
+
+
+@pytest.fixture
+def targets(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("targets")
+
+
+def measured(spread=0.01, turns=9, **seconds):
+    quartiles = {side: [s * (1 - spread / 2), s * (1 + spread / 2)] for side, s in seconds.items()}
+    return {"seconds": seconds, "quartiles": quartiles, "turns": turns}
+
+
+def a_file(sklstm=1.0, torch=1.0, alone=1.0, **settings):
+    """A grid of two shapes beside a rival, and a part where nobody else took part."""
+    rows = {name: measured(sklstm=sklstm, torch=torch, **settings) for name in ("1,2", "3,4")}
+    return {"grid": {"1": {"training": rows}}, "ragged": measured(sklstm=alone, **settings)}
+
+
+def slower(changes):
+    return [change.name for change in changes if change.slower]
+
+
+def test_the_same_file_is_not_slower(compare):
+    changes = compare.changes(a_file(), a_file())
+    assert len(changes) == 4
+    assert not slower(changes)
+
+
+def test_a_slower_time_is_seen_where_it_is(compare):
+    assert slower(compare.changes(a_file(), a_file(alone=1.2))) == ["ragged: sklstm"]
+    grid = ["grid/1/training/1,2: sklstm", "grid/1/training/3,4: sklstm"]
+    mean = "grid/1/training, mean: sklstm"
+    assert slower(compare.changes(a_file(), a_file(sklstm=1.2))) == [*grid, mean]
+
+
+def test_a_mean_over_the_grid_shows_what_single_shapes_do_not(compare):
+    changes = compare.changes(a_file(), a_file(sklstm=1.07))
+    assert slower(changes) == ["grid/1/training, mean: sklstm"]
+
+
+def test_a_slow_machine_is_no_slow_commit(compare):
+    old = a_file()
+    assert not slower(compare.changes(old, a_file(sklstm=2.0, torch=2.0, alone=2.0)))
+    assert slower(compare.changes(old, a_file(sklstm=1.0, torch=0.5, alone=0.5)))
+
+
+def test_noise_is_no_slow_commit(compare):
+    noisy = measured(spread=1.0, sklstm=1.3)
+    assert not slower(compare.changes({"a": measured(spread=1.0, sklstm=1.0)}, {"a": noisy}))
+    assert slower(compare.changes({"a": measured(sklstm=1.0)}, {"a": measured(sklstm=1.3)}))
+
+
+def test_many_turns_make_up_for_noise(compare):
+    old, new = (measured(spread=0.5, turns=1000, sklstm=seconds) for seconds in (1.0, 1.2))
+    assert slower(compare.changes({"a": old}, {"a": new}))
+
+
+@pytest.mark.parametrize(("threads", "n_compared"), [(1, 1), (2, 0)])
+def test_disturbed_times_on_several_threads_are_not_compared(compare, threads, n_compared):
+    old = {"a": measured(sklstm=1.0)}
+    new = {"a": measured(sklstm=1.5) | {"threads": threads, "quiet": False}}
+    assert len(compare.changes(old, new)) == n_compared
+
+
+def test_the_command_says_it_with_its_exit_code(tmp_path):
+    files = {"old": a_file(), "new": a_file(alone=1.5), "other": {"b": measured(sklstm=1.0)}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+    def run(*names):
+        paths = [str(tmp_path / f"{name}.json") for name in names]
+        command = [sys.executable, str(FOLDER / "compare.py"), *paths]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run("old", "old").returncode == 0
+    found = run("old", "new")
+    assert found.returncode == 1
+    assert "SLOWER  1.50 times the time, ragged: sklstm" in found.stdout
+    assert run("new", "old").returncode == 0
+    assert run("old", "other").returncode == 2
+
+
+def test_exponents_are_those_of_power_laws(targets):
+    sizes = [10, 20, 40, 80]
+    assert targets.exponent(sizes, [3 * size**1.5 for size in sizes]) == pytest.approx(1.5)
+
+
+def test_ratios_are_of_shapes_that_both_took_part_in(targets):
+    rows = {"a": measured(torch=3.0, ours=1.5), "b": measured(ours=1.0)}
+    assert targets.ratios(rows, "torch", "ours") == {"a": 2.0}
+    assert targets.geometric_mean([1.0, 4.0]) == pytest.approx(2.0)
+
+
+def test_a_verdict_is_about_the_figure_itself(targets):
+    assert targets.at_least(1.8, 1.8).endswith("reached")
+    assert targets.at_least(np.nextafter(1.8, 0), 1.8).endswith("MISSED")
+    assert targets.at_most(1.05, 1.05).endswith("reached")
+    assert targets.at_most(1.051, 1.05).endswith("MISSED")
