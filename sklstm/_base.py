@@ -22,18 +22,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklstm._checks import (
     CONSTRAINTS,
     as_table,
+    as_tokens,
     cast_sequences,
     check_weights,
     layer_sizes,
     own_generator,
+    part_bounds,
 )
 from sklstm._compat import CallbackSupportMixin, _fit_context
+from sklstm._inside import Inside, joined
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
-from sklstm._objective import Samples, chunks, raw_predictions
+from sklstm._objective import Samples, raw_predictions
 from sklstm._steps import like_targets, stack_steps, stack_weights
 from sklstm._threads import workers
-from sklstm.sequences import PackedSequences, Sequences, check_sequences, is_list_of_sequences
+from sklstm.sequences import Sequences, check_sequences, is_list_of_sequences
 
 if TYPE_CHECKING:
     from sklstm._callbacks import EpochCallbacks
@@ -42,11 +45,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-#: Elements of a list of sequences that prediction validates together.
-PART_SEQUENCES = 4096
 
-
-class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of LSTMClassifier and LSTMRegressor."""
 
     _doc_link_module = "sklstm"
@@ -63,12 +63,14 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     recurrent_dropout: float
     forget_bias: float
     return_sequences: bool
+    vocabulary_size: int | None
+    embedding_size: int
     solver: str
     alpha: float
     batch_size: Any
     learning_rate: str
     learning_rate_init: Any
-    max_iter: int
+    max_iter: Any
     max_fun: int
     max_grad_norm: float | None
     shuffle: bool
@@ -157,7 +159,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
         from sklstm._callbacks import EpochCallbacks  # see _begin
 
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        n_epochs = None if self.max_iter == "auto" else self.max_iter
+        context = self._init_callback_context(max_subtasks=n_epochs)
         with self._all_or_nothing():
             data = {"X": X, "y": y, "metadata": None}
             if sample_weight is not None:
@@ -210,7 +213,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         sequences = self._read(X, reset=reset)
         per_step: bool = self.return_sequences if reset else self._per_step
         if reset:
-            self._input_dtype = sequences.values.dtype
+            tokens = self.vocabulary_size is not None
+            self._input_dtype = np.dtype(np.float64) if tokens else sequences.values.dtype
             self._dtype = np.dtype(self.dtype or self._input_dtype)
             self._per_step, self._array_targets = per_step, not is_list_of_sequences(y)
         if per_step:
@@ -284,14 +288,16 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return state, samples
 
     def _make_network(self) -> SequenceNetwork:
+        n_inputs = 1 if self._table else self.n_features_in_
         return SequenceNetwork(
-            1 if self._table else self.n_features_in_,
+            n_inputs if self._vocabulary_size is None else self.embedding_size,
             layer_sizes(self.hidden_layer_sizes),
             self.n_outputs_,
             bidirectional=self.bidirectional,
             pooling=None if self._per_step else self.pooling,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
+            vocabulary_size=self._vocabulary_size,
         )
 
     def _train(
@@ -299,7 +305,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         state: State,
         samples: Samples,
         held_out: Samples | None,
-        n_epochs: int | None,
+        n_epochs: int | str | None,
         tell: EpochCallbacks | None,
     ) -> None:
         from sklstm._training import train
@@ -350,6 +356,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         sequences = check_sequences(X, first_sample=first_sample, estimator=self)
         if reset:
             self._table = sequences.form == "2d"
+            self._vocabulary_size = self.vocabulary_size
         elif self._table:
             sequences = as_table(sequences, self.n_features_in_, type(self).__name__)
         elif sequences.form == "2d" and self.n_features_in_ != 1:
@@ -363,7 +370,9 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if sequences.frame is not None and self._table == (sequences.form == "2d"):
             seen = sequences.frame  # whose columns are time steps of a table, or channels
         validate_data(self, seen, reset=reset, skip_check_array=True)
-        return sequences
+        if self._vocabulary_size is None:
+            return sequences
+        return as_tokens(sequences, self._vocabulary_size, first_sample)
 
     def _parts(self, X: Any) -> Iterator[Sequences]:
         """X validated; a list part by part, so that it is never copied as a whole."""
@@ -371,8 +380,8 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if not is_list_of_sequences(X):
             yield self._read(X)
             return
-        for first in range(0, len(X), PART_SEQUENCES):
-            yield self._read(X[first : first + PART_SEQUENCES], first_sample=first)
+        for first, stop in part_bounds(X):
+            yield self._read(X[first:stop], first_sample=first)
 
     def _raw(self, X: Any) -> Array:
         """What the read-out gives for each sample, or each stacked step, (rows, n_outputs)."""
@@ -388,7 +397,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         parts = [(decode(raw), part) for raw, part in self._raw_parts(X)]
         if not self._per_step:
             return np.concatenate([rows for rows, _ in parts])
-        return _joined([like_targets(rows, part, self._array_targets) for rows, part in parts])
+        return joined([like_targets(rows, part, self._array_targets) for rows, part in parts])
 
     def _stacked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """True and predicted targets and weights, a row for each step, for scores."""
@@ -397,102 +406,7 @@ class BaseLSTM(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         weights = None if sample_weight is None else stack_weights(sample_weight, sequences)
         return stack_steps(y, sequences, "y"), rows, weights
 
-    def hidden_states(self, X: Any) -> Any:
-        """States of the last LSTM layer at every step.
-
-        Parameters
-        ----------
-        X : array-like, dataframe or list
-            Sequences, as in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_timesteps, width) or list of ndarray
-            For a list, a list of arrays (n_timesteps_i, width); the steps that padding took up in a
-            3-D array are NaN. The width is the last of ``hidden_layer_sizes``, twice that if
-            bidirectional, the forward states first.
-        """
-        check_is_fitted(self)
-        params = self._network.layout.views(self._parameters)
-
-        def on_chunk(batch: PackedSequences) -> Array:
-            steps = self._network.hidden_states(params, batch).steps
-            assert steps is not None
-            return steps
-
-        return self._by_step(X, on_chunk)
-
-    def input_gradients(self, X: Any, target: Any = None) -> Any:
-        """How a prediction changes with each input, by backpropagation through time.
-
-        Parameters
-        ----------
-        X : array-like, dataframe or list
-            Sequences, as in ``fit``.
-        target : label or int, default=None
-            A class, whose logit is meant, or the number of a regression output. None is the only
-            output, or for three and more classes (or labels) the one with the highest logit.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_timesteps[, n_features]) or list of ndarray
-            Partial derivatives, in the form of ``X``; NaN where a 3-D array was padded.
-
-        Raises
-        ------
-        ValueError
-            If ``target`` is no class or output, or missing where there are several outputs.
-        """
-        check_is_fitted(self)
-        params = self._network.layout.views(self._parameters)
-
-        def on_batch(batch: PackedSequences) -> Array:
-            raw, cache = self._network.forward(params, batch)
-            unused = self._network.layout.views(np.zeros_like(self._parameters))
-            draw = self._target_gradient(raw, target)
-            dx = self._network.backward(params, draw, cache, unused, need_inputs=True)
-            assert dx is not None
-            return dx
-
-        return self._by_step(X, on_batch, like_values=True)
-
-    def _by_step(
-        self, X: Any, function: Callable[[PackedSequences], Array], like_values: bool = False
-    ) -> Any:
-        """What ``function`` gives for each packed step, in the form of X."""
-        forms: list[Any] = []
-        with workers(self.n_jobs) as run:
-            for part in self._parts(X):
-
-                def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
-                    batch = part.pack(indices, self._dtype)
-                    return batch.unpack(function(batch))
-
-                steps = np.concatenate(list(run(on_chunk, chunks(len(part)))))
-                forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
-        return _joined(forms)
-
-    @property
-    def parameters_(self) -> dict[str, Array]:
-        """Read-only views of the network's parameters by name.
-
-        ``lstm_0.weight_ih`` (n_inputs, 4 * hidden), ``lstm_0.weight_hh`` (hidden, 4 * hidden) and
-        ``lstm_0.bias`` (4 * hidden,), gates in the order input, forget, output, candidate; the
-        same for ``lstm_0_reverse`` and further layers; ``dense.weight`` and ``dense.bias``.
-        """
-        check_is_fitted(self, "_parameters")
-        flat = self._parameters.view()
-        flat.flags.writeable = False
-        return self._network.layout.views(flat)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _joined(forms: list[Any]) -> Any:
-    """One list or array out of those of the parts."""
-    if len(forms) == 1:
-        return forms[0]
-    return [steps for form in forms for steps in form]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,12 +15,19 @@ from sklstm._compat import Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
 from sklstm.sequences import Sequences
 
+#: A list of sequences is validated in parts for prediction: at most so many sequences, and no more
+#: once they hold so many numbers.
+PART_SEQUENCES = 4096
+PART_NUMBERS = 2**22
+
 #: What both estimators allow for their parameters, in scikit-learn's terms.
 CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "bidirectional": ["boolean"],
     "return_sequences": ["boolean"],
     "pooling": [StrOptions(set(POOLINGS))],
+    "vocabulary_size": [None, Interval(Integral, 1, None, closed="left")],
+    "embedding_size": [Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "forget_bias": [Interval(Real, None, None, closed="neither")],
@@ -27,7 +36,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"constant", "adaptive", "cosine"})],
     "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
     "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
     "shuffle": ["boolean"],
@@ -92,7 +101,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> NDArray[np.float64]:
 
 
 def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
-    """To the dtype of the model, which must have room for the values."""
+    """To the dtype of the model, which must have room for the values; tokens stay."""
     with np.errstate(over="ignore"):
         cast = sequences.astype(dtype)
     if cast.values is not sequences.values and not np.isfinite(cast.values).all():
@@ -102,11 +111,46 @@ def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequen
     return cast
 
 
+def as_tokens(
+    sequences: Sequences, vocabulary_size: int, first_sample: int = 0, name: str = "X"
+) -> Sequences:
+    """Sequences (S, 1) of integers below ``vocabulary_size``."""
+    n_features = sequences.values.shape[1]
+    if n_features != 1:
+        raise ValueError(
+            f"vocabulary_size={vocabulary_size} reads {name} as tokens: expected one integer for "
+            f"each step, got sequences with {n_features} features"
+        )
+    values = sequences.values
+    known = (values >= 0) & (values < vocabulary_size) & (values == np.floor(values))
+    if not known.all():
+        row = int(np.argmin(known[:, 0]))
+        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        raise ValueError(
+            f"{name}[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
+            f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step "
+            f"{row - sequences.starts[sample]}"
+        )
+    return replace(sequences, values=values.astype(np.intp))
+
+
 def has_minibatches(estimator: Any) -> bool:
     """Whether the solver can go on from batch to batch; if not, say why."""
     if estimator.solver == "lbfgs":
         raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
     return True
+
+
+def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
+    """Where to cut a list of sequences so that a part has so many of them, or so many numbers."""
+    first, n_numbers = 0, 0
+    for k, x in enumerate(X):
+        n_numbers += getattr(x, "size", 0)
+        if k + 1 - first == PART_SEQUENCES or n_numbers >= PART_NUMBERS:
+            yield first, k + 1
+            first, n_numbers = k + 1, 0
+    if first < len(X):
+        yield first, len(X)
 
 
 def own_generator(random_state: Any) -> np.random.RandomState:

@@ -20,7 +20,7 @@ from sklstm._network.losses import (
     MultilabelCrossEntropy,
 )
 from sklstm._objective import Samples
-from sklstm._targets import check_labels, class_factors, label_factors
+from sklstm._targets import check_labels, class_factors, encode_labels, label_factors
 
 Array = NDArray[np.floating]
 
@@ -30,9 +30,8 @@ REQUIRED = object()  # stands for the classes that a first partial_fit was not g
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
     """Classify sequences with a long short-term memory network [1]_.
 
-    It minimises the cross-entropy of labels, of two or more classes or of several yes-or-no labels
-    a sample. Sequences may be rows of a 2-D array, a 3-D array, or a list of arrays of any lengths;
-    see :meth:`fit`.
+    It minimises the cross-entropy of two or more classes, or of several yes-or-no labels a sample.
+    Sequences may be rows of a 2-D array, a 3-D array, or a list of any lengths; see :meth:`fit`.
 
     Parameters
     ----------
@@ -50,6 +49,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     return_sequences : bool, default=False
         Predict a label for every step instead of one for the sequence; ``y`` then holds as
         many, and ``pooling`` is not used.
+
+    vocabulary_size : int or None, default=None
+        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
+        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
+        array.
+
+    embedding_size : int, default=32
+        Numbers in the vector of a token.
 
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
@@ -74,16 +81,17 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Samples of a minibatch, at most all. "auto" takes all of up to 32 samples, and else 32.
         Epochs are cut into batches of nearly equal size. Not used by "lbfgs".
 
-    learning_rate : {"constant", "adaptive", "cosine"}, default="constant"
-        How the learning rate changes. "constant" keeps it; "adaptive" divides it by five each time
-        the loss stands still, and stops only below 1e-6; "cosine" lets it fall along half a cosine
-        to zero at ``max_iter``. Not used by "lbfgs".
+    learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
+        How the learning rate changes. "cosine" lets it fall to zero at ``max_iter``, where training
+        ends (``partial_fit`` knows no end, and keeps it); "constant" keeps it; "adaptive" divides
+        it by five each time the loss stands still, down to 1e-6. Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
-        Learning rate to start with. "auto" is 0.005 for "adam" and 0.1 for "sgd".
+        Learning rate to start with. "auto" is 0.01 for "adam" and 0.1 for "sgd".
 
-    max_iter : int, default=200
-        Most epochs (for "lbfgs": iterations).
+    max_iter : int or "auto", default="auto"
+        Most epochs (for "lbfgs": iterations). "auto" is what makes 1000 updates, but no fewer than
+        20 and no more than 100; for "lbfgs" it is 200.
 
     max_fun : int, default=15000
         Most evaluations of the objective by "lbfgs".
@@ -95,9 +103,9 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Draw a new order of the samples for each epoch.
 
     tol : float, default=1e-4
-        Training converges when the loss fails to improve by ``tol`` in more than
-        ``n_iter_no_change`` epochs in a row. For "lbfgs", the largest component of the gradient at
-        which it stops.
+        With a rate that is constant or adaptive, training converges when the loss fails to improve
+        by ``tol`` in more than ``n_iter_no_change`` epochs in a row; so it does with early
+        stopping. For "lbfgs", the largest component of the gradient at which it stops.
 
     n_iter_no_change : int, default=10
         Epochs without improvement that are put up with.
@@ -235,15 +243,17 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         bidirectional: bool = False,
         pooling: str = "mean_max",
         return_sequences: bool = False,
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
         solver: str = "adam",
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str = "cosine",
         learning_rate_init: float | str = "auto",
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         max_fun: int = 15000,
         max_grad_norm: float | None = 1.0,
         shuffle: bool = True,
@@ -268,6 +278,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             bidirectional=bidirectional,
             pooling=pooling,
             return_sequences=return_sequences,
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,
@@ -451,19 +463,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.n_outputs_ = 1 if len(classes) == 2 else len(classes)
 
     def _check_y(self, y: Any) -> NDArray[Any]:
-        y, multilabel = check_labels(y)
-        if multilabel != self._multilabel or (multilabel and y.shape[1] != self.n_outputs_):
-            expected = f"(n_samples, {self.n_outputs_})" if self._multilabel else "(n_samples,)"
-            raise ValueError(f"y: expected labels of shape {expected}, got {y.shape}")
-        if multilabel:
-            return y.astype(np.float64)
-        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = self.classes_[codes].astype(object) != y.astype(object)  # of any two types
-        if unknown.any():
-            k = int(np.argmax(unknown))
-            got = y[k : k + 1].tolist()[0]
-            raise ValueError(f"y[{k}]: expected one of {self.classes_.tolist()}, got {got!r}")
-        return codes
+        return encode_labels(y, self.classes_, self.n_outputs_ if self._multilabel else None)
 
     def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
         if self.class_weight is None:

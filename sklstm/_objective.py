@@ -9,6 +9,7 @@ given twice.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import fsum
@@ -16,9 +17,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 
+from sklstm._network import segments
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
+from sklstm._network.parameters import Views
+from sklstm._packing import Packing
 from sklstm._threads import Run
 from sklstm.sequences import Sequences
 
@@ -114,6 +119,7 @@ class Objective:
         self.alpha = alpha
         self._run = run
         self._total_weight = samples.total_weight
+        self._room = _working_memory()
 
     def __call__(
         self,
@@ -128,12 +134,14 @@ class Objective:
         if rng is not None and self.network.stochastic:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
 
+        shards = _shards(self.samples.sequences.lengths[indices])
+        room = self._room / len(shards)
+
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
             with _overflow_is_reported_later():
-                return self._shard(parameters, indices[rows], batch_weight, of_rows)
+                return self._shard(parameters, indices[rows], batch_weight, of_rows, room)
 
-        shards = _shards(self.samples.sequences.lengths[indices])
         run = self._run if len(shards) > 1 else map
         results = list(run(on_shard, shards))
         value, gradient = results[0]
@@ -152,18 +160,35 @@ class Objective:
         return value / self._total_weight
 
     def _shard(
-        self, parameters: Array, indices: NDArray[np.intp], batch_weight: float, masks: Masks
+        self,
+        parameters: Array,
+        indices: NDArray[np.intp],
+        batch_weight: float,
+        masks: Masks,
+        room: float,
     ) -> tuple[float, Array]:
-        params = self.network.layout.views(parameters)
-        batch = self.samples.sequences.pack(indices, parameters.dtype)
-        of_packed = {name: mask[batch.order] for name, mask in masks.items()}
-        raw, cache = self.network.forward(params, batch, of_packed)
-        rows = batch.rows if self.samples.per_step else indices[batch.order]
-        share = (self.samples.weights[rows] / batch_weight).astype(parameters.dtype)
-        value, draw = self.loss.loss_gradient(self.samples.targets[rows], raw, share)
+        network, samples = self.network, self.samples
+        packing = samples.sequences.packing(indices, parameters.dtype)
+        masks = {name: mask[packing.order] for name, mask in masks.items()}
+        rows = packing.rows if samples.per_step else indices[packing.order]
+        share = (samples.weights[rows] / batch_weight).astype(parameters.dtype)
         gradient = np.zeros_like(parameters)
-        views = self.network.layout.views(gradient)
-        self.network.backward(params, draw.astype(raw.dtype, copy=False), cache, views)
+        params, views = network.layout.views(parameters), network.layout.views(gradient)
+
+        def at_output(raw: Array) -> tuple[float, Array]:
+            value, draw = self.loss.loss_gradient(samples.targets[rows], raw, share)
+            return value, draw.astype(raw.dtype, copy=False)
+
+        itemsize = parameters.itemsize
+        length = segments.segment_length(network, packing, itemsize, room, training=True)
+        if length < packing.n_steps:
+            raw, trace = segments.forward(network, params, packing, masks, length)
+            value, draw = at_output(raw)
+            segments.backward(trace, draw, views)
+        else:
+            raw, cache = network.forward(params, packing.segment(), masks)
+            value, draw = at_output(raw)
+            network.backward(params, draw, cache, views)
         return value, gradient
 
     def _add_penalty(self, parameters: Array, gradient: Array) -> float:
@@ -185,13 +210,28 @@ def raw_predictions(
 ) -> Array:
     """What the read-out gives for each sequence, or for each stacked step, (rows, K)."""
     params = network.layout.views(parameters)
+    indices = chunks(len(sequences))
+    room = _working_memory() / min(len(indices), os.cpu_count() or 1)
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
-        batch = sequences.pack(indices, parameters.dtype)
-        raw = network.predict(params, batch)
-        return batch.unpack(raw) if network.pooling is None else batch.restore(raw)
+        packing = sequences.packing(indices, parameters.dtype)
+        raw = _predict(network, params, packing, room)
+        return packing.unpack(raw) if network.pooling is None else packing.restore(raw)
 
-    return np.concatenate(list(run(on_chunk, chunks(len(sequences)))))
+    return np.concatenate(list(run(on_chunk, indices)))
+
+
+def _predict(network: SequenceNetwork, params: Views, packing: Packing, room: float) -> Array:
+    itemsize = packing.dtype.itemsize
+    length = segments.segment_length(network, packing, itemsize, room, training=False)
+    if length < packing.n_steps:
+        return segments.predict(network, params, packing, length)
+    return network.predict(params, packing.segment())
+
+
+def _working_memory() -> float:
+    """Bytes that scikit-learn's configuration allows for activations."""
+    return float(get_config()["working_memory"]) * 2**20
 
 
 def chunks(n: int) -> list[NDArray[np.intp]]:

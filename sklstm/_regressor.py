@@ -46,6 +46,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Predict a value for every step instead of one for the sequence; ``y`` then holds as
         many, and ``pooling`` is not used.
 
+    vocabulary_size : int or None, default=None
+        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
+        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
+        array.
+
+    embedding_size : int, default=32
+        Numbers in the vector of a token.
+
     dropout : float, default=0.0
         Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
         one mask a sequence [3]_.
@@ -81,16 +89,17 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Samples of a minibatch, at most all. "auto" takes all of up to 32 samples, and else 32.
         Epochs are cut into batches of nearly equal size. Not used by "lbfgs".
 
-    learning_rate : {"constant", "adaptive", "cosine"}, default="constant"
-        How the learning rate changes. "constant" keeps it; "adaptive" divides it by five each time
-        the loss stands still, and stops only below 1e-6; "cosine" lets it fall along half a cosine
-        to zero at ``max_iter``. Not used by "lbfgs".
+    learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
+        How the learning rate changes. "cosine" lets it fall to zero at ``max_iter``, where training
+        ends (``partial_fit`` knows no end, and keeps it); "constant" keeps it; "adaptive" divides
+        it by five each time the loss stands still, down to 1e-6. Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
-        Learning rate to start with. "auto" is 0.005 for "adam" and 0.1 for "sgd".
+        Learning rate to start with. "auto" is 0.01 for "adam" and 0.1 for "sgd".
 
-    max_iter : int, default=200
-        Most epochs (for "lbfgs": iterations).
+    max_iter : int or "auto", default="auto"
+        Most epochs (for "lbfgs": iterations). "auto" is what makes 1000 updates, but no fewer than
+        20 and no more than 100; for "lbfgs" it is 200.
 
     max_fun : int, default=15000
         Most evaluations of the objective by "lbfgs".
@@ -102,9 +111,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Draw a new order of the samples for each epoch.
 
     tol : float, default=1e-4
-        Training converges when the loss fails to improve by ``tol`` in more than
-        ``n_iter_no_change`` epochs in a row. For "lbfgs", the largest component of the gradient at
-        which it stops.
+        With a rate that is constant or adaptive, training converges when the loss fails to improve
+        by ``tol`` in more than ``n_iter_no_change`` epochs in a row; so it does with early
+        stopping. For "lbfgs", the largest component of the gradient at which it stops.
 
     n_iter_no_change : int, default=10
         Epochs without improvement that are put up with.
@@ -236,6 +245,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         bidirectional: bool = False,
         pooling: str = "mean_max",
         return_sequences: bool = False,
+        vocabulary_size: int | None = None,
+        embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         forget_bias: float = 1.0,
@@ -245,9 +256,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         solver: str = "adam",
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str = "cosine",
         learning_rate_init: float | str = "auto",
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         max_fun: int = 15000,
         max_grad_norm: float | None = 1.0,
         shuffle: bool = True,
@@ -271,6 +282,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             bidirectional=bidirectional,
             pooling=pooling,
             return_sequences=return_sequences,
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
             forget_bias=forget_bias,

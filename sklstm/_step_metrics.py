@@ -38,7 +38,8 @@ def flatten_steps(
     y_true : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of array-like
         One target, or several, a step.
     y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of array-like
-        Predictions or probabilities for the same steps.
+        Predictions or probabilities for the same steps. A tail of an array's steps that is NaN (or
+        None) in every output, as predictions are where `X` was padded, is left out.
     sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, optional
         One weight a sequence or one a step. Steps of weight zero are dropped.
 
@@ -70,6 +71,12 @@ def flatten_steps(
     1.0
     """
     true, predicted = _steps(y_true, "y_true"), _steps(y_pred, "y_pred")
+    if is_array(y_pred):
+        whole = len(predicted[0])
+        predicted = [part[: _n_predicted(part)] for part in predicted]
+        true = _cut(true, predicted, whole)
+        if sample_weight is not None and is_array(sample_weight) and np.ndim(sample_weight) > 1:
+            sample_weight = _cut(list(np.asarray(sample_weight)), predicted, whole)
     check_lengths(predicted, true, "y_pred", "y_true")
     if sample_weight is None:
         return np.concatenate(true), np.concatenate(predicted), None
@@ -90,6 +97,21 @@ def flat(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any, **options
 
 def _steps(y: Any, name: str) -> list[Array]:
     return check_alike(as_list(y, name), name)
+
+
+def _n_predicted(steps: Array) -> int:
+    """How many steps come before the padding: NaN in every output or, for labels, None."""
+    missing = steps == np.array(None) if steps.dtype.kind == "O" else steps != steps
+    predicted = np.flatnonzero(~missing.reshape(len(steps), -1).all(axis=1))
+    return int(predicted[-1]) + 1 if len(predicted) else 0
+
+
+def _cut(parts: list[Array], like: list[Array], whole: int) -> list[Array]:
+    """What stands beside the padding of ``like`` left out, where a part has ``whole`` steps."""
+    if len(parts) != len(like):
+        return parts
+    pairs = zip(parts, like, strict=True)
+    return [part[: len(other)] if len(part) == whole else part for part, other in pairs]
 
 
 def _step_weights(sample_weight: Any, like: list[Array]) -> list[Array]:

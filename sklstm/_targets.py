@@ -108,6 +108,23 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     return column_or_1d(y, warn=True), False
 
 
+def encode_labels(y: Any, classes: NDArray[Any], n_labels: int | None) -> NDArray[Any]:
+    """Positions in ``classes`` (n,), or zeros and ones (n, n_labels) as floats."""
+    y, multilabel = check_labels(y)
+    if multilabel != (n_labels is not None) or (multilabel and y.shape[1] != n_labels):
+        expected = "(n_samples,)" if n_labels is None else f"(n_samples, {n_labels})"
+        raise ValueError(f"y: expected labels of shape {expected}, got {y.shape}")
+    if multilabel:
+        return y.astype(np.float64)
+    codes = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = classes[codes].astype(object) != y.astype(object)  # of any two types
+    if unknown.any():
+        k = int(np.argmax(unknown))
+        got = y[k : k + 1].tolist()[0]
+        raise ValueError(f"y[{k}]: expected one of {classes.tolist()}, got {got!r}")
+    return codes
+
+
 def check_numbers(y: Any) -> NDArray[np.float64]:
     """Finite targets (n,) or (n, K)."""
     y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)

@@ -34,11 +34,18 @@ from sklstm._threads import Run
 Array = NDArray[np.floating]
 
 #: The learning rates that "auto" stands for.
-LEARNING_RATES = {"adam": 5e-3, "sgd": 0.1}
+LEARNING_RATES = {"adam": 1e-2, "sgd": 0.1}
 
 #: With batch_size="auto", up to so many samples are one batch, and more go in such batches.
 FULL_BATCH = 32
 BATCH_SIZE = 32
+
+#: With max_iter="auto", as many epochs as make so many updates, within these limits.
+UPDATES = 1000
+FEWEST_EPOCHS, MOST_EPOCHS = 20, 100
+
+#: With max_iter="auto", the most iterations of L-BFGS.
+LBFGS_ITERATIONS = 200
 
 
 class Settings(Protocol):
@@ -52,7 +59,7 @@ class Settings(Protocol):
     forget_bias: float
     learning_rate: str
     learning_rate_init: Any
-    max_iter: int
+    max_iter: Any
     max_fun: int
     max_grad_norm: float | None
     shuffle: bool
@@ -106,7 +113,7 @@ def train(
     settings: Settings,
     samples: Samples,
     held_out: Samples | None,
-    n_epochs: int | None,
+    n_epochs: int | str | None,
     run: Run,
     tell: Tell | None,
 ) -> Outcome:
@@ -116,14 +123,16 @@ def train(
     objective = Objective(state.network, state.loss, samples.astype(dtype), settings.alpha, run)
     _match_moments(state, settings)
     n_batches = -(-len(samples) // batch_size)
-    schedule = _schedule(settings, (n_epochs or 1) * n_batches, state.step)
+    if isinstance(n_epochs, str):
+        n_epochs = _automatic_epochs(settings, n_batches)
+    schedule = _schedule(settings, n_epochs and n_epochs * n_batches, state.step)
     watch = None
     if held_out is not None:
         watch = _watch(state, settings, held_out.astype(dtype), schedule, run)
     observers: list[Observer] = [_follow(state, settings), History(state.loss_curve)]
     if watch is not None:
         observers.append(watch)
-    if n_epochs is not None and not settings.early_stopping:
+    if n_epochs is not None and not settings.early_stopping and not _anneals(settings):
         observers.append(Tolerance(settings.tol, settings.n_iter_no_change, schedule))
     if settings.verbose:
         observers.append(Verbosity(int(settings.verbose), validation=watch))
@@ -133,6 +142,8 @@ def train(
         outcome = _minimize_stochastic(
             objective, state, settings, schedule, batch_size, n_epochs or 1, observers, tell
         )
+        if outcome.status == "max_iter" and _anneals(settings):
+            outcome = outcome._replace(status="converged", message="the learning rate fell to zero")
     if watch is not None:
         state.best_score = watch.best_score
         if settings.early_stopping:
@@ -230,11 +241,23 @@ def _match_moments(state: State, settings: Settings) -> None:
         state.moments, state.step = moments, 0
 
 
-def _schedule(settings: Settings, n_steps: int, steps_before: int) -> Schedule:
+def _automatic_epochs(settings: Settings, n_batches: int) -> int:
+    if settings.solver == "lbfgs":
+        return LBFGS_ITERATIONS
+    return min(max(FEWEST_EPOCHS, -(-UPDATES // n_batches)), MOST_EPOCHS)
+
+
+def _anneals(settings: Settings) -> bool:
+    """Whether the rate falls to zero by itself: a loss that stands still before is no end."""
+    return settings.learning_rate == "cosine" and settings.solver != "lbfgs"
+
+
+def _schedule(settings: Settings, n_steps: int | None, steps_before: int) -> Schedule:
+    """The schedule of a run of ``n_steps`` updates; None is a run that others may follow."""
     rate = settings.learning_rate_init
     if rate == "auto":
         rate = LEARNING_RATES.get(settings.solver, 1.0)
-    if settings.learning_rate == "cosine":
+    if settings.learning_rate == "cosine" and n_steps is not None:
         return Cosine(rate, n_steps, first_step=steps_before + 1)
     return Adaptive(rate) if settings.learning_rate == "adaptive" else Constant(rate)
 

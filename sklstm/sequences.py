@@ -5,13 +5,11 @@ Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` features (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from sklstm._converters import (
@@ -25,6 +23,7 @@ from sklstm._converters import (
     to_long_frame,
     to_nan_padded,
 )
+from sklstm._packing import PackedSequences, Sequences
 
 __all__ = [
     "PackedSequences",
@@ -42,210 +41,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.floating]
-Form = Literal["2d", "3d", "list"]
 
 FLOATS = [np.float64, np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Sequences:
-    """Sequences of any lengths, one below the other.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_total_steps, n_features)
-        The steps of the first sequence, then those of the second, and so on.
-    lengths : ndarray of shape (n_sequences,)
-        Steps of each sequence, at least one.
-    form : {"2d", "3d", "list"}
-        What they were given as.
-    frame : dataframe or None
-        The input, or the first of a list of frames, if its columns have names to be remembered.
-    n_timesteps : int or None
-        Steps of an array, padding included.
-    flat : bool
-        Whether each was given as a row or 1-D array, without an axis for features.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklstm.sequences import check_sequences
-    >>> sequences = check_sequences([np.zeros((3, 2)), np.ones((5, 2))])
-    >>> sequences.values.shape, sequences.lengths.tolist(), sequences.form
-    ((8, 2), [3, 5], 'list')
-    """
-
-    values: Array
-    lengths: NDArray[np.intp]
-    form: Form
-    frame: Any = None
-    n_timesteps: int | None = None
-    flat: bool = False
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[Array]:
-        """Each sequence as a view of shape (n_steps, n_features)."""
-        for start, length in zip(self.starts, self.lengths, strict=True):
-            yield self.values[start : start + length]
-
-    @cached_property
-    def starts(self) -> NDArray[np.intp]:
-        """The row at which each sequence begins, shape (n_sequences,)."""
-        return np.cumsum(self.lengths) - self.lengths
-
-    def take(self, indices: NDArray[np.intp]) -> Sequences:
-        """Copy some of the sequences.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Which, in this order.
-
-        Returns
-        -------
-        Sequences
-            Theirs alone.
-        """
-        return replace(self, values=self.values[self.rows(indices)], lengths=self.lengths[indices])
-
-    def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Find the rows of some of the sequences.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Which, in this order.
-
-        Returns
-        -------
-        ndarray of int
-            Rows of ``values``.
-        """
-        lengths = self.lengths[indices]
-        shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
-        return np.arange(lengths.sum()) + np.repeat(shift, lengths)
-
-    def astype(self, dtype: DTypeLike) -> Sequences:
-        """The same sequences in another dtype; not copied where they have it."""
-        return replace(self, values=self.values.astype(dtype, copy=False))
-
-    def like_input(self, steps: NDArray[Any]) -> NDArray[Any] | list[NDArray[Any]]:
-        """One row a step, in the form that the sequences were given in.
-
-        Parameters
-        ----------
-        steps : ndarray of shape (n_total_steps, ...)
-            The rows of the first sequence, then those of the second, and so on.
-
-        Returns
-        -------
-        ndarray of shape (n_sequences, n_timesteps, ...) or list of ndarray
-            A list of (n_timesteps_i, ...) arrays for a list; for an array, an array, in which NaN
-            (for what is no number, None) stands where the input was padded.
-        """
-        if self.form == "list":
-            return np.split(steps, self.starts[1:])
-        shape = (len(self), self.n_timesteps, *steps.shape[1:])
-        if len(steps) == shape[0] * shape[1]:
-            return steps.reshape(shape)
-        if steps.dtype.kind in "fiub":
-            padded = np.full(shape, np.nan, np.result_type(steps.dtype, np.float32))
-        else:
-            padded = np.full(shape, None, object)
-        padded[np.arange(shape[1]) < self.lengths[:, None]] = steps
-        return padded
-
-    def pack(
-        self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike | None = None
-    ) -> PackedSequences:
-        """A batch for the network: longest first, time-major, without padding.
-
-        Parameters
-        ----------
-        indices : ndarray of int, optional
-            Which sequences; all by default.
-        dtype : dtype, optional
-            That of the packed values; by default as they are.
-
-        Returns
-        -------
-        PackedSequences
-            A copy of their steps.
-        """
-        lengths = self.lengths if indices is None else self.lengths[indices]
-        starts = self.starts if indices is None else self.starts[indices]
-        order = np.argsort(-lengths, kind="stable")
-        lengths, starts = lengths[order], starts[order]
-        batch_sizes = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
-        step_of, row_of = _steps_and_rows(batch_sizes)
-        rows = starts[row_of] + step_of
-        values = self.values[rows]
-        if dtype is not None:
-            values = values.astype(dtype, copy=False)
-        return PackedSequences(values, batch_sizes, lengths, order, rows)
-
-
-@dataclass(frozen=True, eq=False)
-class PackedSequences:
-    """A batch, time-major: the first step of all sequences, then the second of those that have one.
-
-    Sorted by falling length, the sequences that run at a step are always the first so many, one
-    contiguous block, and padding costs nothing.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_packed, n_features)
-        The rows of each step, one step after the other.
-    batch_sizes : ndarray of shape (n_steps,)
-        How many sequences run at each step, never rising.
-    lengths : ndarray of shape (n_sequences,)
-        Steps of each sequence, falling.
-    order : ndarray of shape (n_sequences,)
-        Where each of them stood before sorting.
-    rows : ndarray of shape (n_packed,)
-        Where each packed row stood among the stacked ones.
-    """
-
-    values: Array
-    batch_sizes: NDArray[np.intp]
-    lengths: NDArray[np.intp]
-    order: NDArray[np.intp]
-    rows: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @cached_property
-    def blocks(self) -> list[slice]:
-        """The packed rows of each step."""
-        ends = np.cumsum(self.batch_sizes)
-        return list(map(slice, (ends - self.batch_sizes).tolist(), ends.tolist()))
-
-    @cached_property
-    def step_of(self) -> NDArray[np.intp]:
-        """The time step of each packed row, shape (n_packed,)."""
-        return _steps_and_rows(self.batch_sizes)[0]
-
-    @cached_property
-    def row_of(self) -> NDArray[np.intp]:
-        """The sequence of each packed row, counted as sorted, shape (n_packed,)."""
-        return _steps_and_rows(self.batch_sizes)[1]
-
-    def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """One row a sequence, back in the order from before sorting."""
-        restored = np.empty_like(rows)
-        restored[self.order] = rows
-        return restored
-
-    def unpack(self, steps: NDArray[Any]) -> NDArray[Any]:
-        """One row a step, back to sequence after sequence in the order from before sorting."""
-        lengths = self.restore(self.lengths)
-        starts = (np.cumsum(lengths) - lengths)[self.order]
-        restored = np.empty_like(steps)
-        restored[starts[self.row_of] + self.step_of] = steps
-        return restored
 
 
 def check_sequences(
@@ -300,15 +97,6 @@ def check_sequences(
     if ensure_all_finite:
         _check_finite(sequences, first_sample, estimator)
     return sequences
-
-
-def _steps_and_rows(
-    batch_sizes: NDArray[np.intp],
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The time step and the sequence of each packed row."""
-    steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
-    starts = np.cumsum(batch_sizes) - batch_sizes
-    return steps, np.arange(len(steps)) - starts[steps]
 
 
 def is_list_of_sequences(X: Any) -> bool:
@@ -405,9 +193,16 @@ def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
         lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
     )
     dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
-    values: Array = np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
+    values: Array = _stack(parts, np.dtype(dtype))
     frame = _common_frame(X, first_sample)
     return Sequences(values, lengths, "list", frame, flat=all(map(_is_flat, X)))
+
+
+def _stack(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    """One below the other; a single one is not copied unless it must be."""
+    if len(parts) == 1:
+        return np.asarray(np.ascontiguousarray(parts[0]), dtype)
+    return np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
 
 
 def _is_flat(x: Any) -> bool:

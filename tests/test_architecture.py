@@ -40,6 +40,7 @@ FLOORS = {
     "_classifier": 5,
     "_regressor": 5,
     "_base": 4,
+    "_inside": 3.5,
     "_training": 3.5,  # a landing between the two: trains an objective for _base
     "_callbacks": 3,
     "_checks": 2,
@@ -50,6 +51,7 @@ FLOORS = {
     # the network
     "_network": 2,
     "_network.network": 2,
+    "_network.segments": 2.5,
     "_network.dense": 1,
     "_network.dropout": 1,
     "_network.embedding": 1,
@@ -80,6 +82,7 @@ FLOORS = {
     "_threads": 0,
     "_compat": -1,
     "_converters": -1,
+    "_packing": -1,
     "_long_frames": -2,
     "_ragged": -3,
     "_config": -1,

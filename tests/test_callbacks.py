@@ -48,6 +48,9 @@ class Recorder:
         return task == self.stop_at
 
 
+CONSTANT = SMALL | {"learning_rate": "constant"}  # the rate tells nothing of max_iter
+
+
 def epochs(n):
     return [f"{what} epoch {k}" for k in range(n) for what in ("begin", "end")]
 
@@ -71,7 +74,7 @@ def test_each_epoch_is_a_task(Estimator, solver, batch_size, rng, seed):
 def test_a_callback_stops_training(Estimator, solver, rng, seed):
     X, y = problem(rng)
     recorder = Recorder(stop_at="epoch 1")
-    parameters = SMALL | {"solver": solver, "random_state": seed}
+    parameters = CONSTANT | {"solver": solver, "random_state": seed}
     stopped = Estimator(**parameters | {"max_iter": 9}).set_callbacks(recorder).fit(X, y)
     assert stopped.n_iter_ == 2
     assert recorder.heard == ["setup", "begin fit 0", *epochs(2), "end fit 0", "teardown"]
@@ -90,7 +93,7 @@ def test_what_a_callback_is_given_is_fitted(Estimator, solver, rng, seed):
     X, y = problem(rng)
     X = cut(X, rng)
     recorder = Recorder()
-    parameters = SMALL | {"solver": solver, "batch_size": 10, "random_state": seed}
+    parameters = CONSTANT | {"solver": solver, "batch_size": 10, "random_state": seed}
     estimator = Estimator(**parameters).set_callbacks(recorder).fit(X, y)
     for epoch, fitted in enumerate(recorder.fitted[:3], start=1):
         expected = Estimator(**parameters | {"max_iter": epoch}).fit(X, y)
@@ -106,7 +109,7 @@ def test_what_a_callback_is_given_is_fitted(Estimator, solver, rng, seed):
 def test_a_kept_estimator_goes_on_by_itself(Estimator, rng, seed):
     X, y = problem(rng)
     recorder = Recorder()
-    parameters = SMALL | {"batch_size": 10, "random_state": seed}
+    parameters = CONSTANT | {"batch_size": 10, "random_state": seed}
     Estimator(**parameters).set_callbacks(recorder).fit(X, y)
     kept = recorder.fitted[0].set_callbacks().partial_fit(X, y)
     assert_same_fit(Estimator(**parameters | {"max_iter": 2}).fit(X, y), kept)
@@ -136,10 +139,10 @@ def test_teardown_follows_malformed_input(rng):
 def test_an_interrupt_in_a_callback_keeps_what_was_learnt(rng, seed):
     X, y = problem(rng)
     recorder = Recorder(stop_at="epoch 1", error=KeyboardInterrupt())
-    clf = LSTMClassifier(**SMALL | {"max_iter": 9}, random_state=seed).set_callbacks(recorder)
+    clf = LSTMClassifier(**CONSTANT | {"max_iter": 9}, random_state=seed).set_callbacks(recorder)
     with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
         clf.fit(X, y)
-    assert_same_fit(LSTMClassifier(**SMALL | {"max_iter": 2}, random_state=seed).fit(X, y), clf)
+    assert_same_fit(LSTMClassifier(**CONSTANT | {"max_iter": 2}, random_state=seed).fit(X, y), clf)
     assert recorder.heard[-1] == "teardown"
 
 

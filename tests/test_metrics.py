@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklstm import metrics
+from sklstm import LSTMClassifier, metrics
 
 LABELS = {
     "two numbers": np.array([0, 1]),
@@ -163,6 +163,51 @@ def test_arrays_and_lists_of_the_same_steps_are_scored_alike(rng):
     y_true, y_pred = rng.normal(size=(2, 8, 30, 2))
     expected = ((y_true - y_pred) ** 2).mean()
     assert metrics.mean_squared_error(y_true, list(y_pred)) == pytest.approx(expected, rel=1e-12)
+
+
+# --- padding ---
+
+
+def pad(parts, n_timesteps, filling):
+    """One array out of sequences, filled up where they end."""
+    kind = float if isinstance(filling, int | float) else object
+    array = np.full((len(parts), n_timesteps, *np.shape(parts[0])[1:]), filling, kind)
+    for k, part in enumerate(parts):
+        array[k, : len(part)] = part
+    return array
+
+
+@pytest.mark.parametrize("true_as", ["array", "list"])
+@pytest.mark.parametrize("labels", ["two numbers", "three strings"])
+def test_predictions_say_where_padding_begins(labels, true_as, rng):
+    classes, lengths = LABELS[labels], draw_lengths(rng)
+    true, predicted, weight = (draw_labels(rng, lengths, classes) for _ in range(3))
+    weight = [rng.uniform(1, 2, len(part)) for part in weight]
+    expected = metrics.accuracy_score(true, predicted, sample_weight=weight)
+    filling = None if classes.dtype.kind == "U" else float("nan")
+    y_pred = pad(predicted, 12, filling)
+    y_true = pad(true, 12, classes[0].item()) if true_as == "array" else true
+    if true_as == "array":
+        y_true = y_true.astype(classes.dtype)
+    for given in (weight, pad(weight, 12, 1.0)):
+        found = metrics.accuracy_score(y_true, y_pred, sample_weight=given)
+        assert found == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match=r"y_pred\[1\]: expected .* step"):
+        metrics.accuracy_score([*y_true[:1], y_true[1][:2], *y_true[2:]], y_pred)
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", "f1_macro"])
+def test_padded_arrays_are_scored_in_each_fold_like_lists(scoring, rng):
+    classes, lengths = np.array([0, 1]), draw_lengths(rng)
+    y = draw_labels(rng, lengths, classes)
+    X = draw_features(rng, y, classes)
+    model = LSTMClassifier(2, return_sequences=True, max_iter=5, tol=10, n_iter_no_change=1)
+    model.set_params(random_state=0)
+    scorer = metrics.get_scorer(scoring)
+    expected = cross_val_score(model, X, y, scoring=scorer, cv=2, error_score="raise")
+    padded = pad(X, 12, np.nan), pad(y, 12, 0).astype(int)
+    found = cross_val_score(model, *padded, scoring=scorer, cv=2, error_score="raise")
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 # --- flattening and weights ---

@@ -220,7 +220,7 @@ def test_partial_fit_goes_on(ragged, seed):
         model.partial_fit(X, y)
     for _ in range(4):
         model.partial_fit(X, y, classes=["above", "below"])
-    assert_same(model, fitted(X, y, seed, tol=0))
+    assert_same(model, fitted(X, y, seed, learning_rate="constant", tol=0))
 
 
 def test_cross_validation(ragged, seed):

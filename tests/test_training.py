@@ -97,9 +97,9 @@ def test_dropout_is_for_training_alone(solver, dropout, data, seed):
 @pytest.mark.parametrize(
     "setting",
     [
-        {"learning_rate_init": 0.01}, {"batch_size": 10}, {"shuffle": False},
+        {"learning_rate_init": 0.03}, {"batch_size": 10}, {"shuffle": False},
         {"forget_bias": 0.0}, {"alpha": 10.0}, {"max_grad_norm": 0.01}, {"beta_1": 0.5},
-        {"beta_2": 0.5}, {"epsilon": 0.1}, {"learning_rate": "cosine"},
+        {"beta_2": 0.5}, {"epsilon": 0.1}, {"learning_rate": "constant"},
         {"solver": "sgd", "momentum": 0.5}, {"solver": "sgd", "nesterovs_momentum": False},
     ],
     ids=str,
@@ -173,16 +173,18 @@ def rates(text):
 @unconverged
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_a_constant_rate(solver, data, seed, capsys):
-    fit(LSTMClassifier, data, seed, solver=solver, learning_rate_init=0.02, verbose=True)
+    fit(LSTMClassifier, data, seed, solver=solver, learning_rate="constant",
+        learning_rate_init=0.02, verbose=True)  # fmt: skip
     assert rates(capsys.readouterr().out) == [0.02] * 3
 
 
 @unconverged
-@pytest.mark.parametrize(("solver", "rate"), [("adam", 5e-3), ("sgd", 0.1)])
+@pytest.mark.parametrize(("solver", "rate"), [("adam", 1e-2), ("sgd", 0.1)])
 def test_the_automatic_rate(solver, rate, data, seed, capsys):
-    automatic = fit(LSTMClassifier, data, seed, solver=solver, verbose=True)
+    setting = {"solver": solver, "learning_rate": "constant"}
+    automatic = fit(LSTMClassifier, data, seed, verbose=True, **setting)
     assert rates(capsys.readouterr().out) == [rate] * 3
-    given = fit(LSTMClassifier, data, seed, solver=solver, learning_rate_init=rate)
+    given = fit(LSTMClassifier, data, seed, learning_rate_init=rate, **setting)
     assert_same_fit(automatic, given)
 
 
@@ -216,21 +218,42 @@ def test_a_rate_that_is_divided_at_plateaus(data, seed, capsys):
 @every_solver
 def test_training_that_ends_too_early_warns(Estimator, solver, data, seed):
     with pytest.warns(ConvergenceWarning, match="before it converged.*Raise max_iter") as caught:
-        estimator = fit(Estimator, data, seed, solver=solver, max_iter=2)
+        estimator = fit(Estimator, data, seed, solver=solver, learning_rate="constant", max_iter=2)
     assert estimator.n_iter_ == 2
     assert len(caught) == 1
 
 
 @both
 def test_a_loss_that_stands_still_ends_training(Estimator, data, seed):
-    estimator = fit(Estimator, data, seed, tol=100.0, n_iter_no_change=4, max_iter=50)
+    estimator = fit(Estimator, data, seed, learning_rate="constant", tol=100.0,
+                    n_iter_no_change=4, max_iter=50)  # fmt: skip
     assert estimator.n_iter_ == 6  # the first is progress, four are put up with
 
 
 def test_training_that_is_never_to_end(data, seed):
     with pytest.warns(ConvergenceWarning):
-        clf = fit(LSTMClassifier, data, seed, tol=100.0, n_iter_no_change=np.inf, max_iter=30)
+        clf = fit(LSTMClassifier, data, seed, learning_rate="constant", tol=100.0,
+                  n_iter_no_change=np.inf, max_iter=30)  # fmt: skip
     assert clf.n_iter_ == 30
+
+
+@both
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_rate_that_falls_to_zero_is_the_end_and_no_earlier(Estimator, solver, data, seed):
+    estimator = fit(Estimator, data, seed, solver=solver, learning_rate="cosine", tol=100.0,
+                    n_iter_no_change=1, max_iter=20)  # fmt: skip
+    assert estimator.n_iter_ == 20  # and no warning, which would be an error here
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "expected"),
+    [(24, "auto", 100), (24, 2, 84), (24, 1, 42), (128, 1, 20), (30, 30, 100)],
+)
+def test_the_automatic_number_of_epochs_goes_by_updates(n, batch_size, expected, rng, seed):
+    data = problem(rng, n=n, n_timesteps=1)
+    clf = fit(LSTMClassifier, data, seed, hidden_layer_sizes=1, batch_size=batch_size,
+              max_iter="auto")  # fmt: skip
+    assert clf.n_iter_ == expected
 
 
 def validation_loss(clf, X, y):
@@ -339,7 +362,8 @@ def test_malformed_samples_to_validate_on_are_named(wrong, data, seed):
 @pytest.mark.parametrize("batch_size", ["auto", 1000])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_twice_five_epochs_are_ten(Estimator, solver, batch_size, dropout, data, seed):
-    parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout}
+    parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout,
+                  "learning_rate": "constant"}  # fmt: skip
     ten = fit(Estimator, data, seed, max_iter=10, **parameters)
     five = fit(Estimator, data, seed, max_iter=5, warm_start=True, **parameters)
     five.fit(*data)
@@ -393,7 +417,8 @@ def test_without_warm_start_a_fit_begins_anew(Estimator, data, seed):
 @pytest.mark.parametrize("batch_size", ["auto", 1000])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_each_partial_fit_is_an_epoch(Estimator, solver, batch_size, dropout, data, seed):
-    parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout}
+    parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout,
+                  "learning_rate": "constant"}  # fmt: skip
     fitted = fit(Estimator, data, seed, max_iter=4, **parameters)
     other = Estimator(**SMALL, **parameters, random_state=seed)
     classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
@@ -408,9 +433,22 @@ def test_each_partial_fit_is_an_epoch(Estimator, solver, batch_size, dropout, da
 @unconverged
 @both
 def test_partial_fit_goes_on_after_fit(Estimator, data, seed):
-    fitted = fit(Estimator, data, seed, max_iter=4)
-    other = fit(Estimator, data, seed, max_iter=3).partial_fit(*data)
+    constant = {"learning_rate": "constant"}
+    fitted = fit(Estimator, data, seed, max_iter=4, **constant)
+    other = fit(Estimator, data, seed, max_iter=3, **constant).partial_fit(*data)
     assert_same_fit(fitted, other)
+
+
+@unconverged
+@both
+def test_partial_fit_keeps_the_rate(Estimator, data, seed):
+    """It is told of no end that the rate could fall to."""
+    classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
+    cosine, constant = (
+        Estimator(**SMALL, learning_rate=rate, random_state=seed).partial_fit(*data, **classes)
+        for rate in ("cosine", "constant")
+    )
+    assert_same_fit(cosine, constant)
 
 
 def test_partial_fit_never_warns_nor_ends_early(data, seed):
@@ -502,7 +540,7 @@ def interrupt(monkeypatch, evaluation):
 @both
 @every_solver
 def test_an_interrupt_keeps_what_was_learnt(Estimator, solver, data, seed, monkeypatch):
-    parameters = {"solver": solver, "batch_size": 1000}
+    parameters = {"solver": solver, "batch_size": 1000, "learning_rate": "constant"}
     with pytest.warns(ConvergenceWarning):
         expected = fit(Estimator, data, seed, max_iter=2, **parameters)
     # L-BFGS evaluates once before its first iteration, and maybe more often within one.
@@ -524,8 +562,7 @@ def test_an_interrupt_within_an_epoch(data, seed, monkeypatch):
     assert (clf.n_iter_, clf.t_) == (1, 5)
     assert np.isfinite(clf.predict_proba(data[0])).all()
     monkeypatch.undo()
-    with pytest.warns(ConvergenceWarning):
-        clf.set_params(warm_start=True, max_iter=2).fit(*data)
+    clf.set_params(warm_start=True, max_iter=2).fit(*data)
     assert (clf.n_iter_, clf.t_) == (3, 11)
 
 
@@ -552,7 +589,8 @@ DIVERGING = [
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_a_loss_that_diverges_says_where_and_what_to_try(Estimator, parameters, n_jobs, rng, seed):
     data = problem(rng, n=150)
-    parameters = parameters | {"batch_size": 1000, "n_jobs": n_jobs, "max_iter": 20}
+    parameters = parameters | {"batch_size": 1000, "n_jobs": n_jobs, "max_iter": 20,
+                               "learning_rate": "constant"}  # fmt: skip
     message = r"diverged at update step \d+ \(epoch \d+, batch 1 of 1, learning rate 1e\+\d+\)"
     with pytest.raises(ValueError, match=message + ".*Try a smaller learning_rate_init"):
         fit(Estimator, data, seed, **parameters)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sklstm._network import kernels
 from sklstm._network.hidden import Hidden
-from sklstm._network.initializers import glorot_uniform, lstm_bias, orthogonal
+from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.parameters import Views
 
@@ -48,11 +48,11 @@ class LSTMLayer(NamedTuple):
         return shapes
 
     def initialize(self, params: Views, rng: np.random.RandomState, forget_bias: float) -> None:
-        """Glorot for inputs, orthogonal for recurrence, each gate by itself."""
+        """By the number of inputs; orthogonal for recurrence; each gate by itself."""
         for name in self.directions:
             for gate in range(4):
                 part = slice(gate * self.hidden, (gate + 1) * self.hidden)
-                draw = glorot_uniform(rng, self.n_inputs, self.hidden)
+                draw = input_uniform(rng, self.n_inputs, self.hidden)
                 params[f"{name}.weight_ih"][:, part] = draw
                 params[f"{name}.weight_hh"][:, part] = orthogonal(rng, self.hidden)
             params[f"{name}.bias"][...] = lstm_bias(self.hidden, forget_bias)

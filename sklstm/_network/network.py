@@ -5,12 +5,12 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``K`` outputs.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sklstm._network import dense, dropout, pooling
+from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import Hidden
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Caches, LSTMLayer
@@ -24,9 +24,11 @@ class Batch(pooling.Batch, Protocol):
     """What the network asks of a packed batch."""
 
     @property
-    def values(self) -> Array: ...  # (P, n_inputs)
+    def values(self) -> NDArray[Any]: ...  # (P, n_inputs), or tokens (P, 1)
     @property
     def batch_sizes(self) -> NDArray[np.intp]: ...  # sequences that run at each step
+    @property
+    def lengths(self) -> NDArray[np.intp]: ...  # (n,), falling
 
 
 class Cache(NamedTuple):
@@ -35,7 +37,7 @@ class Cache(NamedTuple):
     batch: Batch
     masks: Masks
     layers: list[Caches]
-    pooling: pooling.Cache | None
+    pooled: pooling.Pooled | None
     read_out: Array  # what the dense layer saw
 
 
@@ -45,7 +47,7 @@ class SequenceNetwork:
     Parameters
     ----------
     n_inputs, n_outputs : int
-        Channels of a step, and values of a prediction.
+        Channels of a step (for tokens, the size of their vectors), and values of a prediction.
     hidden_layer_sizes : tuple of int
         Units of each LSTM layer and direction.
     bidirectional : bool
@@ -54,6 +56,8 @@ class SequenceNetwork:
         What the read-out sees of the last layer; None gives one output a step.
     dropout, recurrent_dropout : float
         Rates for each layer's output and for the state that each step reads.
+    vocabulary_size : int or None
+        Where steps are tokens, how many there are.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class SequenceNetwork:
         pooling: str | None = "last",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        vocabulary_size: int | None = None,
     ) -> None:
         self.pooling = pooling
         self.dropout = dropout
@@ -75,14 +80,18 @@ class SequenceNetwork:
         for k, hidden in enumerate(hidden_layer_sizes):
             self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, bidirectional))
             width = self.layers[-1].width
-        self.layout = self._layout(width, n_outputs)
+        self.embeds = vocabulary_size is not None
+        self.layout = self._layout(width, n_outputs, vocabulary_size)
 
-    def _layout(self, width: int, n_outputs: int) -> ParameterLayout:
+    def _layout(self, width: int, n_outputs: int, vocabulary_size: int | None) -> ParameterLayout:
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in self.layers:
             shapes |= layer.shapes()
         seen = width if self.pooling is None else pooling.width(self.pooling, width)
-        return ParameterLayout(shapes | dense.shapes(seen, n_outputs))
+        shapes |= dense.shapes(seen, n_outputs)
+        if vocabulary_size is not None:
+            shapes |= embedding.shapes(vocabulary_size, self.layers[0].n_inputs)
+        return ParameterLayout(shapes)
 
     def initialize(
         self, rng: np.random.RandomState, dtype: DTypeLike, forget_bias: float
@@ -93,6 +102,8 @@ class SequenceNetwork:
         for layer in self.layers:
             layer.initialize(params, rng, forget_bias)
         dense.initialize(params, rng)
+        if self.embeds:
+            embedding.initialize(params, rng)
         return flat
 
     @property
@@ -124,25 +135,27 @@ class SequenceNetwork:
         masks = masks or {}
         walks = _walks(batch, self.layers[0].bidirectional)
         caches = []
-        hidden = Hidden(batch.values, None)
+        hidden = Hidden(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
-            needed = self._needs_steps or layer is not self.layers[-1]
+            needed = self.needs_steps or layer is not self.layers[-1]
             hidden, _, cache = layer.forward(params, hidden.steps, walks, masks, needed)
-            hidden = _drop(hidden, layer, masks, batch)
+            hidden = drop(hidden, layer, masks, batch)
             caches.append(cache)
-        seen, pooled = self._pool(hidden, batch)
+        pooled = self.start_pooling(len(batch.lengths), params)
+        seen = self._pool(pooled, hidden, batch)
         return dense.forward(params, seen), Cache(batch, masks, caches, pooled, seen)
 
     def predict(self, params: Views, batch: Batch) -> Array:
         """Raw predictions without dropout, holding no more than one layer's states."""
-        hidden = self.hidden_states(params, batch, self._needs_steps)
-        return dense.forward(params, self._pool(hidden, batch)[0])
+        hidden = self.hidden_states(params, batch, self.needs_steps)
+        pooled = self.start_pooling(len(batch.lengths), params, winners=False)
+        return dense.forward(params, self._pool(pooled, hidden, batch))
 
     def hidden_states(self, params: Views, batch: Batch, need_steps: bool = True) -> Hidden:
         """The last layer's states, at every step where they are needed."""
         walks = _walks(batch, self.layers[0].bidirectional)
-        hidden = Hidden(batch.values, None)
+        hidden = Hidden(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
             needed = need_steps or layer is not self.layers[-1]
@@ -154,41 +167,56 @@ class SequenceNetwork:
     ) -> Array | None:
         """Adds the gradients of all parameters to ``grad``; returns that of the inputs.
 
-        ``draw`` is the gradient at the raw predictions, in their shape.
+        ``draw`` is the gradient at the raw predictions, in their shape. The inputs are what the
+        first LSTM layer sees: of tokens, their vectors.
         """
-        d = dense.backward(params, cache.read_out, draw, grad)
-        gradient = self._unpool(d, cache)
+        gradient = self._unpool(dense.backward(params, cache.read_out, draw, grad), cache)
         dx: Array | None = None
         for layer, caches in zip(self.layers[::-1], cache.layers[::-1], strict=True):
-            gradient = _drop(gradient, layer, cache.masks, cache.batch)
-            first = layer is self.layers[0]
-            dx, _ = layer.backward(
-                params, gradient, caches, grad, need_inputs=need_inputs or not first
-            )
+            gradient = drop(gradient, layer, cache.masks, cache.batch)
+            needed = need_inputs or self.embeds or layer is not self.layers[0]
+            dx, _ = layer.backward(params, gradient, caches, grad, need_inputs=needed)
             gradient = Hidden(dx, None)
+        if self.embeds and dx is not None:
+            embedding.backward(cache.batch.values, dx, grad)
         return dx
 
     @property
-    def _needs_steps(self) -> bool:
+    def needs_steps(self) -> bool:
+        """Whether the read-out sees the last layer's states at every step."""
         return self.pooling is None or pooling.needs_steps(self.pooling)
 
-    def _pool(self, hidden: Hidden, batch: Batch) -> tuple[Array, pooling.Cache | None]:
+    def inputs(self, params: Views, values: NDArray[Any]) -> Array:
+        """What the first LSTM layer sees, (P, n_inputs)."""
+        return embedding.forward(params, values) if self.embeds else values
+
+    def start_pooling(self, n: int, params: Views, winners: bool = True) -> pooling.Pooled | None:
+        """Nothing pooled yet of ``n`` sequences; None where each step is read out by itself."""
         if self.pooling is None:
+            return None
+        dtype = params[f"{dense.NAME}.bias"].dtype
+        return pooling.start(self.pooling, n, self.layers[-1].width, dtype, winners)
+
+    def _pool(self, pooled: pooling.Pooled | None, hidden: Hidden, batch: Batch) -> Array:
+        if self.pooling is None or pooled is None:
             assert hidden.steps is not None
-            return hidden.steps, None
-        return pooling.forward(self.pooling, hidden, batch)
+            return hidden.steps
+        if hidden.steps is not None:
+            pooling.add(pooled, hidden.steps, batch)
+        return pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
 
     def _unpool(self, d: Array, cache: Cache) -> Hidden:
-        if self.pooling is None or cache.pooling is None:
+        if self.pooling is None or cache.pooled is None:
             return Hidden(d, None)
-        return pooling.backward(self.pooling, d, cache.pooling, cache.batch)
+        return pooling.backward(self.pooling, d, cache.pooled, cache.batch, cache.batch.lengths)
+
+
+def drop(hidden: Hidden, layer: LSTMLayer, masks: Masks, batch: Batch) -> Hidden:
+    """A layer's output, or the gradient at it, times its mask."""
+    mask = masks.get(f"{layer.name}.output")
+    return hidden if mask is None else dropout.apply(hidden, mask, batch.row_of)
 
 
 def _walks(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
     """One walk for each direction."""
     return tuple(Walk(batch.batch_sizes, reverse) for reverse in (False, True)[: 1 + bidirectional])
-
-
-def _drop(hidden: Hidden, layer: LSTMLayer, masks: Masks, batch: Batch) -> Hidden:
-    mask = masks.get(f"{layer.name}.output")
-    return hidden if mask is None else dropout.apply(hidden, mask, batch.row_of)

@@ -1,18 +1,24 @@
 """From the hidden states of a sequence to one vector: what the read-out sees.
 
+It is gathered step by step, so that a batch may come whole, in segments, or as a stream.
+
 Shapes: ``n`` sequences, ``P`` packed rows, ``W`` the layer's width.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network.hidden import Hidden
 
 Array = NDArray[np.floating]
+Steps = NDArray[np.intp]
+
+WHOLE = slice(None)
 
 POOLINGS = ("last", "mean", "max", "mean_max")
 
@@ -21,15 +27,25 @@ class Batch(Protocol):
     """What pooling asks of a packed batch."""
 
     @property
-    def lengths(self) -> NDArray[np.intp]: ...  # (n,), falling
-    @property
-    def row_of(self) -> NDArray[np.intp]: ...  # (P,), the sequence of each packed row
+    def row_of(self) -> Steps: ...  # (P,), the sequence of each packed row
     @property
     def blocks(self) -> list[slice]: ...  # the packed rows of each step
 
 
-class Cache(NamedTuple):
-    winners: NDArray[np.intp] | None  # (n, W): the packed row that gave the maximum
+class Pooled(NamedTuple):
+    """What is pooled of the steps so far; None stands for "not asked for"."""
+
+    total: Array | None  # (n, W)
+    maximum: Array | None  # (n, W)
+    winners: Steps | None  # (n, W): the time step that gave the maximum
+
+    def part(self, rows: slice = WHOLE, columns: slice = WHOLE) -> Pooled:
+        """Views of some of the sequences and units."""
+        return Pooled(
+            None if self.total is None else self.total[rows, columns],
+            None if self.maximum is None else self.maximum[rows, columns],
+            None if self.winners is None else self.winners[rows, columns],
+        )
 
 
 def width(kind: str, hidden: int) -> int:
@@ -41,56 +57,69 @@ def needs_steps(kind: str) -> bool:
     return kind != "last"
 
 
-def forward(kind: str, hidden: Hidden, batch: Batch) -> tuple[Array, Cache]:
+def start(kind: str, n: int, width: int, dtype: DTypeLike, winners: bool = True) -> Pooled:
+    """Nothing pooled yet; ``winners`` are for those who will go back."""
+    has_mean, has_max = "mean" in kind, "max" in kind
+    return Pooled(
+        np.zeros((n, width), dtype) if has_mean else None,
+        np.full((n, width), -np.inf, dtype) if has_max else None,
+        np.zeros((n, width), np.intp) if has_max and winners else None,
+    )
+
+
+def add(pooled: Pooled, steps: Array, batch: Batch, first: int = 0, backward: bool = False) -> None:
+    """Take in the states (P, W) of a batch that begins at time step ``first``.
+
+    Of equal maxima the earliest wins, also where batches come ``backward``, from the last on.
+    """
+    order = list(zip(batch.blocks, count(first), strict=False))
+    beats = np.greater_equal if backward else np.greater
+    for block, t in order[::-1] if backward else order:
+        running, states = slice(block.stop - block.start), steps[block]
+        if pooled.total is not None:
+            pooled.total[running] += states
+        if pooled.maximum is None:
+            continue
+        maximum = pooled.maximum[running]
+        if pooled.winners is not None:
+            np.copyto(pooled.winners[running], t, where=beats(states, maximum))
+        np.maximum(maximum, states, out=maximum)
+
+
+def finish(kind: str, pooled: Pooled, last: Array | None, lengths: Steps) -> Array:
     """One row a sequence, (n, W) or, for "mean_max", (n, 2 W)."""
     if kind == "last":
-        assert hidden.last is not None
-        return hidden.last, Cache(None)
-    assert hidden.steps is not None
-    if kind == "mean":
-        return _mean(hidden.steps, batch), Cache(None)
-    maximum, winners = _max(hidden.steps, batch)
-    if kind == "max":
-        return maximum, Cache(winners)
-    return np.concatenate([_mean(hidden.steps, batch), maximum], axis=1), Cache(winners)
+        assert last is not None
+        return last
+    parts = [] if pooled.maximum is None else [pooled.maximum]
+    if pooled.total is not None:
+        parts.insert(0, pooled.total / lengths[:, None].astype(pooled.total.dtype))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def backward(kind: str, dy: Array, cache: Cache, batch: Batch) -> Hidden:
-    """The gradient at the hidden states."""
+def backward(
+    kind: str, dy: Array, pooled: Pooled, batch: Batch, lengths: Steps, first: int = 0
+) -> Hidden:
+    """The gradient at the hidden states of a batch that begins at time step ``first``.
+
+    ``dy`` and ``lengths`` have a row for each sequence; those that have ended before are last.
+    """
     if kind == "last":
         return Hidden(None, dy)
-    if kind == "mean":
-        return Hidden(_spread_mean(dy, batch), None)
-    winners = cache.winners
-    assert winners is not None
-    w = winners.shape[1]
-    if kind == "max":
-        steps = np.zeros((len(batch.row_of), w), dy.dtype)
+    if pooled.total is None:
+        steps = np.zeros((len(batch.row_of), dy.shape[1]), dy.dtype)
     else:
-        steps = _spread_mean(dy[:, :w], batch)
-    steps[winners, np.arange(w)] += dy[:, -w:]
+        mean = dy[:, : pooled.total.shape[1]] / lengths[:, None].astype(dy.dtype)
+        steps = mean[batch.row_of]
+    if pooled.winners is not None:
+        _add_at_winners(steps, dy[:, -steps.shape[1] :], pooled.winners, batch, first)
     return Hidden(steps, None)
 
 
-def _mean(steps: Array, batch: Batch) -> Array:
-    total = np.zeros((len(batch.lengths), steps.shape[1]), steps.dtype)
-    for block in batch.blocks:
-        total[: block.stop - block.start] += steps[block]
-    return total / batch.lengths[:, None].astype(steps.dtype)
-
-
-def _spread_mean(dy: Array, batch: Batch) -> Array:
-    return (dy / batch.lengths[:, None].astype(dy.dtype))[batch.row_of]
-
-
-def _max(steps: Array, batch: Batch) -> tuple[Array, NDArray[np.intp]]:
-    """The maximum over time and the packed row it stands in; of equal ones, the first."""
-    n = len(batch.lengths)
-    maximum = steps[:n].copy()
-    winners = np.repeat(np.arange(n)[:, None], steps.shape[1], axis=1)
-    for block in batch.blocks[1:]:
-        running = block.stop - block.start
-        greater = steps[block] > maximum[:running]
-        np.copyto(maximum[:running], steps[block], where=greater)
-        np.copyto(winners[:running], np.arange(block.start, block.stop)[:, None], where=greater)
-    return maximum, winners
+def _add_at_winners(steps: Array, dy: Array, winners: Steps, batch: Batch, first: int) -> None:
+    """Add each unit's gradient where its maximum stood, if that was in this batch."""
+    starts = np.array([block.start for block in batch.blocks])
+    won_here = (winners >= first) & (winners < first + len(starts))
+    sequence, unit = np.nonzero(won_here)
+    rows = starts[winners[won_here] - first] + sequence
+    steps[rows, unit] += dy[won_here]

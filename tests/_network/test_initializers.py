@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from sklstm._network.initializers import glorot_uniform, lstm_bias, orthogonal
+from sklstm._network.initializers import (
+    INPUT_GAIN,
+    glorot_uniform,
+    input_uniform,
+    lstm_bias,
+    orthogonal,
+)
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(200, 100), (100, 200), (1, 5000)])
@@ -14,6 +20,15 @@ def test_glorot_fills_its_bound_and_no_more(n_in, n_out, seed):
     assert draw.max() > 0.95 * bound
     assert draw.min() < -0.95 * bound
     assert draw.std() == pytest.approx(bound / np.sqrt(3), rel=0.06)  # of 5000 draws or more
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(1, 5000), (50, 200)])
+def test_inputs_of_unit_variance_give_a_gate_the_same_spread_for_any_number(n_in, n_out, seed):
+    rng = np.random.RandomState(seed)
+    weights = input_uniform(rng, n_in, n_out)
+    assert weights.shape == (n_in, n_out)
+    spread = (rng.standard_normal((5000, n_in)) @ weights).std()
+    assert spread == pytest.approx(INPUT_GAIN, rel=0.1)
 
 
 @pytest.mark.parametrize("n", [1, 2, 17, 64])

@@ -21,6 +21,7 @@ from numerics import (
 )
 
 from sklstm._network.hidden import Hidden
+from sklstm._network.initializers import INPUT_GAIN
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
@@ -106,7 +107,7 @@ def test_every_gate_starts_with_its_own_weights(seed):
     layout = ParameterLayout(layer.shapes())
     params = layout.views(np.full(layout.size, np.nan))
     layer.initialize(params, np.random.RandomState(seed), forget_bias=2.0)
-    bound, blocks = np.sqrt(6 / (40 + 30)), []
+    bound, blocks = INPUT_GAIN * np.sqrt(3 / 40), []
     for weights in weights_of([layer], params):
         for part in np.split(weights.hh, 4, axis=1):
             np.testing.assert_allclose(part.T @ part, np.eye(30), atol=1e-13)

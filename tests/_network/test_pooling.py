@@ -20,12 +20,22 @@ def draw_hidden(rng, lengths=RAGGED, dtype=np.float64):
     return Hidden(steps, rng.standard_normal((len(lengths), WIDTH)).astype(dtype)), batch
 
 
+def pool(kind, hidden, batch):
+    """What the read-out sees, and what the way back needs."""
+    n, dtype = len(batch), (hidden.last if hidden.steps is None else hidden.steps).dtype
+    width = 1 if hidden.steps is None else hidden.steps.shape[1]
+    pooled = pooling.start(kind, n, width, dtype)
+    if hidden.steps is not None:
+        pooling.add(pooled, hidden.steps, batch)
+    return pooling.finish(kind, pooled, hidden.last, batch.lengths), pooled
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lengths", [RAGGED, (4, 4), (1,)])
 @pytest.mark.parametrize("kind", PLAIN)
 def test_pooled_as_numpy_does_one_sequence(kind, lengths, dtype, rng):
     hidden, batch = draw_hidden(rng, lengths, dtype)
-    found, _ = pooling.forward(kind, hidden, batch)
+    found, _ = pool(kind, hidden, batch)
     sequences = np.split(batch.unpack(hidden.steps), np.cumsum(lengths)[:-1])
     assert found.shape == (len(lengths), pooling.width(kind, WIDTH))
     tolerance = 1e-6 if dtype == np.float32 else 1e-15
@@ -34,9 +44,9 @@ def test_pooled_as_numpy_does_one_sequence(kind, lengths, dtype, rng):
 
 def test_last_is_where_the_layer_ends(rng):
     hidden, batch = draw_hidden(rng)
-    found, cache = pooling.forward("last", Hidden(None, hidden.last), batch)
+    found, pooled = pool("last", Hidden(None, hidden.last), batch)
     np.testing.assert_array_equal(found, hidden.last)
-    back = pooling.backward("last", found, cache, batch)
+    back = pooling.backward("last", found, pooled, batch, batch.lengths)
     assert back.steps is None
     np.testing.assert_array_equal(back.last, found)
     assert [pooling.needs_steps(kind) for kind in POOLINGS] == [False, True, True, True]
@@ -45,13 +55,13 @@ def test_last_is_where_the_layer_ends(rng):
 @pytest.mark.parametrize("kind", PLAIN)
 def test_gradient_against_differences(kind, rng):
     hidden, batch = draw_hidden(rng)
-    found, cache = pooling.forward(kind, hidden, batch)
+    found, pooled = pool(kind, hidden, batch)
     at_result = rng.standard_normal(found.shape)
-    gradient = pooling.backward(kind, at_result, cache, batch)
+    gradient = pooling.backward(kind, at_result, pooled, batch, batch.lengths)
     assert gradient.last is None
 
     def value(steps):
-        return np.vdot(pooling.forward(kind, Hidden(steps, None), batch)[0], at_result)
+        return np.vdot(pool(kind, Hidden(steps, None), batch)[0], at_result)
 
     assert_gradient(value, hidden.steps, gradient.steps, rng, batch.blocks)
 
@@ -61,9 +71,38 @@ def test_of_equal_maxima_the_first_takes_the_gradient(kind, rng):
     batch = draw_sequences(rng, (4, 2), 1).pack()
     values = np.array([[1.0, 5.0, 2.0, 5.0], [7.0, 7.0, np.nan, np.nan]])
     steps = values[batch.row_of, batch.step_of][:, None]
-    found, cache = pooling.forward(kind, Hidden(steps, None), batch)
+    found, pooled = pool(kind, Hidden(steps, None), batch)
     np.testing.assert_array_equal(found[:, -1], [5, 7])
     at_result = np.zeros_like(found)
     at_result[:, -1] = [10.0, 20.0]
-    gradient = pooling.backward(kind, at_result, cache, batch).steps
+    gradient = pooling.backward(kind, at_result, pooled, batch, batch.lengths).steps
     np.testing.assert_array_equal(batch.unpack(gradient)[:, 0], [0, 10, 0, 0, 20, 0])
+
+
+def cut_in_two(packing, at):
+    """Both segments of a batch, with the step each begins at."""
+    return [(packing.segment(0, at), 0), (packing.segment(at), at)]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_segments_give_what_the_whole_gives(kind, backward, rng):
+    packing = draw_sequences(rng, (5, 4, 2), 1).packing()
+    batch = packing.segment()
+    steps = rng.integers(0, 2, (len(batch.values), WIDTH)).astype(float)  # many equal maxima
+    expected, whole = pool(kind, Hidden(steps, None), batch)
+    dy = rng.standard_normal(expected.shape)
+    gradient = pooling.backward(kind, dy, whole, batch, batch.lengths).steps
+
+    pooled = pooling.start(kind, 3, WIDTH, steps.dtype)
+    segments = cut_in_two(packing, 3)
+    for part, first in segments[::-1] if backward else segments:
+        rows = batch.blocks[first].start + np.arange(len(part.values))
+        pooling.add(pooled, steps[rows], part, first, backward)
+    assert_close(pooling.finish(kind, pooled, None, packing.lengths), expected, 1e-15)
+    for part, first in segments:
+        rows = batch.blocks[first].start + np.arange(len(part.values))
+        n = len(part)
+        of_part = pooled.part(slice(n))
+        found = pooling.backward(kind, dy[:n], of_part, part, packing.lengths[:n], first)
+        np.testing.assert_array_equal(found.steps, gradient[rows])

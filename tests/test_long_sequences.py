@@ -1,0 +1,123 @@
+"""Fit and predict within scikit-learn's working_memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import sklearn
+from data import assert_same_fit, parameter_vector
+from numerics import assert_close
+
+from sklstm import LSTMClassifier, LSTMRegressor
+
+TIGHT = 0.05  # MiB
+MIB = 2**20
+
+
+def ragged(rng, n=6, longest=400):
+    lengths = [longest, *rng.integers(1, longest, n - 1)]
+    return [rng.normal(size=(length, 2)) for length in lengths], rng.normal(size=n)
+
+
+def fitted(X, y, memory, estimator=LSTMRegressor, **options):
+    options = {"hidden_layer_sizes": 6, "max_iter": 2, "random_state": 0, **options}
+    with sklearn.config_context(working_memory=memory):
+        return estimator(**options).fit(X, y)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pooling": "last"},
+        {"pooling": "mean_max", "hidden_layer_sizes": (6, 4)},
+        {"pooling": "mean_max", "hidden_layer_sizes": (6, 4), "bidirectional": True},
+        {"pooling": "max", "n_jobs": 2, "batch_size": 200},
+    ],
+    ids=["last", "stacked", "both ways", "shards"],
+)
+def test_a_fit_in_tight_memory_is_the_same(options, dropout, rng):
+    n = 140 if "n_jobs" in options else 6
+    X, y = ragged(rng, n, longest=60 if n > 6 else 400)
+    options = {**options, "dropout": dropout}
+    expected, found = (fitted(X, y, memory, **options) for memory in (1024, TIGHT))
+    assert_close(parameter_vector(found), parameter_vector(expected), 1e-9)
+    with sklearn.config_context(working_memory=TIGHT):
+        assert_close(found.predict(X), expected.predict(X), 1e-9)
+        tight = expected.predict(X)
+    assert_close(tight, expected.predict(X), 1e-12)
+
+
+def test_tight_memory_gives_the_same_for_any_number_of_threads(rng):
+    X, y = ragged(rng, 140, longest=60)
+    options = {"pooling": "mean_max", "batch_size": 140}
+    assert_same_fit(*(fitted(X, y, TIGHT, n_jobs=n_jobs, **options) for n_jobs in (1, 2)))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_prediction_for_every_step_in_tight_memory(bidirectional, rng):
+    X, _ = ragged(rng)
+    y = [np.where(x[:, 0] > 0, "up", "down") for x in X]
+    options = {"return_sequences": True, "bidirectional": bidirectional}
+    expected, found = (fitted(X, y, memory, LSTMClassifier, **options) for memory in (1024, TIGHT))
+    assert_close(parameter_vector(found), parameter_vector(expected), 1e-9)
+    with sklearn.config_context(working_memory=TIGHT):
+        tight = expected.predict_proba(X)
+    for one, other in zip(tight, expected.predict_proba(X), strict=True):
+        assert_close(one, other, 1e-12)
+
+
+def peak(function):
+    """Bytes allocated at most while it ran."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"hidden_layer_sizes": (16, 16), "bidirectional": True}],
+    ids=["one layer", "both ways, stacked"],
+)
+def test_memory_grows_with_the_square_root_of_the_length(options, rng):
+    """Nine times the steps take three times the memory; the data themselves are taken off."""
+    options = {"hidden_layer_sizes": 32, "max_iter": 1, **options}
+    needed = []
+    for n_steps in (1_000, 9_000):
+        X, y = rng.normal(size=(1, n_steps, 1)), [1.0]
+        with sklearn.config_context(working_memory=0.001):
+            fitted(X, y, 0.001, **options)  # whatever is made only once
+            needed.append(peak(lambda X=X, y=y: fitted(X, y, 0.001, **options)) - 8 * X.nbytes)
+    assert needed[1] < 3.5 * needed[0]
+
+
+def test_a_fit_keeps_within_the_working_memory(rng):
+    """In one piece, the activations alone take four times as much."""
+    X, y = rng.normal(size=(4, 8_000, 1)), rng.normal(size=4)
+    whole, tight = (
+        peak(lambda room=room: fitted(X, y, room, hidden_layer_sizes=64, max_iter=1))
+        for room in (1024, 24)
+    )
+    assert tight < 24 * MIB < whole / 4
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_predictions_stream_over_a_file_larger_than_the_working_memory(
+    bidirectional, rng, tmp_path
+):
+    shape = (2, 60_000, 4)
+    on_disk = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=shape)
+    on_disk[...] = rng.standard_normal(shape, dtype=np.float32)
+    y = rng.normal(size=2)
+    model = fitted(on_disk[:, :20], y, 1024, bidirectional=bidirectional)
+    expected = model.predict(np.array(on_disk))
+    on_disk.flush()
+    read_only = np.memmap(tmp_path / "X", dtype=np.float32, mode="r", shape=shape)
+    for X in (read_only, list(read_only[:1])):
+        with sklearn.config_context(working_memory=1):
+            assert read_only.nbytes > 1.8 * MIB
+            assert peak(lambda X=X: model.predict(X)) < 1.8 * MIB
+            assert_close(model.predict(X), expected[: len(X)], 1e-5)

@@ -1,0 +1,262 @@
+"""Step by step as all at once."""
+
+import pickle
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from data import cut, problem
+from numerics import assert_close
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm._network.pooling import POOLINGS
+from sklstm.preprocessing import SequenceScaler
+from sklstm.streaming import SequenceStream
+
+QUICK = {"max_iter": 3, "random_state": 0}
+VOCABULARY = 7
+
+by_pooling = pytest.mark.parametrize("pooling", POOLINGS)
+by_depth = pytest.mark.parametrize("sizes", [(4,), (4, 3)], ids=["one", "stacked"])
+
+
+def fitted(estimator, X, y, **options):
+    return estimator(**{"hidden_layer_sizes": 4, **QUICK, **options}).fit(X, y)
+
+
+def rows_at(X, t):
+    """Step t of every sequence."""
+    return np.stack([x[t] for x in X])
+
+
+def prefixes(X, t):
+    """Every sequence up to and with step t."""
+    return [x[: t + 1] for x in X]
+
+
+def check_every_prefix(model, X, method="predict", step="step", tolerance=1e-12):
+    stream = SequenceStream(model, n_streams=len(X))
+    for t in range(len(X[0])):
+        found = getattr(stream, step)(rows_at(X, t))
+        expected = getattr(model, method)(prefixes(X, t))
+        if model._per_step:
+            expected = np.stack([steps[-1] for steps in expected])
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        if expected.dtype.kind == "f":
+            assert_close(found, expected, tolerance)
+        else:
+            np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(stream.n_steps, len(X[0]))
+
+
+@by_pooling
+@by_depth
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_classifier_on_every_prefix(n_classes, sizes, pooling, rng):
+    X, y = problem(rng, n_classes=n_classes)
+    model = fitted(LSTMClassifier, cut(X, rng), y, hidden_layer_sizes=sizes, pooling=pooling)
+    check_every_prefix(model, X[:5], "predict_proba", "step_proba")
+    check_every_prefix(model, X[:5])
+
+
+@by_pooling
+@by_depth
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_a_regressor_on_every_prefix(n_outputs, sizes, pooling, rng):
+    X, _ = problem(rng)
+    y = rng.normal(1e3, 10, len(X) if n_outputs is None else (len(X), n_outputs))
+    model = fitted(LSTMRegressor, cut(X, rng), y, hidden_layer_sizes=sizes, pooling=pooling)
+    check_every_prefix(model, X[:5])
+
+
+@pytest.mark.parametrize("estimator", [LSTMClassifier, LSTMRegressor])
+def test_a_model_of_every_step(estimator, rng):
+    X, _ = problem(rng)
+    y = [(x[:, 0] > 0).astype(int) for x in X]
+    model = fitted(estimator, list(X), y, return_sequences=True)
+    check_every_prefix(model, X[:4])
+    if estimator is LSTMClassifier:
+        check_every_prefix(model, X[:4], "predict_proba", "step_proba")
+
+
+@by_pooling
+def test_float32(pooling, rng):
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, X.astype(np.float32), y, pooling=pooling)
+    check_every_prefix(model, X[:3].astype(np.float32), tolerance=1e-5)
+
+
+def test_several_labels(rng):
+    X, y = problem(rng)
+    model = fitted(LSTMClassifier, list(X), np.stack([y, 1 - y, y], axis=1))
+    check_every_prefix(model, X[:3])
+    check_every_prefix(model, X[:3], "predict_proba", "step_proba")
+
+
+def test_tokens(rng):
+    X = [rng.integers(0, VOCABULARY, 6) for _ in range(20)]
+    model = fitted(LSTMClassifier, X, np.arange(20) % 2, vocabulary_size=VOCABULARY)
+    check_every_prefix(model, X[:3], "predict_proba", "step_proba")
+    stream = SequenceStream(model, 2)
+    with pytest.raises(ValueError, match=r"X_t\[1\]: expected tokens from 0 to 6 .*, got 9"):
+        stream.step([3, 9])
+    np.testing.assert_array_equal(stream.n_steps, 0)
+
+
+def test_a_model_of_a_table_predicts_a_row_with_its_last_column(rng):
+    X = problem(rng, n_features=1)[0][:, :, 0]
+    model = fitted(LSTMRegressor, X, X.sum(axis=1))
+    stream = SequenceStream(model, n_streams=3)
+    for column in X[:3].T:
+        found = stream.step(column)
+    assert_close(found, model.predict(X[:3]), 1e-12)
+
+
+# --- shapes ---
+
+
+@pytest.fixture
+def model(rng):
+    X, y = problem(rng)
+    return fitted(LSTMRegressor, list(X), y)
+
+
+def test_one_stream_takes_a_row(model, rng):
+    x = rng.normal(size=2)
+    assert SequenceStream(model).step(x) == SequenceStream(model).step([x.tolist()])
+
+
+@pytest.mark.parametrize(
+    ("n_streams", "shape"),
+    [(1, ()), (1, (3,)), (2, (2,)), (2, (3, 2)), (2, (2, 3)), (2, (2, 2, 1))],
+)
+def test_another_shape_is_refused_and_nothing_changed(n_streams, shape, model):
+    stream = SequenceStream(model, n_streams)
+    stream.step(np.ones((n_streams, 2)))
+    before = stream.get_state()
+    with pytest.raises(ValueError, match=rf"expected shape \({n_streams}, 2\).*got") as caught:
+        stream.step(np.zeros(shape))
+    assert str(shape) in str(caught.value)
+    assert_same_state(stream.get_state(), before)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_a_value_that_is_not_finite_is_refused_and_nothing_changed(bad, rng):
+    X, y = problem(rng)
+    stream = SequenceStream(fitted(LSTMRegressor, X.astype(np.float32), y), 2)
+    stream.step(np.ones((2, 2)))
+    before = stream.get_state()
+    with pytest.raises(ValueError, match=r"X_t\[1\]: expected finite numbers"):
+        stream.step([[1.0, 2.0], [3.0, bad]])
+    assert_same_state(stream.get_state(), before)
+
+
+# --- state ---
+
+
+def assert_same_state(one, other):
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+
+
+def run(stream, steps):
+    return np.array([stream.step(x_t) for x_t in steps])
+
+
+@by_pooling
+def test_single_streams_begin_anew(pooling, rng):
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, list(X), y, pooling=pooling)
+    stream, steps = SequenceStream(model, 3), rng.normal(size=(4, 3, 2))
+    run(stream, steps)
+    stream.reset(1)
+    stream.reset([False, False, True])
+    np.testing.assert_array_equal(stream.n_steps, [4, 0, 0])
+    found = run(stream, steps)
+    fresh = run(SequenceStream(model, 3), steps)
+    np.testing.assert_array_equal(found[:, 1:], fresh[:, 1:])
+    expected = model.predict([np.concatenate([steps[:, 0], steps[:, 0]])])
+    assert_close(found[-1, :1], expected, 1e-12)
+    stream.reset()
+    np.testing.assert_array_equal(run(stream, steps), fresh)
+    with pytest.raises(IndexError):
+        stream.reset(3)
+
+
+@by_pooling
+@pytest.mark.parametrize("way", ["dict", "npz", "pickle", "deepcopy"])
+def test_a_saved_state_goes_on_as_if_nothing_had_been(way, pooling, rng, tmp_path):
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, list(X), y, pooling=pooling, hidden_layer_sizes=(4, 3))
+    stream, steps = SequenceStream(model, 2), rng.normal(size=(6, 2, 2))
+    run(stream, steps[:3])
+    if way == "pickle":
+        other = pickle.loads(pickle.dumps(stream))
+    elif way == "deepcopy":
+        other = deepcopy(stream)
+    else:
+        state, other = stream.get_state(), SequenceStream(model, 2)
+        if way == "npz":
+            np.savez(tmp_path / "state.npz", **state)
+            with np.load(tmp_path / "state.npz") as state:
+                other.set_state(state)
+        else:
+            other.set_state(state)
+    expected = run(stream, steps[3:])
+    np.testing.assert_array_equal(run(other, steps[3:]), expected)
+
+
+def test_a_state_is_a_copy(model):
+    stream = SequenceStream(model)
+    state = stream.get_state()
+    stream.step([1.0, 2.0])
+    assert all((array[state["n_steps"] == 0] <= 0).all() for array in state.values())
+    stream.set_state(state)
+    stream.step([1.0, 2.0])
+    np.testing.assert_array_equal(state["n_steps"], 0)
+
+
+def test_a_state_of_another_kind_is_refused_and_nothing_changed(model, rng):
+    stream = SequenceStream(model)
+    before = stream.get_state()
+    with pytest.raises(ValueError, match="state: expected arrays of shapes"):
+        stream.set_state(SequenceStream(model, 2).get_state())
+    with pytest.raises(ValueError, match="state: expected arrays of shapes"):
+        stream.set_state({"n_steps": [3]})
+    assert_same_state(stream.get_state(), before)
+
+
+def test_a_later_fit_leaves_the_stream_alone(rng):
+    X, y = problem(rng, n_classes=3)
+    model = fitted(LSTMClassifier, list(X), np.array(["a", "b", "c"])[y])
+    stream, untouched = SequenceStream(model), SequenceStream(deepcopy(model))
+    model.fit(list(3 * X), np.array(["d", "e"])[y % 2])
+    for x_t in X[0]:
+        np.testing.assert_array_equal(stream.step(x_t), untouched.step(x_t))
+
+
+# --- what cannot be streamed ---
+
+
+def test_a_bidirectional_model_is_refused_with_the_reason(rng):
+    X, y = problem(rng)
+    model = fitted(LSTMClassifier, list(X), y, bidirectional=True)
+    with pytest.raises(ValueError, match="bidirectional LSTMClassifier reads each sequence from"):
+        SequenceStream(model)
+
+
+def test_anything_else_is_refused(rng):
+    X, y = problem(rng)
+    pipeline = make_pipeline(SequenceScaler(), LSTMRegressor(4, **QUICK)).fit(list(X), y)
+    with pytest.raises(TypeError, match=r"expected a fitted LSTMClassifier .* got Pipeline"):
+        SequenceStream(pipeline)
+    with pytest.raises(NotFittedError):
+        SequenceStream(LSTMClassifier())
+    with pytest.raises(ValueError, match="n_streams: expected at least 1, got 0"):
+        SequenceStream(pipeline[-1], 0)
+    with pytest.raises(AttributeError, match="expected a classifier, got LSTMRegressor"):
+        SequenceStream(pipeline[-1]).step_proba([1.0, 2.0])
