@@ -90,6 +90,17 @@ def _add(x, i, y, j, count):
 
 
 @njit(nogil=True)
+def _copy_inputs(x, row, states, slot, running):
+    """Inputs of a step, and a one for the bias, to where they are multiplied."""
+    n_inputs, size = x.shape[1], VECTOR_BYTES // x.itemsize
+    for r in range(running):
+        begin, out = (row + r) * n_inputs, (slot + r) * states.shape[1]
+        for k in range(0, n_inputs, size):
+            _copy(x, begin + k, states, out + k, n_inputs - k)
+        states[slot + r, n_inputs] = 1
+
+
+@njit(nogil=True)
 def _pack_rows(weights, first, packed, depth):
     """Rows of weights, to where packed ones have them from row ``first`` on."""
     hidden, size = weights.shape[1] // 4, VECTOR_BYTES // weights.itemsize
@@ -166,9 +177,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
             table[step, 2],
             table[step, 3],
         )
-        for r in range(running):
-            states[source + r, :n_inputs] = x[row + r]
-            states[source + r, n_inputs] = 1
+        _copy_inputs(x, row, states, source, running)
         record = 6 * width * row
         for block in range(width // size):
             at = 0
@@ -212,8 +221,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
     source, target = 0, n
     for step in range(len(table)):
         running, row = table[step, 0], table[step, 1]
-        for r in range(running):
-            states[source + r, :n_inputs] = x[row + r]
+        _copy_inputs(x, row, states, source, running)
         for block in range(width // size):
             at = 0
             while at < running:
@@ -228,10 +236,11 @@ def infer(table, x, ih, hh, bias, h, c, y):
                         cells, k * width + block * size,
                         states, (target + k) * stride + n_inputs + 1 + block * size,
                     )  # fmt: skip
+                    if len(y):
+                        u = block * size
+                        at_h, at_y = (target + k) * stride + n_inputs + 1, (row + k) * _stride(y)
+                        _copy(states, at_h + u, y, at_y + u, hidden - u)
                 at += done
-        if len(y):
-            for r in range(running):
-                y[row + r] = states[target + r, n_inputs + 1 : depth]
         going_on = table[step + 1, 0] if step + 1 < len(table) else 0
         for r in range(going_on, running):
             h[r] = states[target + r, n_inputs + 1 : depth]

@@ -151,17 +151,67 @@ _LN2 = {
     False: (0.693359375, -2.12194440054690583e-4),
     True: (6.93145751953125e-1, 1.42860682030941723212e-6),
 }
-#: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first.
+#: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first: fitted, and of Taylor.
 _EXPM1 = {
-    False: [1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2],
-    True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(14, 1, -1)],
+    False: [
+        0.001393372775055468,
+        0.008363232016563416,
+        0.041666463017463684,
+        0.16666576266288757,
+        0.5,
+    ],
+    True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 1, -1)],
 }
 #: Bits of the exponent's zero, and where the exponent begins.
 _EXPONENT = {False: (127, 23), True: (1023, 52)}
 
 
-def _exponential_parts(y: Vector) -> tuple[Vector, Any]:
-    """``exp(r) - 1`` and the integer ``k`` such that ``y = k ln 2 + r``."""
+class _Power:
+    """``2^k`` as a factor; a product may be denormal."""
+
+    def __init__(self, shifted: Vector, k: Vector) -> None:
+        self._lanes, self._shifted, self._k = k.lanes, shifted, k
+
+    def times(self, factor: Vector) -> Vector:
+        """In one instruction, or in two halves."""
+        if WIDE:
+            return self._scaled(factor)
+        lanes, builder = self._lanes, self._lanes.builder
+        half = builder.ashr(self._integer(), lanes.bit_value(1))
+        rest = builder.sub(self._integer(), half)
+        return factor * self._of(rest) * self._of(half)
+
+    def value(self) -> Vector:
+        """The power itself, which must be normal."""
+        return self._scaled(self._lanes.value(1.0)) if WIDE else self._of(self._integer())
+
+    def _integer(self) -> Any:
+        rounder = self._lanes.value(_ROUNDER[self._lanes.double])
+        return self._lanes.builder.sub(self._shifted.as_bits(), rounder.as_bits())
+
+    def _of(self, k: Any) -> Vector:
+        lanes = self._lanes
+        bias, position = _EXPONENT[lanes.double]
+        biased = lanes.builder.add(k, lanes.bit_value(bias))
+        bits = lanes.builder.shl(biased, lanes.bit_value(position))
+        return Vector(lanes, lanes.builder.bitcast(bits, lanes.type))
+
+    def _scaled(self, factor: Vector) -> Vector:
+        lanes = self._lanes
+        mask, rounding = ir.IntType(lanes.size), ir.IntType(32)
+        kind = ir.FunctionType(lanes.type, [lanes.type] * 3 + [mask, rounding])
+        name = f"llvm.x86.avx512.mask.scalef.p{'d' if lanes.double else 's'}.512"
+        function = cgutils.get_or_insert_function(lanes.builder.module, kind, name)
+        arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_AS_IT_IS)]
+        return Vector(lanes, lanes.builder.call(function, arguments))
+
+
+#: Rounding as the processor does otherwise.
+_AS_IT_IS = 4
+
+
+def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
+    """``exp(r) - 1`` and ``2^k`` such that ``y = k ln 2 + r``."""
     lanes, double = y.lanes, y.lanes.double
     rounder, (high, low) = _ROUNDER[double], _LN2[double]
     shifted = lanes.fma(y, lanes.value(1 / np.log(2.0)), lanes.value(rounder))
@@ -171,36 +221,31 @@ def _exponential_parts(y: Vector) -> tuple[Vector, Any]:
     series = lanes.value(first)
     for coefficient in others:
         series = lanes.fma(series, r, lanes.value(coefficient))
-    integer = lanes.builder.sub(shifted.as_bits(), lanes.value(rounder).as_bits())
-    return lanes.fma(r * r, series, r), integer
+    return lanes.fma(r * r, series, r), _Power(shifted, k)
 
 
-def _power_of_two(lanes: Lanes, k: Any) -> Vector:
-    bias, position = _EXPONENT[lanes.double]
-    biased = lanes.builder.add(k, lanes.bit_value(bias))
-    bits = lanes.builder.shl(biased, lanes.bit_value(position))
-    return Vector(lanes, lanes.builder.bitcast(bits, lanes.type))
+def sigmoid_parts(x: Vector) -> tuple[Vector, Vector]:
+    """Numerator and denominator of ``1 / (1 + exp(-x))``, of ``e^x / (1 + e^x)`` below zero."""
+    lanes = x.lanes
+    part, power = _exponential_parts(x.negated_size().at_least(-750.0 if lanes.double else -110.0))
+    e = power.times(part + 1.0)
+    return x.where_negative(e, lanes.value(1.0)), e + 1.0
+
+
+def tanh_parts(x: Vector) -> tuple[Vector, Vector]:
+    """Those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``."""
+    lanes = x.lanes
+    part, power = _exponential_parts((x + x).negated_size().at_least(-60.0))
+    scale = power.value()
+    e = lanes.fma(scale, part, scale - 1.0)
+    return (lanes.value(0.0) - e).signed_as(x), e + 2.0
 
 
 def sigmoid(x: Vector) -> Vector:
-    """``1 / (1 + exp(-x))``, or ``exp(x) / (1 + exp(x))`` for negative ``x``.
-
-    The power of two is multiplied in two halves, so that results may be denormal.
-    """
-    lanes, builder = x.lanes, x.lanes.builder
-    part, k = _exponential_parts(x.negated_size().at_least(-750.0 if lanes.double else -110.0))
-    half = builder.ashr(k, lanes.bit_value(1))
-    scale, rest = _power_of_two(lanes, half), _power_of_two(lanes, builder.sub(k, half))
-    e = (part + 1.0) * rest * scale
-    return x.where_negative(e, lanes.value(1.0)) / (e + 1.0)
+    above, below = sigmoid_parts(x)
+    return above / below
 
 
 def tanh(x: Vector) -> Vector:
-    """``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``."""
-    lanes = x.lanes
-    y = (x + x).negated_size().at_least(-60.0)
-    part, k = _exponential_parts(y)
-    power = _power_of_two(lanes, k)
-    e = lanes.fma(power, part, power - 1.0)
-    size = (lanes.value(0.0) - e) / (e + 2.0)
-    return size.signed_as(x)
+    above, below = tanh_parts(x)
+    return above / below
