@@ -120,6 +120,10 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _decode(self, raw: Array) -> NDArray[Any]:
         """Predictions out of raw ones (rows, n_outputs)."""
 
+    def _units(self) -> tuple[Array, Array] | None:
+        """Factor and offset of each output, if predictions are raw ones times that plus this."""
+        return None
+
     @abstractmethod
     def _target_gradient(self, raw: Array, target: Any) -> Array:
         """Slope of the prediction that ``target`` names at the raw predictions (n, K)."""

@@ -390,6 +390,11 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         y = y.astype(self._input_dtype, copy=False)
         return y[:, 0] if self._one_column else y
 
+    def _units(self) -> tuple[Array, Array] | None:
+        if self._loss.out_activation != "identity":
+            return None
+        return self._scaler.scale, self._scaler.mean
+
     def _learn_targets(self, y: Any, kinds: Any) -> None:
         y = check_numbers(y)
         self._one_column = y.ndim == 1

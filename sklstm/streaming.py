@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,15 +13,20 @@ from sklearn.utils.validation import check_is_fitted
 from sklstm._base import BaseLSTM
 from sklstm._checks import as_tokens
 from sklstm._network import dense, pooling
-from sklstm._network.kernels.walk import Walk
-from sklstm._network.lstm import State
+from sklstm._network.kernels.shared import ReadOut
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import single_blas_thread
 from sklstm.sequences import Sequences
 
+if TYPE_CHECKING:
+    from sklstm._network.kernels import Stepper
+
 __all__ = ["SequenceStream"]
 
 Array = NDArray[np.floating]
+
+#: BLAS shares out no product with fewer multiplications for each gate, and the guard costs time.
+ONE_THREAD_ANYWAY = 2**13
 
 
 class SequenceStream:
@@ -38,11 +43,6 @@ class SequenceStream:
 
     n_streams : int, default=1
         Sequences that are fed side by side, each with a state of its own.
-
-    Attributes
-    ----------
-    n_steps : ndarray of shape (n_streams,)
-        Steps that each stream has seen since it began.
 
     Raises
     ------
@@ -93,18 +93,50 @@ class SequenceStream:
         self._network: SequenceNetwork = estimator._network
         self._params = self._network.layout.views(estimator._parameters)
         self._n_features = 1 if estimator._table else estimator.n_features_in_
-        self._walks = (Walk(np.array([n_streams]), reverse=False),)
-        self.n_steps: NDArray[np.intp] = np.zeros(n_streams, np.intp)
-        self._states: list[State] = [
-            [tuple(np.zeros((2, n_streams, layer.hidden), estimator._dtype))]
-            for layer in self._network.layers
-        ]
-        self._pooled = self._network.start_pooling(n_streams, self._params, winners=False)
+        self._shape, self._dtype = (n_streams, self._n_features), estimator._dtype
+        self._embeds = self._network.embeds
+        self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
+        self._pooled = None
+        if self._network.pooling != "last":
+            self._pooled = self._network.start_pooling(n_streams, self._params, winners=False)
+        self._read_out, self._in_units = self._make_read_out()
+        self._steppers = self._make_steppers()
+        largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
+        self._guard = single_blas_thread if largest > ONE_THREAD_ANYWAY else None
+
+    def _make_read_out(self) -> tuple[ReadOut, bool]:
+        """The dense layer; where the prediction is an affine map of it, that prediction at once."""
+        weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
+        units = self._model._units()
+        if units is None or self._model._input_dtype != self._dtype:
+            return ReadOut(weight, bias), False
+        factor, offset = units
+        in_units = weight * factor, bias * factor + offset
+        return ReadOut(*(array.astype(self._dtype) for array in in_units)), True
+
+    def _make_steppers(self) -> list[Stepper]:
+        """One a layer; the last reads out, unless states are pooled before."""
+        *lower, last = self._network.layers
+        steppers = [layer.stepper(self._params, self.n_streams) for layer in lower]
+        read_out = self._read_out if self._pooled is None else None
+        return [*steppers, last.stepper(self._params, self.n_streams, read_out)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self._model, "state": self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        SequenceStream.__init__(self, state["model"], len(state["state"]["n_steps"]))
+        self.set_state(state["state"])
 
     @property
     def n_streams(self) -> int:
         """How many sequences are fed side by side."""
-        return len(self.n_steps)
+        return len(self._begun)
+
+    @property
+    def n_steps(self) -> NDArray[np.intp]:
+        """Steps that each stream has seen since it began, shape (n_streams,)."""
+        return self._n_calls - self._begun
 
     def step(self, X_t: ArrayLike) -> NDArray[Any]:
         """Take in one step of every stream, and predict.
@@ -126,7 +158,10 @@ class SequenceStream:
             If the step has another shape or values that are not finite, or names a token outside
             the vocabulary; the streams then are as they were.
         """
-        return self._model._decode(self._advance(X_t))
+        raw = self._advance(X_t)
+        if not self._in_units:
+            return self._model._decode(raw)
+        return raw[:, 0] if self._model._one_column else raw
 
     def step_proba(self, X_t: ArrayLike) -> Array:
         """Take in one step of every stream, and predict probabilities.
@@ -169,6 +204,7 @@ class SequenceStream:
             If there is no such stream.
         """
         which = np.s_[:] if streams is None else np.asarray(streams)
+        self._begun[which] = self._n_calls
         for name, array in self._arrays().items():
             array[which] = -np.inf if name == "maximum" else 0
 
@@ -180,7 +216,8 @@ class SequenceStream:
         dict of str to ndarray
             One array (n_streams, ...) a name, which :func:`numpy.savez` can store.
         """
-        return {name: array.copy() for name, array in self._arrays().items()}
+        copies = {name: array.copy() for name, array in self._arrays().items()}
+        return {"n_steps": self.n_steps, **copies}
 
     def set_state(self, state: Mapping[str, ArrayLike]) -> None:
         """Go on from a state.
@@ -196,20 +233,20 @@ class SequenceStream:
             If it is of another kind of network or of another number of streams; the streams then
             are as they were.
         """
-        own = self._arrays()
         given = {name: np.asarray(state[name]) for name in state}
         shapes = {name: array.shape for name, array in given.items()}
-        expected = {name: array.shape for name, array in own.items()}
+        expected = {name: array.shape for name, array in self.get_state().items()}
         if shapes != expected:
             raise ValueError(f"state: expected arrays of shapes {expected}, got {shapes}")
-        for name, array in own.items():
+        self._begun = self._n_calls - given["n_steps"]
+        for name, array in self._arrays().items():
             array[...] = given[name]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """All that changes from step to step."""
-        arrays: dict[str, NDArray[Any]] = {"n_steps": self.n_steps}
-        for layer, [(h, c)] in zip(self._network.layers, self._states, strict=True):
-            arrays |= {f"{layer.name}.h": h, f"{layer.name}.c": c}
+        """All that changes from step to step, but for the count of steps."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for layer, stepper in zip(self._network.layers, self._steppers, strict=True):
+            arrays |= {f"{layer.name}.h": stepper.h, f"{layer.name}.c": stepper.c}
         if self._pooled is not None and self._pooled.total is not None:
             arrays["total"] = self._pooled.total
         if self._pooled is not None and self._pooled.maximum is not None:
@@ -217,33 +254,41 @@ class SequenceStream:
         return arrays
 
     def _advance(self, X_t: ArrayLike) -> Array:
-        """Raw predictions (n_streams, K) after one more step."""
-        states = self._network.inputs(self._params, self._check(X_t))
-        with single_blas_thread:
-            for layer, state in zip(self._network.layers, self._states, strict=True):
-                _, ends = layer.infer(self._params, states, self._walks, False, state)
-                for array, end in zip(state[0], ends[0], strict=True):
-                    array[...] = end
-                states = ends[0][0]
-            self.n_steps += 1
-            return dense.forward(self._params, self._pool(states))
+        """What the read-out gives, (n_streams, K), after one more step."""
+        usual = type(X_t) is np.ndarray and X_t.shape == self._shape and X_t.dtype == self._dtype
+        x: Any = X_t if usual and not self._embeds else self._check(X_t)
+        if self._embeds:
+            x = self._network.inputs(self._params, x)
+        if self._guard is None:
+            return self._go(x)
+        with self._guard:
+            return self._go(x)
 
-    def _pool(self, states: Array) -> Array:
+    def _go(self, x: Any) -> Array:
+        for stepper in self._steppers:
+            states = stepper(x)
+            if states is None:
+                self._check(x)  # raises, and says where
+            x = states
+        self._n_calls += 1
         if self._pooled is None:
-            return states
-        if self._pooled.total is not None:
-            np.add(self._pooled.total, states, out=self._pooled.total)
-        if self._pooled.maximum is not None:
-            np.maximum(self._pooled.maximum, states, out=self._pooled.maximum)
+            return x
+        return np.dot(self._pool(self._pooled, x), self._read_out.weight) + self._read_out.bias
+
+    def _pool(self, pooled: pooling.Pooled, states: Array) -> Array:
+        if pooled.total is not None:
+            np.add(pooled.total, states, out=pooled.total)
+        if pooled.maximum is not None:
+            np.maximum(pooled.maximum, states, out=pooled.maximum)
         kind = self._network.pooling
         assert kind is not None
-        return pooling.finish(kind, self._pooled, states, self.n_steps)
+        return pooling.finish(kind, pooled, None, self.n_steps)
 
     def _check(self, X_t: ArrayLike) -> NDArray[Any]:
         """One row a stream: (n_streams, n_features), or tokens (n_streams, 1)."""
         with np.errstate(over="ignore"):
-            x = np.asarray(X_t, self._model._dtype)
-        expected = (self.n_streams, self._n_features)
+            x = np.asarray(X_t, self._dtype)
+        expected = self._shape
         if x.ndim == 1 and 1 in expected:
             x = x.reshape(-1, 1) if self._n_features == 1 else x[np.newaxis]
         if x.shape != expected:

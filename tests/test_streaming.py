@@ -10,6 +10,7 @@ from numerics import assert_close
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
+import sklstm
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._network.pooling import POOLINGS
 from sklstm.preprocessing import SequenceScaler
@@ -17,6 +18,16 @@ from sklstm.streaming import SequenceStream
 
 QUICK = {"max_iter": 3, "random_state": 0}
 VOCABULARY = 7
+
+
+@pytest.fixture(autouse=True, params=["numpy", "numba"])
+def kernels(request):
+    """Each test with both sets."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    with sklstm.config_context(kernels=request.param):
+        yield
+
 
 by_pooling = pytest.mark.parametrize("pooling", POOLINGS)
 by_depth = pytest.mark.parametrize("sizes", [(4,), (4, 3)], ids=["one", "stacked"])
@@ -122,6 +133,20 @@ def test_a_model_of_a_table_predicts_a_row_with_its_last_column(rng):
 def model(rng):
     X, y = problem(rng)
     return fitted(LSTMRegressor, list(X), y)
+
+
+@pytest.mark.parametrize("hidden", [1, 33, 100])
+@pytest.mark.parametrize("n_streams", [1, 2, 13])
+def test_every_size(n_streams, hidden, rng):
+    X, y = problem(rng, n=16)
+    model = fitted(LSTMRegressor, list(X), y, hidden_layer_sizes=(hidden, hidden))
+    check_every_prefix(model, X[:n_streams])
+
+
+def test_steps_need_not_be_contiguous(model, rng):
+    wide = rng.normal(size=(3, 4))
+    found = SequenceStream(model, 3).step(wide[:, ::2])
+    np.testing.assert_array_equal(found, SequenceStream(model, 3).step(wide[:, ::2].copy()))
 
 
 def test_one_stream_takes_a_row(model, rng):

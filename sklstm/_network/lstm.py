@@ -99,6 +99,12 @@ class LSTMLayer(NamedTuple):
             finals.append((h, c))
         return Hidden(steps, _join([h for h, _ in finals])), finals
 
+    def stepper(
+        self, params: Views, n: int, read_out: kernels.ReadOut | None = None
+    ) -> kernels.Stepper:
+        """For ``n`` sequences, forward in time, one step at a time."""
+        return kernels.stepper(_weights(params, self.name), n, read_out)
+
     def backward(
         self,
         params: Views,

@@ -19,7 +19,7 @@ from sklstm._network.kernels.walk import Walk
 
 numba = pytest.importorskip("numba")
 
-from sklstm._network.kernels import compiled, intrinsics, with_numba  # noqa: E402
+from sklstm._network.kernels import intrinsics, loading, with_numba  # noqa: E402
 from sklstm._network.kernels.vectors import lanes_of  # noqa: E402
 
 CLOSE = {np.float32: 1e-5, np.float64: 1e-11}
@@ -185,8 +185,8 @@ def test_neighbours_in_a_batch_do_not_matter(dtype, rng):
 
 PREDICT = """
 import numpy as np
-from sklstm._network.kernels import compiled
-functions = [compiled.compiled(name, np.dtype(np.float32)) for name in ("infer",)]
+from sklstm._network.kernels import loading
+functions = [loading.compiled(name, np.dtype(np.float32)) for name in ("infer",)]
 print(sum(len(f.stats.cache_hits) for f in functions), functions[0]._cache.cache_path)
 """
 
@@ -211,20 +211,20 @@ def test_later_processes_load_what_the_first_compiled(tmp_path):
 
 
 def test_no_folder_for_a_cache_is_no_error(tmp_path, monkeypatch):
-    compile_ = compiled._compile
+    compile_ = loading._compile
 
     def without_folder(function, signature, on_disk):
         if on_disk:
             raise RuntimeError("cannot cache function: no locator available")
         return compile_(function, signature, on_disk)
 
-    monkeypatch.setattr(compiled, "_compile", without_folder)
-    function = compiled._load("infer", np.dtype(np.float64))
+    monkeypatch.setattr(loading, "_compile", without_folder)
+    function = loading._load("infer", np.dtype(np.float64))
     assert not function.stats.cache_hits
     assert function.signatures
 
 
 def test_a_change_of_any_source_is_noticed():
     """The name of the files of the cache holds a digest of the sources."""
-    function = compiled.compiled("infer", np.dtype(np.float64))
-    assert compiled._digest() in function.py_func.__qualname__
+    function = loading.compiled("infer", np.dtype(np.float64))
+    assert loading._digest() in function.py_func.__qualname__

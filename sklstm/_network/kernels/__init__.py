@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from sklstm import _config
 from sklstm._network.kernels import with_numpy
-from sklstm._network.kernels.shared import Weights
+from sklstm._network.kernels.shared import ReadOut, Weights
 from sklstm._network.kernels.walk import Walk
 
 if TYPE_CHECKING:
     from sklstm._network.kernels import with_numba
 
     Cache = with_numba.Cache | with_numpy.Cache
+    Stepper = with_numba.Stepper | with_numpy.Stepper
 
-__all__ = ["Weights", "backward", "forward", "infer"]
+__all__ = ["ReadOut", "Weights", "backward", "forward", "infer", "stepper"]
 
 Array = NDArray[np.floating]
 
@@ -37,6 +38,12 @@ def forward(
 def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
     """See ``with_numpy.infer``."""
     _chosen().infer(x, weights, walk, h, c, y)
+
+
+def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
+    """See ``with_numpy.Stepper``."""
+    made: Stepper = _chosen().Stepper(weights, n, read_out)
+    return made
 
 
 def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:

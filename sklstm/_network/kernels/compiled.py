@@ -1,4 +1,4 @@
-"""The loops of ``with_numba``, compiled; imported with the first use of these kernels.
+"""The loops of ``with_numba``, to be compiled; see ``loading``.
 
 Shapes: ``n`` sequences, ``S`` slots (see ``walk``), ``P`` packed rows, ``D`` inputs, ``H`` hidden
 units, ``B = ceil(H / L)`` blocks of ``L`` units, the lanes of a vector; ``U = B L`` units with
@@ -10,17 +10,10 @@ step happens between one load and one store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from hashlib import blake2b
-from pathlib import Path
-from threading import Lock
-from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.np.numpy_support import from_dtype
+from numba import njit
 
 from sklstm._network.kernels.intrinsics import (
     add_element,
@@ -62,11 +55,11 @@ def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) ->
     return product
 
 
-_gates_product = _product(FORWARD_ROWS, 4)
+gates_product = _product(FORWARD_ROWS, 4)
 _weights_product = _product(FORWARD_ROWS, 4, accumulate=True)
 _pair_product = _product(BACKWARD_ROWS, 2, of_gates=True)
 _single_product = _product(BACKWARD_ROWS, 1, of_gates=True)
-_MOST_ROWS = FORWARD_ROWS[0]
+MOST_ROWS = FORWARD_ROWS[0]
 
 
 @njit(nogil=True)
@@ -125,7 +118,7 @@ def _unpack_rows(packed, first, weights, depth):
 
 
 @njit(nogil=True)
-def _pack(ih, hh, bias):
+def pack(ih, hh, bias):
     """Weights as the tiles read them: (B, D + 1 + H, 4, L), rows for inputs, bias and state."""
     n_inputs, hidden, size = len(ih), len(hh), VECTOR_BYTES // hh.itemsize
     depth = n_inputs + 1 + hidden
@@ -167,8 +160,8 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
     """All steps of ``table``; ``h`` is ``states``, or has the states before their ``mask``."""
     n_inputs, hidden, width, stride = len(ih), len(hh), cells.shape[1], states.shape[1]
     size, depth = VECTOR_BYTES // x.itemsize, n_inputs + 1 + hidden
-    packed = _pack(ih, hh, bias)
-    z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
+    packed = pack(ih, hh, bias)
+    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     record = 0
     for step in range(len(table)):
         running, row, source, target = (
@@ -182,7 +175,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
         for block in range(width // size):
             at = 0
             while at < running:
-                done = _gates_product(
+                done = gates_product(
                     running - at, states, (source + at) * stride,
                     packed, 4 * size * depth * block, z, 0, stride, 1, 4 * size, 1, 0, depth,
                 )  # fmt: skip
@@ -211,8 +204,8 @@ def infer(table, x, ih, hh, bias, h, c, y):
     (n, hidden), n_inputs, size = h.shape, len(ih), VECTOR_BYTES // x.itemsize
     depth, width = n_inputs + 1 + hidden, _whole(hidden, size)
     stride = n_inputs + 1 + width
-    packed = _pack(ih, hh, bias)
-    z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
+    packed = pack(ih, hh, bias)
+    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     states, cells = np.zeros((2 * n, stride), x.dtype), np.zeros((n, width), x.dtype)
     states[:, n_inputs] = 1
     states[:n, n_inputs + 1 : depth] = h
@@ -225,7 +218,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
         for block in range(width // size):
             at = 0
             while at < running:
-                done = _gates_product(
+                done = gates_product(
                     running - at, states, (source + at) * stride,
                     packed, 4 * size * depth * block, z, 0, stride, 1, 4 * size, 1, 0, depth,
                 )  # fmt: skip
@@ -413,67 +406,3 @@ def backward(
     _unpack_rows(dw, 0, d_ih, depth)
     _unpack_rows(dw, len(ih), d_bias.reshape((1, -1)), depth)
     _unpack_rows(dw, len(ih) + 1, d_hh, depth)
-
-
-# --- what is called from Python ---
-
-
-def compiled(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """A function for arrays of one dtype."""
-    found = _ready.get((name, dtype))
-    if found is None:
-        with _lock:  # several threads may want it first
-            found = _ready.get((name, dtype)) or _load(name, dtype)
-            _ready[name, dtype] = found
-    return found
-
-
-_ready: dict[tuple[str, np.dtype[np.floating]], Callable[..., None]] = {}
-_lock = Lock()
-
-
-def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """From the cache on disk where that has it."""
-    function, signature = _signatures(from_dtype(dtype))[name]
-    try:
-        return _compile(function, signature, on_disk=True)
-    except (RuntimeError, OSError):  # no folder for a cache may be written to
-        return _compile(function, signature, on_disk=False)
-
-
-def _compile(function: Callable[..., None], signature: Any, on_disk: bool) -> Callable[..., None]:
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__)
-    copy.__qualname__ = f"{function.__name__}_{_digest()}"
-    dispatcher = njit(nogil=True, error_model="numpy", cache=on_disk)(copy)
-    dispatcher.compile(signature)
-    dispatcher.disable_compile()
-    return dispatcher
-
-
-@cache
-def _digest() -> str:
-    """Of all sources: Numba looks at the file of a cached function, not at those that it calls.
-
-    The files of the cache are named after the function.
-    """
-    digest = blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
-    """One signature each: whether an array may be written to must not make another one."""
-    read = types.Array(dtype, 2, "C", readonly=True)
-    vector, write_vector = types.Array(dtype, 1, "C", readonly=True), types.Array(dtype, 1, "C")
-    write, strided = types.Array(dtype, 2, "C"), types.Array(dtype, 2, "A")
-    strided_read = types.Array(dtype, 2, "A", readonly=True)
-    table, weights, number = types.Array(types.int64, 2, "C"), (read, read, vector), types.int64
-    forward_of = (table, read, *weights, write, write, number, write, write, read)
-    back_of = (table, number, write, write, read, read, write, write, read)
-    back_to = (strided_read, strided_read, write, write, write, write_vector)
-    return {
-        "forward": (forward, types.void(*forward_of)),
-        "infer": (infer, types.void(table, read, *weights, write, write, strided)),
-        "backward": (backward, types.void(*back_of, *back_to)),
-    }

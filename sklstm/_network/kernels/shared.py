@@ -26,6 +26,13 @@ class Weights(NamedTuple):
     bias: Array
 
 
+class ReadOut(NamedTuple):
+    """An affine map of hidden states: (H, K) and (K,)."""
+
+    weight: Array
+    bias: Array
+
+
 class Run(NamedTuple):
     """Neighbouring steps, from the last visited to the first: their rows, and the slots read."""
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network.kernels.compiled import compiled
-from sklstm._network.kernels.shared import Weights
+from sklstm._network.kernels.loading import compiled
+from sklstm._network.kernels.shared import ReadOut, Weights
 from sklstm._network.kernels.vectors import lanes_of
 from sklstm._network.kernels.walk import Walk
 
@@ -71,6 +71,31 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
     """
     run = compiled("infer", x.dtype)
     run(walk.table, np.ascontiguousarray(x), *weights, h, c, _optional(y, x.dtype))
+
+
+class Stepper:
+    """See ``with_numpy.Stepper``."""
+
+    def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
+        (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
+        width = _padded(hidden, dtype)
+        self._packed = np.zeros(4 * width * (n_inputs + 1 + hidden), dtype)
+        compiled("pack", dtype)(*weights, self._packed)
+        self._states = np.zeros((n, n_inputs + 1 + width), dtype)
+        self._states[:, n_inputs] = 1
+        self._cells = np.zeros((n, width), dtype)
+        self.h = self._states[:, n_inputs + 1 : n_inputs + 1 + hidden]
+        self.c = self._cells[:, :hidden]
+        self._reads_out = read_out is not None
+        self._read_out = np.empty((1, 0), dtype) if read_out is None else np.vstack(read_out)
+        self._shape, self._dtype = (n if read_out else 0, self._read_out.shape[1]), dtype
+        self._run = compiled("step", dtype)
+
+    def __call__(self, x: Array) -> Array | None:
+        out = np.empty(self._shape, self._dtype)
+        if not self._run(x, self._packed, self._states, self._cells, self._read_out, out):
+            return None
+        return out if self._reads_out else self.h
 
 
 def backward(

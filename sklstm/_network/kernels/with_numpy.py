@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network.kernels.shared import Run, Weights, runs, select
+from sklstm._network.kernels.shared import ReadOut, Run, Weights, runs, select
 from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
@@ -99,15 +99,42 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
                 h_t, inputs = s[:, :hidden], s[:, hidden:-1]
             np.copyto(inputs, x_t)
             product(s, packed_weights, z.product)
-            _activate(z, z.i, z.f, z.o, z.g)
-            np.multiply(cell, z.f, cell)
-            np.multiply(z.i, z.g, z.spare)
-            np.add(cell, z.spare, cell)
-            np.tanh(cell, z.spare)
-            np.multiply(z.o, z.spare, h_t)
+            _advance(z, cell, h_t)
             if y_t is not None:
                 np.copyto(y_t, h_t)
     h[...] = state[:, :hidden]
+
+
+class Stepper:
+    """One step at a time, the states ``h`` and ``c`` (n, H) kept in between, and zero at first.
+
+    Called with inputs (n, D), it gives what ``read_out`` makes of the hidden state or, without one,
+    that itself, as a view. Of inputs that are not finite it makes None, and changes nothing.
+    """
+
+    def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
+        n_inputs, hidden, dtype = len(weights.ih), len(weights.hh), weights.hh.dtype
+        self._state = np.ones((n, hidden + n_inputs + 1), dtype)
+        self._inputs = self._state[:, hidden:-1]
+        self.h = self._state[:, :hidden]
+        self.h[...] = 0
+        self.c = np.zeros((n, hidden), dtype)
+        # Gate by gate, also for one sequence: BLAS may share a longer product out over threads.
+        _, self._weights = _step_product(weights, max(n, 2))
+        self._scratch = _scratch(np.empty((5, max(n, 2), hidden), dtype), n)
+        self._zeros = np.zeros((n, n_inputs), dtype)
+        self._read_out = read_out
+
+    def __call__(self, x: Array) -> Array | None:
+        if np.vdot(x, self._zeros) != 0:  # NaN, also of infinity
+            return None
+        np.copyto(self._inputs, x)
+        with np.errstate(over="ignore"):
+            np.matmul(self._state, self._weights, self._scratch.product)
+            _advance(self._scratch, self.c, self.h)
+        if self._read_out is None:
+            return self.h
+        return np.dot(self.h, self._read_out.weight) + self._read_out.bias
 
 
 def backward(
@@ -256,6 +283,16 @@ def _activate(z: _Scratch, i: Array, f: Array, o: Array, g: Array) -> None:
     np.reciprocal(z.f, f)
     np.reciprocal(z.o, o)
     np.tanh(z.g, g)
+
+
+def _advance(z: _Scratch, cell: Array, h_t: Array) -> None:
+    """From the product of a step to the states after it."""
+    _activate(z, z.i, z.f, z.o, z.g)
+    np.multiply(cell, z.f, cell)
+    np.multiply(z.i, z.g, z.spare)
+    np.add(cell, z.spare, cell)
+    np.tanh(cell, z.spare)
+    np.multiply(z.o, z.spare, h_t)
 
 
 def _fill_slopes(cache: Cache, rows: slice, out: Array) -> None:
