@@ -15,10 +15,11 @@ from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 
-_FEATURES = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+_OF_HOST = "" if config.CPU_NAME else llvmlite.binding.get_host_cpu_features().flatten()
+_FEATURES = config.CPU_FEATURES or _OF_HOST
 
 #: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
-WIDE = "+avx512dq" in _FEATURES and config.CPU_NAME != "generic"
+WIDE = "+avx512dq" in _FEATURES
 VECTOR_BYTES = 64 if WIDE else 32
 
 
