@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sklstm._network.kernels import with_numba
 
     Cache = with_numba.Cache | with_numpy.Cache
+    Steps = with_numba.Steps | with_numpy.Steps
 
-__all__ = ["Weights", "backward", "forward", "infer", "least_rows"]
+__all__ = ["Weights", "backward", "forward", "infer", "least_rows", "steps"]
 
 Array = NDArray[np.floating]
 
@@ -44,6 +45,11 @@ def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
     if isinstance(cache, with_numpy.Cache):
         return with_numpy.backward(cache, *arguments, **options)
     return _numba_kernels().backward(cache, *arguments, **options)
+
+
+def steps(weights: Weights, n: int) -> Steps:
+    """``n`` sequences that are fed one step at a time; see ``with_numpy.Steps``."""
+    return _chosen().Steps(weights, n)
 
 
 def least_rows() -> int:

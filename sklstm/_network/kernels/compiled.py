@@ -66,7 +66,7 @@ _gates_product = _product(FORWARD_ROWS, 4)
 _weights_product = _product(FORWARD_ROWS, 4, accumulate=True)
 _pair_product = _product(BACKWARD_ROWS, 2, of_gates=True)
 _single_product = _product(BACKWARD_ROWS, 1, of_gates=True)
-_MOST_ROWS = FORWARD_ROWS[0]
+MOST_ROWS = FORWARD_ROWS[0]
 
 
 @njit(nogil=True)
@@ -168,7 +168,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
     n_inputs, hidden, width, stride = len(ih), len(hh), cells.shape[1], states.shape[1]
     size, depth = VECTOR_BYTES // x.itemsize, n_inputs + 1 + hidden
     packed = _pack(ih, hh, bias)
-    z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
+    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     record = 0
     for step in range(len(table)):
         running, row, source, target = (
@@ -212,7 +212,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
     depth, width = n_inputs + 1 + hidden, _whole(hidden, size)
     stride = n_inputs + 1 + width
     packed = _pack(ih, hh, bias)
-    z = np.empty((_MOST_ROWS, 4 * size), x.dtype)
+    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     states, cells = np.zeros((2 * n, stride), x.dtype), np.zeros((n, width), x.dtype)
     states[:, n_inputs] = 1
     states[:n, n_inputs + 1 : depth] = h
@@ -246,6 +246,37 @@ def infer(table, x, ih, hh, bias, h, c, y):
             h[r] = states[target + r, n_inputs + 1 : depth]
         source, target = target, source
     c[:] = cells[:, :hidden]
+
+
+def pack(ih, hh, bias):
+    """Weights for ``step``."""
+    return _pack(ih, hh, bias)
+
+
+def step(packed, x, states, cells, z):
+    """One step of every row: ``states`` (n, D + 1 + U) and ``cells`` (n, U) go on in place.
+
+    So all blocks are multiplied, into ``z`` (B, rows, 4, L), before the first state is written.
+    """
+    n_inputs, width, stride = x.shape[1], cells.shape[1], states.shape[1]
+    size, n, at = VECTOR_BYTES // x.itemsize, len(x), 0
+    depth = len(packed) // (4 * width)
+    _copy_inputs(x, 0, states, 0, n)
+    while at < n:
+        done = 0
+        for block in range(width // size):
+            done = _gates_product(
+                n - at, states, at * stride, packed, 4 * size * depth * block,
+                z, 4 * size * MOST_ROWS * block, stride, 1, 4 * size, 1, 0, depth,
+            )  # fmt: skip
+        for block in range(width // size):
+            for r in range(done):
+                cell_inference(
+                    z, 4 * size * (MOST_ROWS * block + r),
+                    cells, (at + r) * width + block * size,
+                    states, (at + r) * stride + n_inputs + 1 + block * size,
+                )  # fmt: skip
+        at += done
 
 
 @njit(nogil=True)
@@ -476,4 +507,6 @@ def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
         "forward": (forward, types.void(*forward_of)),
         "infer": (infer, types.void(table, read, *weights, write, write, strided)),
         "backward": (backward, types.void(*back_of, *back_to)),
+        "pack": (pack, write_vector(*weights)),
+        "step": (step, types.void(vector, read, write, write, write_vector)),
     }

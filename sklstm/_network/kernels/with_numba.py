@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network.kernels.compiled import compiled
+from sklstm._network.kernels.compiled import MOST_ROWS, compiled
 from sklstm._network.kernels.shared import Weights
 from sklstm._network.kernels.vectors import lanes_of
 from sklstm._network.kernels.walk import Walk
@@ -74,6 +74,27 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
     """
     run = compiled("infer", x.dtype)
     run(walk.table, np.ascontiguousarray(x), *weights, h, c, _optional(y, x.dtype))
+
+
+class Steps:
+    """Sequences that are fed one step at a time; weights are packed once, states carried on.
+
+    ``h`` and ``c`` (n, H) are the states after the last step, and may be written to.
+    """
+
+    def __init__(self, weights: Weights, n: int) -> None:
+        dtype, begin, hidden = weights.hh.dtype, len(weights.ih) + 1, len(weights.hh)
+        width = _padded(hidden, dtype)
+        states, cells = np.zeros((n, begin + width), dtype), np.zeros((n, width), dtype)
+        self.h, self.c = states[:, begin : begin + hidden], cells[:, :hidden]
+        z = np.empty(4 * width * MOST_ROWS, dtype)
+        packed = compiled("pack", dtype)(*weights)
+        self._arrays, self._packed, self._run = (states, cells, z), packed, compiled("step", dtype)
+
+    def step(self, x: Array) -> Array:
+        """Take in ``x`` (n, D), C-contiguous and in the dtype of the weights; return ``h``."""
+        self._run(self._packed, x, *self._arrays)
+        return self.h
 
 
 def backward(

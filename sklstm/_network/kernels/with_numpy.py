@@ -102,15 +102,44 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
                 h_t, inputs = s[:, :hidden], s[:, hidden:-1]
             np.copyto(inputs, x_t)
             product(s, packed_weights, z.product)
-            _activate(z, z.i, z.f, z.o, z.g)
-            np.multiply(cell, z.f, cell)
-            np.multiply(z.i, z.g, z.spare)
-            np.add(cell, z.spare, cell)
-            np.tanh(cell, z.spare)
-            np.multiply(z.o, z.spare, h_t)
+            _step(z, cell, h_t)
             if y_t is not None:
                 np.copyto(y_t, h_t)
     h[...] = state[:, :hidden]
+
+
+class Steps:
+    """Sequences that are fed one step at a time; weights are joined once, states carried on.
+
+    ``h`` and ``c`` (n, H) are the states after the last step, and may be written to.
+    """
+
+    def __init__(self, weights: Weights, n: int) -> None:
+        hidden, dtype = len(weights.hh), weights.hh.dtype
+        self._state = np.ones((n, hidden + len(weights.ih) + 1), dtype)
+        self.h, self.c = self._state[:, :hidden], np.zeros((n, hidden), dtype)
+        self.h[...] = 0
+        self._inputs = self._state[:, hidden:-1]
+        self._product, self._weights = _step_product(weights, n)
+        self._scratch = _scratch(np.empty((5, n, hidden), dtype), n)
+
+    def step(self, x: Array) -> Array:
+        """Take in ``x`` (n, D), C-contiguous and in the dtype of the weights; return ``h``."""
+        np.copyto(self._inputs, x)
+        with np.errstate(over="ignore"):
+            self._product(self._state, self._weights, self._scratch.product)
+            _step(self._scratch, self.c, self.h)
+        return self.h
+
+
+def _step(z: _Scratch, cell: Array, h: Array) -> None:
+    """From the gates before their activations to the states."""
+    _activate(z, z.i, z.f, z.o, z.g)
+    np.multiply(cell, z.f, cell)
+    np.multiply(z.i, z.g, z.spare)
+    np.add(cell, z.spare, cell)
+    np.tanh(cell, z.spare)
+    np.multiply(z.o, z.spare, h)
 
 
 def backward(
