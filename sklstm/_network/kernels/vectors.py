@@ -72,6 +72,14 @@ class Lanes:
             self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
         )
 
+    def prefetch(self, pointer: Any) -> None:
+        """Have the processor fetch what will soon be read; any address will do."""
+        kind, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        of = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
+        function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], of)
+        options = [number(0), number(3), number(1)]  # to read, into the nearest cache, data
+        self.builder.call(function, [self.builder.bitcast(pointer, kind), *options])
+
     def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
         """``a b + c``, in one rounding where the machine can."""
         kind = ir.FunctionType(self.type, [self.type] * 3)
