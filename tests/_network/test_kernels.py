@@ -344,3 +344,16 @@ def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, maske
     for name, expected in p.backward().items():
         found = {"x": dx, "h0": dh, "c0": dc, **gradient._asdict()}
         assert_close(found[name], expected, 1e-12)
+
+
+@by_dtype
+@pytest.mark.parametrize("n", [1, 2, 7, 13])
+@pytest.mark.parametrize("hidden", [1, 16, 21])
+def test_steps_one_at_a_time_are_a_sequence(n, hidden, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, (9,) * n, False, dtype=dtype, hidden=hidden)
+    steps, _, _ = problem.forward()
+    fed = kernel.Stepper(problem.weights, n)
+    fed.h[...], fed.c[...] = problem.h0, problem.c0
+    for x, h, c in zip(np.split(problem.batch.values, 9), *steps.reshape(2, 9, n, -1), strict=True):
+        assert_close(fed(x), h, ROUNDING[dtype])
+        assert_close(fed.c, c, ROUNDING[dtype])

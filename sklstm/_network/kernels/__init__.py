@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Cache = with_numba.Cache | with_numpy.Cache
     Stepper = with_numba.Stepper | with_numpy.Stepper
 
-__all__ = ["ReadOut", "Weights", "backward", "forward", "infer", "stepper"]
+__all__ = ["ReadOut", "Weights", "backward", "forward", "infer", "least_rows", "stepper"]
 
 Array = NDArray[np.floating]
 
@@ -40,17 +40,22 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
     _chosen().infer(x, weights, walk, h, c, y)
 
 
-def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
-    """See ``with_numpy.Stepper``."""
-    made: Stepper = _chosen().Stepper(weights, n, read_out)
-    return made
-
-
 def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
     """See ``with_numpy.backward``."""
     if isinstance(cache, with_numpy.Cache):
         return with_numpy.backward(cache, *arguments, **options)
     return _numba_kernels().backward(cache, *arguments, **options)
+
+
+def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
+    """See ``with_numpy.Stepper``."""
+    return _chosen().Stepper(weights, n, read_out)
+
+
+def least_rows() -> int:
+    """Sequences of a step from which on its time grows no slower than they do."""
+    rows: int = _chosen().LEAST_ROWS
+    return rows
 
 
 def _chosen() -> ModuleType:

@@ -171,7 +171,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
             table[step, 3],
         )
         _copy_inputs(x, row, states, source, running)
-        record = 6 * width * row
+        record = 5 * width * row
         for block in range(width // size):
             at = 0
             while at < running:
@@ -188,7 +188,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
                         h, (target + k) * h.shape[1] + h_at + block * size,
                         kept, record,
                     )  # fmt: skip
-                    record += 6 * size
+                    record += 5 * size
                 at += done
         if len(mask):
             for r in range(running):
@@ -321,7 +321,7 @@ def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, 
         vectors = 2 if first + size < width else 1
         _at_states(packed, first, vectors, dz, before[1], n_slots, before[0], dh, mask)
         for u in range(first, first + vectors * size, size):
-            record = 6 * (width * row + u * running)
+            record = 5 * (width * row + u * running)
             out = 4 * (u * n_slots + slot * size)
             for r in range(running):
                 if len(dy):
@@ -329,7 +329,7 @@ def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, 
                 if len(dcells):
                     _add(dcells, (row + r) * _stride(dcells) + u, dc, r * width + u, hidden - u)
                 cell_backward(
-                    kept, record + 6 * size * r, dh, r * width + u, dc, r * width + u,
+                    kept, record + 5 * size * r, dh, r * width + u, dc, r * width + u,
                     dz, out + 4 * size * r,
                 )  # fmt: skip
     if hidden < width:

@@ -78,10 +78,10 @@ def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
     return {
         "forward": (forward, types.void(*forward_of)),
         "infer": (infer, types.void(table, read, *weights, write, write, strided)),
+        "backward": (backward, types.void(*back_of, *back_to)),
         "pack": (pack_into, types.void(*weights, write_vector)),
         "step": (
             step,
             types.boolean(strided_read, write_vector, write, write, read, write),
         ),
-        "backward": (backward, types.void(*back_of, *back_to)),
     }

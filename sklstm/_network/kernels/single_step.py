@@ -25,27 +25,31 @@ def step(x, packed, states, cells, read_out, out):  # type: ignore[no-untyped-de
         for k in range(n_inputs):
             if not np.isfinite(x[r, k]):
                 return False
-    size = VECTOR_BYTES // x.itemsize
+    size, at = VECTOR_BYTES // x.itemsize, 0
     depth = len(packed) // (4 * width)
-    z, new = np.empty((MOST_ROWS, 4 * size), x.dtype), np.empty((n, width), x.dtype)
+    # All blocks are multiplied, into (B, rows, 4, L), before the first state is written.
+    z = np.empty(4 * width * MOST_ROWS, x.dtype)
     states[:, :n_inputs] = x
-    for block in range(width // size):
-        at = 0
-        while at < n:
+    while at < n:
+        done = 0
+        for block in range(width // size):
             done = gates_product(
-                n - at, states, at * stride, packed, 4 * size * depth * block, z, 0,
-                stride, 1, 4 * size, 1, 0, depth,
+                n - at, states, at * stride, packed, 4 * size * depth * block,
+                z, 4 * size * MOST_ROWS * block, stride, 1, 4 * size, 1, 0, depth,
             )  # fmt: skip
+        for block in range(width // size):
             for r in range(done):
-                place = (at + r) * width + block * size
-                cell_inference(z, 4 * size * r, cells, place, new, place)
-            at += done
-    states[:, n_inputs + 1 :] = new
+                cell_inference(
+                    z, 4 * size * (MOST_ROWS * block + r),
+                    cells, (at + r) * width + block * size,
+                    states, (at + r) * stride + n_inputs + 1 + block * size,
+                )  # fmt: skip
+        at += done
     hidden = len(read_out) - 1
     for r in range(len(out)):
         for k in range(out.shape[1]):
             total = read_out[hidden, k]
             for u in range(hidden):
-                total += new[r, u] * read_out[u, k]
+                total += states[r, n_inputs + 1 + u] * read_out[u, k]
             out[r, k] = total
     return True

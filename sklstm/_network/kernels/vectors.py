@@ -15,10 +15,11 @@ from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 
-_FEATURES = config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+_OF_HOST = "" if config.CPU_NAME else llvmlite.binding.get_host_cpu_features().flatten()
+_FEATURES = config.CPU_FEATURES or _OF_HOST
 
 #: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
-WIDE = "+avx512dq" in _FEATURES and config.CPU_NAME != "generic"
+WIDE = "+avx512dq" in _FEATURES
 VECTOR_BYTES = 64 if WIDE else 32
 
 
@@ -70,6 +71,14 @@ class Lanes:
         return Vector(
             self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
         )
+
+    def prefetch(self, pointer: Any) -> None:
+        """Have the processor fetch what will soon be read; any address will do."""
+        kind, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        of = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
+        function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], of)
+        options = [number(0), number(3), number(1)]  # to read, into the nearest cache, data
+        self.builder.call(function, [self.builder.bitcast(pointer, kind), *options])
 
     def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
         """``a b + c``, in one rounding where the machine can."""

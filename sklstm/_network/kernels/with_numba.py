@@ -19,6 +19,9 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
+#: See ``kernels.least_rows``.
+LEAST_ROWS = 32
+
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128
 
@@ -29,7 +32,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, D + 1 + U): what a step multiplies, inputs, a one for the bias, and h
     cells: Array  # (S, U)
-    kept: Array  # (P, 6 U), in the order in which steps are worked out
+    kept: Array  # (P, 5 U), in the order in which steps are worked out
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -54,7 +57,7 @@ def forward(
     if mask is not None:
         states[:, begin + hidden :] = 0
         states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
-    kept = np.empty((walk.n_packed, 6 * width), dtype)
+    kept = np.empty((walk.n_packed, 5 * width), dtype)
     compiled("forward", dtype)(
         walk.table, np.ascontiguousarray(x), *weights, states, h, h_begin, cells, kept,
         _optional(mask, dtype),

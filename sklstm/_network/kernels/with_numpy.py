@@ -26,6 +26,9 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
+#: See ``kernels.least_rows``.
+LEAST_ROWS = 64
+
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
 
@@ -99,7 +102,7 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
                 h_t, inputs = s[:, :hidden], s[:, hidden:-1]
             np.copyto(inputs, x_t)
             product(s, packed_weights, z.product)
-            _advance(z, cell, h_t)
+            _step(z, cell, h_t)
             if y_t is not None:
                 np.copyto(y_t, h_t)
     h[...] = state[:, :hidden]
@@ -131,10 +134,20 @@ class Stepper:
         np.copyto(self._inputs, x)
         with np.errstate(over="ignore"):
             np.matmul(self._state, self._weights, self._scratch.product)
-            _advance(self._scratch, self.c, self.h)
+            _step(self._scratch, self.c, self.h)
         if self._read_out is None:
             return self.h
         return np.dot(self.h, self._read_out.weight) + self._read_out.bias
+
+
+def _step(z: _Scratch, cell: Array, h: Array) -> None:
+    """From the gates before their activations to the states."""
+    _activate(z, z.i, z.f, z.o, z.g)
+    np.multiply(cell, z.f, cell)
+    np.multiply(z.i, z.g, z.spare)
+    np.add(cell, z.spare, cell)
+    np.tanh(cell, z.spare)
+    np.multiply(z.o, z.spare, h)
 
 
 def backward(
@@ -283,16 +296,6 @@ def _activate(z: _Scratch, i: Array, f: Array, o: Array, g: Array) -> None:
     np.reciprocal(z.f, f)
     np.reciprocal(z.o, o)
     np.tanh(z.g, g)
-
-
-def _advance(z: _Scratch, cell: Array, h_t: Array) -> None:
-    """From the product of a step to the states after it."""
-    _activate(z, z.i, z.f, z.o, z.g)
-    np.multiply(cell, z.f, cell)
-    np.multiply(z.i, z.g, z.spare)
-    np.add(cell, z.spare, cell)
-    np.tanh(cell, z.spare)
-    np.multiply(z.o, z.spare, h_t)
 
 
 def _fill_slopes(cache: Cache, rows: slice, out: Array) -> None:
