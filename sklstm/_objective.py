@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 
-from sklstm._network import segments
+from sklstm._network import kernels, segments
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -29,11 +29,14 @@ from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
 
-#: Smallest part of a batch that is worth a thread of its own.
+#: Sequences of a part of a batch, where that leaves parts enough for two threads.
 SHARD_ROWS = 64
 
 #: Sequences that are predicted together.
 CHUNK_SEQUENCES = 256
+
+#: Steps times parameters that are worth waking other threads, which takes a tenth of a millisecond.
+LEAST_WORK = 3e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,8 @@ class Objective:
             with _overflow_is_reported_later():
                 return self._shard(parameters, indices[rows], batch_weight, of_rows, room)
 
-        run = self._run if len(shards) > 1 else map
+        steps = self.samples.sequences.lengths[indices].sum()
+        run = self._run if steps * len(parameters) > LEAST_WORK else map
         results = list(run(on_shard, shards))
         value, gradient = results[0]
         with _overflow_is_reported_later():
@@ -218,6 +222,8 @@ def raw_predictions(
         raw = _predict(network, params, packing, room)
         return packing.unpack(raw) if network.pooling is None else packing.restore(raw)
 
+    if len(sequences.values) * len(parameters) < LEAST_WORK:
+        run = map
     return np.concatenate(list(run(on_chunk, indices)))
 
 
@@ -236,6 +242,8 @@ def _working_memory() -> float:
 
 def chunks(n: int) -> list[NDArray[np.intp]]:
     """Indices of neighbouring sequences that are predicted together."""
+    if n <= 2 * CHUNK_SEQUENCES:
+        return np.array_split(np.arange(n), _number_of_shards(n))
     return np.array_split(np.arange(n), range(CHUNK_SEQUENCES, n, CHUNK_SEQUENCES))
 
 
@@ -247,5 +255,13 @@ def _overflow_is_reported_later() -> np.errstate:
 def _shards(lengths: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Positions in a batch, dealt out by falling length so that all shards have like work."""
     by_length = np.argsort(-lengths, kind="stable")
-    n_shards = max(1, len(lengths) // SHARD_ROWS)
+    n_shards = _number_of_shards(len(lengths))
     return [by_length[k::n_shards] for k in range(n_shards)]
+
+
+def _number_of_shards(n: int) -> int:
+    """An even number, or one for batches too small for two of what the kernels still do well."""
+    if n < 2 * kernels.least_rows():
+        return 1
+    whole = max(2, n // SHARD_ROWS)
+    return whole + whole % 2

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import cache, partial
+from itertools import starmap
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
@@ -86,12 +87,15 @@ def workers(n_jobs: int | None) -> Iterator[Run]:
         with ThreadPoolExecutor(n_threads) as pool:
 
             def run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
+                parts = list(zip(*items, strict=False))
+                if len(parts) < 2:
+                    return starmap(function, parts)
                 context = copy_context()  # options of the calling thread hold in its workers
-                return pool.map(partial(_in_copy, context, function), *items)
+                return pool.map(partial(_in_copy, context, function), parts)
 
             yield run
 
 
-def _in_copy(context: Context, function: Callable[..., R], *items: Any) -> R:
+def _in_copy(context: Context, function: Callable[..., R], items: Iterable[Any]) -> R:
     """A context can be entered once at a time."""
     return context.copy().run(function, *items)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Cache = with_numba.Cache | with_numpy.Cache
 
-__all__ = ["Weights", "backward", "forward", "infer"]
+__all__ = ["Weights", "backward", "forward", "infer", "least_rows"]
 
 Array = NDArray[np.floating]
 
@@ -44,6 +44,12 @@ def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
     if isinstance(cache, with_numpy.Cache):
         return with_numpy.backward(cache, *arguments, **options)
     return _numba_kernels().backward(cache, *arguments, **options)
+
+
+def least_rows() -> int:
+    """Sequences of a step from which on its time grows no slower than they do."""
+    rows: int = _chosen().LEAST_ROWS
+    return rows
 
 
 def _chosen() -> ModuleType:

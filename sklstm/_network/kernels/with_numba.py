@@ -19,6 +19,9 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
+#: See ``kernels.least_rows``.
+LEAST_ROWS = 32
+
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128
 

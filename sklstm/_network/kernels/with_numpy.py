@@ -26,6 +26,9 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
+#: See ``kernels.least_rows``.
+LEAST_ROWS = 64
+
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
 
