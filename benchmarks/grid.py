@@ -34,6 +34,7 @@ def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
                 row = _times(sides, call, threads, options)
                 found[kind][str(shape)] = row
                 print(report.grid_line(shape, row, options.kernels, wanted), flush=True)
+    print()
     return found
 
 

@@ -15,7 +15,7 @@ from problem import Problem, Results
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
-from sklstm._objective import _shards, chunks
+from sklstm._objective import LEAST_WORK, _shards, chunks
 from sklstm._threads import Run
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -34,14 +34,16 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._upstream = self._packed_upstream(problem.dy[self._valid])
-        self._run = run
+        steps = int(problem.lengths.sum())
+        self._run = run if steps * self._layout.size > LEAST_WORK else map
+        with using(kernels):
+            self._upstream = self._packed_upstream(problem.dy[self._valid])
 
     def train(self) -> tuple[np.ndarray, list[Any]]:
         """Forward and backward: the flat gradient of all weights, and the rest of each shard."""
-        shards = _shards(self._sequences.lengths)
-        run = self._run if len(shards) > 1 else map
-        parts = list(run(self._train_shard, shards, self._upstream))
+        with using(self._kernels):
+            shards = _shards(self._sequences.lengths)
+            parts = list(self._run(self._train_shard, shards, self._upstream))
         gradient = parts[0][0]
         for more, *_ in parts[1:]:
             gradient += more
@@ -49,9 +51,14 @@ class Layer:
 
     def infer(self) -> list[tuple[PackedSequences, Hidden]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
-        return list(self._run(self._infer_chunk, chunks(len(self._sequences))))
+        with using(self._kernels):
+            return list(self._run(self._infer_chunk, chunks(len(self._sequences))))
 
     def results(self) -> Results:
+        with using(self._kernels):
+            return self._results()
+
+    def _results(self) -> Results:
         gradient, parts = self.train()
         views = self._layout.views(gradient)
         results = {f"gradient of {name[5:]}": view for name, view in views.items()}
@@ -72,15 +79,13 @@ class Layer:
         batch = self._sequences.pack(indices)
         gradient = np.zeros(self._layout.size, np.float32)
         views = self._layout.views(gradient)
-        with using(self._kernels):
-            hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
-            dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
+        hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
+        dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
         batch = self._sequences.pack(indices)
-        with using(self._kernels):
-            return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
+        return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
 
     def _outputs(self, indices: Any, batches: Any, hiddens: Any, prefix: str) -> Results:
         last = np.empty((len(self._sequences), self._layer.hidden), np.float32)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from kernels import using
 from layer import Layer
 from problem import GRID, Problem, Shape
 from timing import Turns, interleaved
@@ -29,8 +30,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     problem = Problem.random(shape)
     with workers(1) as run:
+        with using(options.kernels[0]):  # which shards there are depends on them
+            calls = {"products": products(problem)}
         layers = [Layer(problem, run, name) for name in options.kernels]
-        calls = {"products": products(problem)} | {layer.name: layer.train for layer in layers}
+        calls |= {layer.name: layer.train for layer in layers}
         found = interleaved(calls, Turns.of(options))
     seconds = found["seconds"]
     shares = {name: seconds["products"] / seconds[f"sklstm {name}"] for name in options.kernels}

@@ -72,7 +72,7 @@ def header(facts: dict[str, Any]) -> str:
 def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
     """Names over the columns of ``grid_line``, and what its ratios are."""
     columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
-    columns += [f"{rival[:5] + '/' + name:>13}" for rival, name in _pairs(kernels, rivals)]
+    columns += [f"{rival[:5] + '/' + name:>12}" for rival, name in _pairs(kernels, rivals)]
     title = f"\n{kind}, ms, {_threads(threads)}; x/y: times that y is as fast as x\n"
     return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
@@ -82,7 +82,7 @@ def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: lis
     cells = [f"{seconds['sklstm ' + name] * 1e3:9.3f}" for name in kernels]
     cells += [f"{seconds[name] * 1e3:9.3f}" for name in rivals]
     for rival, name in _pairs(kernels, rivals):
-        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:13.2f}")
+        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:12.2f}")
     return f"{', '.join(map(str, shape)):<24}" + "".join(cells) + ("" if row["quiet"] else " *")
 
 
