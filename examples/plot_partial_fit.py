@@ -1,0 +1,84 @@
+"""
+More sequences than fit into memory
+===================================
+
+``partial_fit`` takes one batch of sequences at a time, so that a generator can read them from as
+many files as there are. Here 20 files of machine vibrations, of 30 to 80 steps each, are written to
+a temporary folder and read again in every epoch; in the end the model is as good as one that
+``fit`` has shown everything at once. The data are generated.
+"""
+
+# %%
+# Files
+# -----
+# Each file holds the steps of its sequences one below the other, and how many belong to each.
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from sklstm import LSTMClassifier
+from sklstm.preprocessing import SequenceScaler
+from sklstm.sequences import from_concatenated, to_concatenated
+
+LABELS = ["bearing", "gear", "sound"]
+
+
+def record(label, rng):
+    """Two noisy sensors; worn bearings hum in bursts, worn gears at another pitch."""
+    steps = np.arange(rng.integers(30, 81))
+    pitch = {"bearing": 0.9, "gear": 1.1, "sound": 1.0}[label]
+    wave = np.sin(pitch * steps + rng.uniform(0, 2 * np.pi))
+    burst = np.sin(steps / 5 + rng.uniform(0, 6)) > 0 if label == "bearing" else 1
+    signal = np.column_stack([wave * burst, np.cos(pitch * steps)])
+    return (40 + 5 * (signal + rng.normal(0, 0.5, signal.shape))).astype(np.float32)
+
+
+def write_files(folder, n_files, n_sequences, rng):
+    for number in range(n_files):
+        y = rng.choice(LABELS, n_sequences)
+        values, lengths = to_concatenated([record(label, rng) for label in y])
+        np.savez(folder / f"part{number:02}.npz", values=values, lengths=lengths, y=y)
+
+
+def read_files(paths):
+    for path in paths:
+        with np.load(path) as part:
+            yield from_concatenated(part["values"], part["lengths"]), part["y"]
+
+
+temporary = tempfile.TemporaryDirectory()
+write_files(Path(temporary.name), 20, 50, np.random.default_rng(0))
+*train, _, _, _, _ = paths = sorted(Path(temporary.name).glob("*.npz"))
+test = paths[len(train) :]
+
+# %%
+# Part by part
+# ------------
+# The scaler learns from one pass, the network from several. Every call of ``partial_fit`` is one
+# epoch over the sequences that it is given, in batches of ``batch_size``. It cannot know when the
+# last one comes, and keeps the learning rate; so the last epochs are given a smaller one.
+scaler = SequenceScaler()
+for X, _ in read_files(train):
+    scaler.partial_fit(X)
+
+N_EPOCHS = 20
+model = LSTMClassifier(32, random_state=0)
+order = np.random.default_rng(0)
+for epoch in range(N_EPOCHS):
+    model.set_params(learning_rate_init=0.01 if epoch < N_EPOCHS - 5 else 0.001)
+    for X, y in read_files(order.permutation(train)):
+        model.partial_fit(scaler.transform(X), y, classes=LABELS)
+
+# %%
+# All at once
+# -----------
+whole = [(x, label) for X, y in read_files(train) for x, label in zip(X, y, strict=True)]
+X_train, y_train = zip(*whole, strict=True)
+at_once = LSTMClassifier(32, max_iter=N_EPOCHS, random_state=0)
+at_once.fit(scaler.transform(X_train), y_train)
+
+for name, fitted in ("partial_fit", model), ("fit", at_once):
+    scores = [fitted.score(scaler.transform(X), y) for X, y in read_files(test)]
+    print(f"{name}: test accuracy {np.mean(scores):.4f} after {fitted.t_} updates")
+temporary.cleanup()

@@ -1,0 +1,140 @@
+"""
+Forecasting sunspots
+====================
+
+The number of sunspots rises and falls in cycles of about eleven years, each of its own height and
+length. How well do the last eleven years tell the next two, month by month? An LSTM competes with
+the value of eleven years ago, with the last value, and with a linear autoregression.
+
+With the folder of :doc:`/examples_data` the series is the real one, 1749 to 1983::
+
+    python examples/plot_sunspots.py DATA_FOLDER
+
+and without it a series with such cycles is generated.
+"""
+
+# %%
+# The series
+# ----------
+# The noise grows with the number; its square root is easier to learn, for both models. A network,
+# unlike a linear model, cannot follow a cycle higher than all that it has seen: it is given every
+# window in units of the window's mean, and forecasts in these.
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+
+from sklstm import LSTMRegressor
+from sklstm.preprocessing import SequenceScaler, SlidingWindow
+from sklstm.sequences import make_windows
+
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+CYCLE, HORIZON = 132, 24  # months
+
+
+def generate_series(n_cycles, rng):
+    """Cycles that rise faster than they fall; the high ones are short."""
+    cycles = []
+    for height in rng.uniform(50, 150, size=n_cycles):
+        length = int(CYCLE + (100 - height) / 4 + rng.normal(0, 6))
+        phase = np.linspace(0, 1, length, endpoint=False) ** 0.8
+        cycles.append(height * np.sin(np.pi * phase) ** 2)
+    level = np.concatenate(cycles) + 3
+    return (level + rng.normal(0, 1.5, len(level)) * np.sqrt(level)).clip(0)
+
+
+if FOLDER is not None:
+    path = FOLDER / "monthly-sunspots.csv"
+    series = np.loadtxt(path, delimiter=",", skiprows=1, usecols=1)
+else:
+    series = generate_series(21, np.random.default_rng(0))
+print(f"data: {'real' if FOLDER else 'generated'}, {len(series)} months")
+
+# %%
+# Past and future
+# ---------------
+# The last fifth is for the test, the fifth before it for choices. A window belongs to the past if
+# all that it forecasts does, and to the future if nothing does; those between are dropped.
+X, y, index = make_windows(series, CYCLE, HORIZON, return_index=True)
+first = index[:, 1] + CYCLE  # the first month that is forecast
+
+
+def split(start, end):
+    """What is known before month ``start``, and what is to be forecast from there to ``end``."""
+    past, future = first + HORIZON <= start, (first >= start) & (first + HORIZON <= end)
+    return X[past], y[past], X[future], y[future]
+
+
+def error(y_true, y_pred):
+    return np.sqrt(np.mean((y_true - y_pred) ** 2))
+
+
+def linear_forecast(X_past, y_past, X_future):
+    model = RidgeCV(np.logspace(-2, 5, 15)).fit(np.sqrt(X_past[:, :, 0]), np.sqrt(y_past))
+    return model.predict(np.sqrt(X_future[:, :, 0])).clip(0) ** 2
+
+
+def lstm_forecast(X_past, y_past, X_future, n_seeds=5, **options):
+    """Mean of several seeds, of nets that see a year a step, and each window in its own units."""
+    unit_past, unit_future = (np.sqrt(X).mean(axis=1) for X in (X_past, X_future))
+    forecasts = []
+    for seed in range(n_seeds):
+        lstm = LSTMRegressor(32, pooling="last", max_iter=10, random_state=seed, **options)
+        model = make_pipeline(SequenceScaler(), SlidingWindow(12, 12), lstm)
+        model.fit(np.sqrt(X_past) / unit_past[:, None], np.sqrt(y_past) / unit_past)
+        ratio = model.predict(np.sqrt(X_future) / unit_future[:, None])
+        forecasts.append((ratio * unit_future).clip(0) ** 2)
+    return np.mean(forecasts, axis=0)
+
+
+# %%
+# Choose
+# ------
+# Few cycles were seen, and they differ: the penalty has to be strong.
+X_past, y_past, X_future, y_future = split(int(0.6 * len(series)), int(0.8 * len(series)))
+errors = {}
+for alpha, dropout in product([1.0, 3.0, 10.0], [0.0, 0.3]):
+    forecast = lstm_forecast(X_past, y_past, X_future, alpha=alpha, dropout=dropout)
+    errors[alpha, dropout] = error(y_future, forecast)
+    print(f"{alpha=}, {dropout=}: validation RMSE {errors[alpha, dropout]:.2f}")
+alpha, dropout = min(errors, key=errors.get)
+
+# %%
+# Test
+# ----
+# Root mean squared error in spots, of all horizons and of three of them.
+X_past, y_past, X_future, y_future = split(int(0.8 * len(series)), len(series))
+linear = linear_forecast(X_past, y_past, X_future)
+lstm = lstm_forecast(X_past, y_past, X_future, alpha=alpha, dropout=dropout)
+forecasts = {
+    "last value": np.repeat(X_future[:, -1], HORIZON, axis=1),
+    "eleven years ago": X_future[:, :HORIZON, 0],
+    "linear autoregression": linear,
+    "LSTM": lstm,
+    "mean of the two": (linear + lstm) / 2,
+}
+print(f"{'test RMSE':22} {'all':>6}", *(f"{month:>3} mo." for month in (1, 12, 24)))
+for name, forecast in forecasts.items():
+    parts = [y_future[:, k] - forecast[:, k] for k in (0, 11, 23)]
+    each = [np.sqrt(np.mean(part**2)) for part in parts]
+    print(f"{name:22} {error(y_future, forecast):6.2f}", *(f"{value:7.2f}" for value in each))
+
+# %%
+# A year ahead
+# ------------
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("matplotlib is not installed: no plot")
+else:
+    months = first[first >= int(0.8 * len(series))] + 11
+    figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
+    axis.plot(months, y_future[:, 11], color="lightgray", label="observed")
+    for name in ("eleven years ago", "linear autoregression", "LSTM"):
+        axis.plot(months, forecasts[name][:, 11], linewidth=1, label=name)
+    axis.set(xlabel="month of the series", ylabel="sunspots", title="forecast 12 months ahead")
+    axis.legend()
+    plt.show()
