@@ -29,12 +29,13 @@ FLOORS = {
     "metrics": 6,
     "plotting": 6,
     "preprocessing": 6,
+    "preprocessing._differences": 6,
     "preprocessing._imputer": 6,
     "preprocessing._scaler": 6,
     "preprocessing._tables": 6,
     "preprocessing._tokens": 6,
     "preprocessing._windows": 6,
-    "preprocessing._base": 5.5,  # a landing: what those five stand on
+    "preprocessing._base": 5.5,  # a landing: what those six stand on
     "streaming": 6,
     # estimators
     "_classifier": 5,

@@ -1,9 +1,17 @@
 """Transformers that take sequences and give sequences, in the form that they were given."""
 
+from sklstm.preprocessing._differences import SequenceDifferences
 from sklstm.preprocessing._imputer import SequenceImputer
 from sklstm.preprocessing._scaler import SequenceScaler
 from sklstm.preprocessing._tables import ToSequences
 from sklstm.preprocessing._tokens import TokenEncoder
 from sklstm.preprocessing._windows import SlidingWindow
 
-__all__ = ["SequenceImputer", "SequenceScaler", "SlidingWindow", "ToSequences", "TokenEncoder"]
+__all__ = [
+    "SequenceDifferences",
+    "SequenceImputer",
+    "SequenceScaler",
+    "SlidingWindow",
+    "ToSequences",
+    "TokenEncoder",
+]

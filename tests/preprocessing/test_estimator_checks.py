@@ -6,6 +6,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from sklstm.preprocessing import (
+    SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
     SlidingWindow,
@@ -19,7 +20,9 @@ SCALERS = [
     for alone in (False, True)
 ]
 IMPUTERS = [SequenceImputer(name) for name in ("mean", "constant", "forward", "linear")]
+DIFFERENCES = [SequenceDifferences(append=False)]
 OTHERS = [
+    SequenceDifferences(),
     SequenceImputer(add_indicator=True),
     SlidingWindow(),
     SlidingWindow(align="end"),
@@ -27,7 +30,7 @@ OTHERS = [
 ]
 
 
-@parametrize_with_checks([*SCALERS, *IMPUTERS, *OTHERS])
+@parametrize_with_checks([*SCALERS, *IMPUTERS, *DIFFERENCES, *OTHERS])
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
@@ -47,7 +50,7 @@ TABLE_CHECKS = [
 # They fit on frames and transform arrays, and the other way round.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning:sklearn")
 @pytest.mark.parametrize("check", TABLE_CHECKS)
-@pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS], ids=str)
+@pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS, *DIFFERENCES], ids=str)
 def test_checks_of_tables(transformer, check):
     getattr(estimator_checks, check)(type(transformer).__name__, transformer)
 

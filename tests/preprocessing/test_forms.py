@@ -26,7 +26,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
-from sklstm.preprocessing import SequenceImputer, SequenceScaler, SlidingWindow, ToSequences
+from sklstm.preprocessing import (
+    SequenceDifferences,
+    SequenceImputer,
+    SequenceScaler,
+    SlidingWindow,
+    ToSequences,
+)
 
 #: Each of them leaves channels and lengths as they are.
 ALIKE = {
@@ -38,10 +44,12 @@ ALIKE = {
     "constant": SequenceImputer("constant", fill_value=7),
     "forward": SequenceImputer("forward"),
     "linear": SequenceImputer("linear"),
+    "differences alone": SequenceDifferences(append=False),
 }
 #: These make sequences of a table.
 OTHERS = {
     "indicator": SequenceImputer(add_indicator=True),
+    "differences": SequenceDifferences(),
     "windows": SlidingWindow(),
     "two channels": ToSequences(2),
 }
@@ -149,7 +157,7 @@ def test_elements_stay_one_dimensional(name, container, rng):
     transformed = out(container(series))
     assert isinstance(transformed, type(container(series)))
     for x, found in zip(series, transformed, strict=True):
-        assert found.shape == ((len(x), 2) if name == "indicator" else x.shape)
+        assert found.shape == ((len(x), 2) if name in ("indicator", "differences") else x.shape)
 
 
 @every
@@ -408,6 +416,7 @@ def test_names_of_nameless_channels(name, rng):
     assert transformer.n_features_in_ == 2
     expected = {
         "indicator": ["x0", "x1", "missingindicator_x0", "missingindicator_x1"],
+        "differences": ["x0", "x1", "difference_x0", "difference_x1"],
         "windows": ["t0_x0", "t0_x1"],
     }.get(name, ["x0", "x1"])
     assert transformer.get_feature_names_out().tolist() == expected

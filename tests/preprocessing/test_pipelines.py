@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.preprocessing import (
+    SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
     SlidingWindow,
@@ -29,6 +30,7 @@ GRIDS = {
     "scaler of each": (SequenceScaler(), {"per_sequence": [False, True]}),
     "imputer": (SequenceImputer(), {"strategy": ["mean", "forward", "linear"]}),
     "indicator": (SequenceImputer(), {"add_indicator": [False, True]}),
+    "differences": (SequenceDifferences(), {"append": [False, True]}),
     "windows": (SlidingWindow(), {"width": [1, 3], "stride": [1, 2]}),
     "tables": (ToSequences(), {"n_features": [1, 2]}),
 }

@@ -1,0 +1,115 @@
+"""Where L-BFGS beats Adam: time to a given training loss on small sets, both in one run.
+
+    python benchmarks/accuracy/lbfgs.py DATA_FOLDER
+    python benchmarks/accuracy/lbfgs.py DATA_FOLDER --hidden 64 --sets Tecator Libras
+
+All minimise the same objective from the same starting values, in turns. Adam runs twice, with its
+defaults and with a constant rate for up to 1000 epochs, and the quicker of the two counts. A ratio
+above 1 means that L-BFGS was there first; "inf" that Adam never was. Times are medians over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sets import DataSet, read_sets
+from sklearn.exceptions import ConvergenceWarning
+
+from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm.preprocessing import SequenceScaler
+
+SMALL = 500  # sequences
+#: Shares of the loss at the starting values.
+LEVELS = (0.3, 0.1, 0.03, 0.01)
+SOLVERS: dict[str, dict[str, Any]] = {
+    "lbfgs": {"solver": "lbfgs", "tol": 1e-6, "max_iter": 500},
+    "adam": {},
+    "adam, constant": {
+        "learning_rate": "constant", "learning_rate_init": 5e-3, "max_iter": 1000,
+        "n_iter_no_change": 50,
+    },
+}  # fmt: skip
+
+
+class Watch:
+    """A callback of scikit-learn's kind that notes when each epoch or iteration ended.
+
+    It stops the run once the loss has been at the lowest level.
+    """
+
+    def __init__(self, enough: float) -> None:
+        self.enough = enough
+        self.seconds: list[float] = []
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        if context.task_name == "epoch":
+            self.seconds.append(time.perf_counter() - self.start)
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        pass
+
+
+def seconds_to(data: DataSet, hidden: int, seed: int, settings: dict[str, Any]) -> list[float]:
+    """Seconds until the training loss is at each level; infinity where it never is."""
+    lstm = LSTMRegressor if data.is_regression else LSTMClassifier
+    X = SequenceScaler().fit_transform(data.train.X)
+    watch = Watch(LEVELS[-1])
+    model = lstm(hidden, random_state=seed, **settings).set_callbacks(watch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, data.train.y)
+    losses = np.array(model.loss_curve_) / _loss_without_training(data)
+    reached = [np.flatnonzero(losses <= level) for level in LEVELS]
+    return [watch.seconds[found[0]] if len(found) else np.inf for found in reached]
+
+
+def _loss_without_training(data: DataSet) -> float:
+    """Of a model that knows the mean of the targets, or how often each class occurs."""
+    if data.is_regression:
+        return 0.5  # half the variance of standardised targets
+    shares = np.unique(data.train.y, return_counts=True)[1] / len(data.train.y)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def compare(data: DataSet, hidden: int, n_seeds: int) -> None:
+    """A line for the set: ratios at each level, then the seconds of L-BFGS."""
+    times: dict[str, list[list[float]]] = {name: [] for name in SOLVERS}
+    for seed in range(n_seeds):
+        for name in list(SOLVERS)[:: 1 if seed % 2 else -1]:
+            times[name].append(seconds_to(data, hidden, seed, SOLVERS[name]))
+    lbfgs, *adams = (np.median(found, axis=0) for found in times.values())
+    adam = np.min(adams, axis=0)
+    ratios = [a / b if np.isfinite(b) else np.nan for a, b in zip(adam, lbfgs, strict=True)]
+    cells = [f"{ratio:>8.2f}" for ratio in ratios] + [f"{seconds:>8.2f}" for seconds in lbfgs]
+    print(f"{data.name:<18}{len(data.train.y):>5}" + "".join(cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="L-BFGS beside Adam on small sets.")
+    parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
+    parser.add_argument("--sets", nargs="+", help="only these")
+    parser.add_argument("--hidden", type=int, default=16, help="units; default 16")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+
+    levels = "".join(f"{level:>8g}" for level in LEVELS)
+    print("Share of the untrained loss: Adam's seconds / L-BFGS's, then L-BFGS's seconds")
+    print(f"{'set':<18}{'n':>5}{levels}{levels}")
+    for data in read_sets(arguments.folder, arguments.sets):
+        if len(data.train.y) < SMALL:
+            compare(data, arguments.hidden, arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()

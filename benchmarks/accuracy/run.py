@@ -1,0 +1,136 @@
+"""How accurate sklstm is as it comes: official splits, one fixed pipeline, several seeds.
+
+    python benchmarks/accuracy/run.py DATA_FOLDER
+    python benchmarks/accuracy/run.py DATA_FOLDER --recipe --seeds 1
+    python benchmarks/accuracy/run.py DATA_FOLDER --sets GunPoint Libras
+
+Beside each result stand the figures that the folder's README.md publishes for the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from recipe import recipe
+from sets import DataSet, read_figures, read_sets
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import root_mean_squared_error
+from sklearn.pipeline import make_pipeline
+
+import sklstm
+from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm.preprocessing import SequenceScaler
+
+Make = Callable[[Any, int], Any]
+
+
+class Result(NamedTuple):
+    """Scores on the test split, one for each seed: accuracy in percent, or RMSE."""
+
+    data: DataSet
+    scores: list[float]
+    seconds: list[float]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.scores))
+
+
+def defaults(lstm: Any, seed: int) -> Any:
+    """What a user writes first."""
+    return make_pipeline(SequenceScaler(), lstm(random_state=seed))
+
+
+def evaluate(data: DataSet, make: Make, seeds: Iterable[int]) -> Result:
+    """Fit on the training split and score the test split, once for each seed."""
+    scores, seconds = [], []
+    for seed in seeds:
+        model = make(LSTMRegressor if data.is_regression else LSTMClassifier, seed)
+        start = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(*data.train)
+        seconds.append(time.perf_counter() - start)
+        scores.append(_score(data, model.predict(data.test.X)))
+    return Result(data, scores, seconds)
+
+
+def _score(data: DataSet, predicted: Any) -> float:
+    if data.is_regression:
+        return float(root_mean_squared_error(data.test.y, predicted))
+    return float(100 * np.mean(predicted == data.test.y))
+
+
+def show(results: Iterable[Result], figures: dict[str, dict[str, float]], digits: int) -> None:
+    """A line for each result as it comes, then the mean over the sets."""
+    seen, columns = [], None
+    for result in results:
+        published = figures.get(result.data.name, {})
+        if columns is None:
+            columns = list(published)
+            print(_line("set", "mean", "std", "min", "max", "fit/s", columns))
+        spread = [result.mean, np.std(result.scores), min(result.scores), max(result.scores)]
+        cells = [f"{value:.{digits}f}" for value in spread] + [f"{np.mean(result.seconds):.1f}"]
+        beside = [str(published.get(column, "")) for column in columns]
+        print(_line(result.data.name, *cells, beside), flush=True)
+        seen.append(result)
+    if seen and not seen[0].data.is_regression:
+        _show_mean(seen, figures, columns or [])
+
+
+def _show_mean(results: list[Result], figures: dict[str, dict[str, float]], columns: Any) -> None:
+    by_seed = np.mean([result.scores for result in results], axis=0)
+    cells = [f"{v:.2f}" for v in (by_seed.mean(), by_seed.std(), by_seed.min(), by_seed.max())]
+    seconds = f"{np.mean([result.seconds for result in results]):.1f}"
+    known = [[figures[r.data.name].get(c, np.nan) for r in results] for c in columns]
+    beside = [f"{np.mean(column):.1f}" for column in known]
+    print(_line(f"mean over {len(results)} sets", *cells, seconds, beside), flush=True)
+
+
+def _line(name: str, *cells: Any) -> str:
+    *numbers, published = cells
+    return (
+        f"{name:<18}" + "".join(f"{c:>9}" for c in numbers) + "".join(f"{c:>17}" for c in published)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Accuracy on the official splits of a folder.")
+    parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
+    parser.add_argument("--recipe", action="store_true", help="the recipe in place of defaults")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
+    parser.add_argument("--sets", nargs="+", help="only these")
+    parser.add_argument("--json", type=Path, help="write the scores to this file too")
+    arguments = parser.parse_args()
+
+    figures = read_figures(arguments.folder)
+    sets = read_sets(arguments.folder, arguments.sets)
+    make = recipe if arguments.recipe else defaults
+    print(f"sklstm {sklstm.__version__}, {'recipe' if arguments.recipe else 'defaults'}")
+    results: list[Result] = []
+
+    def measured(is_regression: bool) -> Iterable[Result]:
+        for data in sets:
+            if data.is_regression == is_regression:
+                results.append(evaluate(data, make, range(arguments.seeds)))
+                yield results[-1]
+
+    titles = {False: "accuracy in percent", True: "root mean squared error"}
+    for is_regression, title in titles.items():
+        if any(data.is_regression == is_regression for data in sets):
+            print(f"\nTest split, {title}, {arguments.seeds} seed(s); right: published")
+            show(measured(is_regression), figures, digits=4 if is_regression else 1)
+    if arguments.json:
+        scores = {result.data.name: result.scores for result in results}
+        arguments.json.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
