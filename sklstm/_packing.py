@@ -164,8 +164,10 @@ class Sequences:
 
         Parameters
         ----------
-        indices, dtype
-            As for :meth:`pack`.
+        indices : ndarray of int, optional
+            Which sequences; all by default.
+        dtype : dtype, optional
+            That of the packed values; by default as they are.
 
         Returns
         -------

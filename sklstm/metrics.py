@@ -321,7 +321,7 @@ def get_scorer_names() -> list[str]:
     Returns
     -------
     list of str
-        Those that begin with "neg_" are losses with their sign turned.
+        Those that begin with ``"neg_"`` are losses with their sign turned.
 
     Examples
     --------

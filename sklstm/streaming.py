@@ -67,7 +67,7 @@ class SequenceStream:
     >>> from sklstm.streaming import SequenceStream
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(40, 10, 2))
-    >>> reg = LSTMRegressor(8, max_iter=50, tol=1e-2, random_state=0).fit(X, X.mean(axis=(1, 2)))
+    >>> reg = LSTMRegressor(8, random_state=0).fit(X, X.mean(axis=(1, 2)))
     >>> stream = SequenceStream(reg)
     >>> for x_t in X[0]:
     ...     y = stream.step(x_t)
