@@ -16,6 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[np.floating]
 Form = Literal["2d", "3d", "list"]
 
+MANY_STEPS = 10_000
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -341,7 +343,9 @@ def _steps_and_rows(
 def _batch_sizes(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
     """How many sequences of falling ``lengths`` run at each step."""
     if lengths[0] == lengths[-1]:
-        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # takes no memory
+        if lengths[0] < MANY_STEPS:
+            return np.full(lengths[0], len(lengths))
+        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # slower, but takes no memory
     return np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
 
 

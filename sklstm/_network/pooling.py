@@ -119,7 +119,7 @@ def backward(
 def _add_at_winners(steps: Array, dy: Array, winners: Steps, batch: Batch, first: int) -> None:
     """Add each unit's gradient where its maximum stood, if that was in this batch."""
     starts = np.array([block.start for block in batch.blocks])
+    sequences, units = np.arange(len(winners))[:, None], np.arange(winners.shape[1])
     won_here = (winners >= first) & (winners < first + len(starts))
-    sequence, unit = np.nonzero(won_here)
-    rows = starts[winners[won_here] - first] + sequence
-    steps[rows, unit] += dy[won_here]
+    rows = starts[np.where(won_here, winners - first, 0)] + sequences
+    steps[rows, units] += np.where(won_here, dy, 0)
