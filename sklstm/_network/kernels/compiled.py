@@ -140,13 +140,12 @@ def _pack_transposed(weights, hidden, width):
     packed = np.zeros(4 * width * _whole(n_rows, size), weights.dtype)
     for first in range(0, n_rows, 2 * size):
         wide = min(2 * size, _whole(n_rows, size) - first)
-        for row in range(first, min(first + wide, n_rows)):
+        for begin in range(0, hidden, size):  # outside, so that what is written stays in the cache
             for gate in range(4):
-                for u in range(hidden):
-                    k = (u // size * 4 + gate) * size + u % size
-                    packed[4 * width * first + k * wide + row - first] = weights[
-                        row, gate * hidden + u
-                    ]
+                out = 4 * width * first + (4 * begin + gate * size) * wide - first
+                for row in range(first, min(first + wide, n_rows)):
+                    for u in range(min(size, hidden - begin)):
+                        packed[out + u * wide + row] = weights[row, gate * hidden + begin + u]
     return packed
 
 
