@@ -9,7 +9,8 @@ net has learnt when the last 2,000 training sequences are all right and the mean
 0.01. Their table 7: 74,000 sequences, and one wrong of 2,560 in the test.
 
 Here every sequence is drawn anew and presented once. The errors of training sequences are those
-before the update, as in online training.
+before the update, as in online training. The read-out sees the maximum of each unit over time; with
+the last state alone (``pooling="last"``) the task was learnt too, but from some seeds only.
 """
 
 from __future__ import annotations
@@ -42,7 +43,13 @@ def batch(rng: np.random.Generator, size: int) -> tuple[list[np.ndarray], np.nda
 def run(seed: int, size: int = 16) -> Report:
     rng, fresh = np.random.default_rng(seed), np.random.default_rng(10_000 + seed)
     model = LSTMRegressor(
-        64, pooling="last", forget_bias=5.0, alpha=0, batch_size=size, random_state=seed
+        64,
+        pooling="max",
+        forget_bias=5.0,
+        alpha=0,
+        max_grad_norm=0.1,
+        batch_size=size,
+        random_state=seed,
     )
     recent, presented = Recent(), 0
 
@@ -52,7 +59,7 @@ def run(seed: int, size: int = 16) -> Report:
         if presented:
             recent.add(np.abs(model.predict(X) - y))
         presented += size
-        model.set_params(learning_rate_init=0.01 * max(0.02, 1 - presented / 50_000))
+        model.set_params(learning_rate_init=0.01 * max(0.02, 1 - presented / 60_000))
         model.partial_fit(X, y)
 
     def solved() -> bool:

@@ -9,7 +9,8 @@ the symbols that may follow; the second-last symbol asks for a memory as long as
 train on 256 strings and test on 256 others; the fastest of their nets that always
 solved the task took 8,440 presentations of a string (their table 2).
 
-Here every string is drawn anew and presented once, and the fresh test set has 512 strings.
+Here every string is drawn anew and presented once. Training stops when 256 strings that it never
+learns from are all right; the fresh test set has 512 others.
 """
 
 from __future__ import annotations
