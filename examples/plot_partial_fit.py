@@ -48,7 +48,7 @@ def read_files(paths):
 
 
 temporary = tempfile.TemporaryDirectory()
-write_files(Path(temporary.name), 20, 50, np.random.default_rng(0))
+write_files(Path(temporary.name), 20, 64, np.random.default_rng(0))
 *train, _, _, _, _ = paths = sorted(Path(temporary.name).glob("*.npz"))
 test = paths[len(train) :]
 
@@ -62,7 +62,7 @@ scaler = SequenceScaler()
 for X, _ in read_files(train):
     scaler.partial_fit(X)
 
-N_EPOCHS = 20
+N_EPOCHS = 25
 model = LSTMClassifier(32, random_state=0)
 order = np.random.default_rng(0)
 for epoch in range(N_EPOCHS):
