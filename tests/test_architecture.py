@@ -66,6 +66,7 @@ FLOORS = {
     "_network.kernels.with_numpy": 0,
     "_network.kernels.shared": -0.5,  # a landing: what the two take
     "_network.kernels.compiled": -0.5,
+    "_network.kernels.panels": -0.55,
     "_network.kernels.intrinsics": -0.6,
     "_network.kernels.vectors": -0.7,
     "_network.kernels.walk": -1,
@@ -97,7 +98,12 @@ FORBIDDEN = {
 PRIVATE_SKLEARN = ("sklearn.utils._param_validation", "sklearn.base._fit_context")
 SLOW_TO_IMPORT = ("sklearn.preprocessing", "sklearn.model_selection", "numba", "llvmlite")
 # Imported within functions, and so free to import what is slow.
-LATE = ("_network.kernels.compiled", "_network.kernels.intrinsics", "_network.kernels.vectors")
+LATE = (
+    "_network.kernels.compiled",
+    "_network.kernels.panels",
+    "_network.kernels.intrinsics",
+    "_network.kernels.vectors",
+)
 
 LONGEST_FILE = 499
 LONGEST_FUNCTION = 60
