@@ -69,6 +69,7 @@ FLOORS = {
     "_network.kernels.loading": -0.3,
     "_network.kernels.single_step": -0.4,
     "_network.kernels.compiled": -0.5,
+    "_network.kernels.panels": -0.55,
     "_network.kernels.intrinsics": -0.6,
     "_network.kernels.vectors": -0.7,
     "_network.kernels.walk": -1,
@@ -104,6 +105,7 @@ LATE = (
     "_network.kernels.loading",
     "_network.kernels.single_step",
     "_network.kernels.compiled",
+    "_network.kernels.panels",
     "_network.kernels.intrinsics",
     "_network.kernels.vectors",
 )

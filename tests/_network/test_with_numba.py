@@ -41,6 +41,18 @@ def tanh_of_all(x, y, step):
         intrinsics.tanh_of(x, k, y, k)
 
 
+@numba.njit
+def scaled_sigmoid_of_all(x, y, step):
+    for k in range(0, len(x), step):
+        intrinsics.scaled_sigmoid_of(x, k, y, k)
+
+
+@numba.njit
+def scaled_tanh_of_all(x, y, step):
+    for k in range(0, len(x), step):
+        intrinsics.scaled_tanh_of(x, k, y, k)
+
+
 def exact_sigmoid(x):
     """In extended precision, by the formula that does not cancel."""
     e = np.exp(-np.abs(x.astype(np.longdouble)))
@@ -53,8 +65,20 @@ def exact_tanh(x):
     return np.copysign(-e / (2 + e), x)
 
 
-FUNCTIONS = [(sigmoid_of_all, exact_sigmoid), (tanh_of_all, exact_tanh)]
-by_function = pytest.mark.parametrize(("function", "exact"), FUNCTIONS, ids=["sigmoid", "tanh"])
+def exact_scaled_sigmoid(x):
+    return exact_sigmoid(x.astype(np.longdouble) * np.log(np.longdouble(2)))
+
+
+def exact_scaled_tanh(x):
+    return exact_tanh(x.astype(np.longdouble) * np.log(np.longdouble(2)) / 2)
+
+
+FUNCTIONS = [
+    (sigmoid_of_all, exact_sigmoid), (scaled_sigmoid_of_all, exact_scaled_sigmoid),
+    (tanh_of_all, exact_tanh), (scaled_tanh_of_all, exact_scaled_tanh),
+]  # fmt: skip
+NAMES = ["sigmoid", "scaled sigmoid", "tanh", "scaled tanh"]
+by_function = pytest.mark.parametrize(("function", "exact"), FUNCTIONS, ids=NAMES)
 
 
 def evaluated(function, x):
@@ -92,10 +116,12 @@ def test_within_four_units_in_the_last_place_of_the_true_value(function, exact, 
 def test_values_without_rounding(dtype):
     x = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], dtype)
     expected = np.array([0, 0, 0.5, 0.5, 1, 1, np.nan], dtype)
-    np.testing.assert_array_equal(evaluated(sigmoid_of_all, x), expected)
-    found = evaluated(tanh_of_all, x)
-    np.testing.assert_array_equal(found, np.tanh(x))
-    np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(np.tanh(x)[:-1]))
+    for function in (sigmoid_of_all, scaled_sigmoid_of_all):
+        np.testing.assert_array_equal(evaluated(function, x), expected)
+    for function in (tanh_of_all, scaled_tanh_of_all):
+        found = evaluated(function, x)
+        np.testing.assert_array_equal(found, np.tanh(x))
+        np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(np.tanh(x)[:-1]))
 
 
 # --- the same as NumPy, at all kinds of sizes ---

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sklstm._network.kernels.intrinsics import (
-    add_element,
-    add_vector,
-    cell,
-    cell_backward,
-    cell_inference,
-    copy_element,
-    copy_vector,
-    tile,
+from sklstm._network.kernels.intrinsics import cell, cell_backward, cell_inference, tile
+from sklstm._network.kernels.panels import (
+    add,
+    copy,
+    copy_inputs,
+    pack_gates,
+    pack_transposed,
+    unpack_rows,
+    whole,
 )
 from sklstm._network.kernels.vectors import VECTOR_BYTES, WIDE
 
@@ -62,104 +62,11 @@ _single_product = _product(BACKWARD_ROWS, 1, of_gates=True)
 MOST_ROWS = FORWARD_ROWS[0]
 
 
-@njit(nogil=True)
-def _copy(x, i, y, j, count):
-    """At most a vector of elements."""
-    if count >= VECTOR_BYTES // x.itemsize:
-        copy_vector(x, i, y, j)
-    else:
-        for k in range(count):
-            copy_element(x, i + k, y, j + k)
-
-
-@njit(nogil=True)
-def _add(x, i, y, j, count):
-    """At most a vector of elements, to those that are there."""
-    if count >= VECTOR_BYTES // x.itemsize:
-        add_vector(x, i, y, j)
-    else:
-        for k in range(count):
-            add_element(x, i + k, y, j + k)
-
-
-@njit(nogil=True)
-def _copy_inputs(x, row, states, slot, running):
-    """Inputs of a step, and a one for the bias, to where they are multiplied."""
-    n_inputs, size = x.shape[1], VECTOR_BYTES // x.itemsize
-    for r in range(running):
-        begin, out = (row + r) * n_inputs, (slot + r) * states.shape[1]
-        for k in range(0, n_inputs, size):
-            _copy(x, begin + k, states, out + k, n_inputs - k)
-        states[slot + r, n_inputs] = 1
-
-
-@njit(nogil=True)
-def _pack_rows(weights, first, packed, depth):
-    """Rows of weights, to where packed ones have them from row ``first`` on."""
-    hidden, size = weights.shape[1] // 4, VECTOR_BYTES // weights.itemsize
-    for block in range(_whole(hidden, size) // size):
-        u = block * size
-        for k in range(len(weights)):
-            for gate in range(4):
-                at = 4 * size * (block * depth + first + k) + gate * size
-                _copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
-
-
-@njit(nogil=True)
-def _unpack_rows(packed, first, weights, depth):
-    """Add packed rows to those of the weights."""
-    hidden, size = weights.shape[1] // 4, VECTOR_BYTES // weights.itemsize
-    for block in range(_whole(hidden, size) // size):
-        u = block * size
-        for k in range(len(weights)):
-            for gate in range(4):
-                at = 4 * size * (block * depth + first + k) + gate * size
-                _add(packed, at, weights, (4 * k + gate) * hidden + u, hidden - u)
-
-
-@njit(nogil=True)
-def pack(ih, hh, bias):
-    """Weights as the tiles read them: (B, D + 1 + H, 4, L), rows for inputs, bias and state."""
-    n_inputs, hidden, size = len(ih), len(hh), VECTOR_BYTES // hh.itemsize
-    depth = n_inputs + 1 + hidden
-    packed = np.zeros(4 * depth * _whole(hidden, size), hh.dtype)
-    _pack_rows(ih, 0, packed, depth)
-    _pack_rows(bias.reshape((1, -1)), n_inputs, packed, depth)
-    _pack_rows(hh, n_inputs + 1, packed, depth)
-    return packed
-
-
-@njit(nogil=True)
-def _pack_transposed(weights, hidden, width):
-    """Weights (K, 4 H) as the way back reads them, their rows side by side in panels of vectors.
-
-    A panel is (4 U, 2 L), or (4 U, L) for the last one of an odd number of vectors; its rows are
-    ordered as gradients at gates are, by block, gate and lane.
-    """
-    n_rows, size = len(weights), VECTOR_BYTES // weights.itemsize
-    packed = np.zeros(4 * width * _whole(n_rows, size), weights.dtype)
-    for first in range(0, n_rows, 2 * size):
-        wide = min(2 * size, _whole(n_rows, size) - first)
-        for begin in range(0, hidden, size):  # outside, so that what is written stays in the cache
-            for gate in range(4):
-                out = 4 * width * first + (4 * begin + gate * size) * wide - first
-                for row in range(first, min(first + wide, n_rows)):
-                    for u in range(min(size, hidden - begin)):
-                        packed[out + u * wide + row] = weights[row, gate * hidden + begin + u]
-    return packed
-
-
-@njit(nogil=True)
-def _whole(number, size):
-    """As many elements as whole vectors hold."""
-    return (number + size - 1) // size * size
-
-
 def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
     """All steps of ``table``; ``h`` is ``states``, or has the states before their ``mask``."""
     n_inputs, hidden, width, stride = len(ih), len(hh), cells.shape[1], states.shape[1]
     size, depth = VECTOR_BYTES // x.itemsize, n_inputs + 1 + hidden
-    packed = pack(ih, hh, bias)
+    packed = pack_gates(ih, hh, bias)
     z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     record = 0
     for step in range(len(table)):
@@ -169,7 +76,7 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
             table[step, 2],
             table[step, 3],
         )
-        _copy_inputs(x, row, states, source, running)
+        copy_inputs(x, row, states, source, running)
         record = 5 * width * row
         for block in range(width // size):
             at = 0
@@ -201,9 +108,9 @@ def infer(table, x, ih, hh, bias, h, c, y):
     A step writes its states where the next reads them, not where its other blocks still read.
     """
     (n, hidden), n_inputs, size = h.shape, len(ih), VECTOR_BYTES // x.itemsize
-    depth, width = n_inputs + 1 + hidden, _whole(hidden, size)
+    depth, width = n_inputs + 1 + hidden, whole(hidden, size)
     stride = n_inputs + 1 + width
-    packed = pack(ih, hh, bias)
+    packed = pack_gates(ih, hh, bias)
     z = np.empty((MOST_ROWS, 4 * size), x.dtype)
     states, cells = np.zeros((2 * n, stride), x.dtype), np.zeros((n, width), x.dtype)
     states[:, n_inputs] = 1
@@ -213,7 +120,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
     source, target = 0, n
     for step in range(len(table)):
         running, row = table[step, 0], table[step, 1]
-        _copy_inputs(x, row, states, source, running)
+        copy_inputs(x, row, states, source, running)
         for block in range(width // size):
             at = 0
             while at < running:
@@ -231,7 +138,7 @@ def infer(table, x, ih, hh, bias, h, c, y):
                     if len(y):
                         u = block * size
                         at_h, at_y = (target + k) * stride + n_inputs + 1, (row + k) * _stride(y)
-                        _copy(states, at_h + u, y, at_y + u, hidden - u)
+                        copy(states, at_h + u, y, at_y + u, hidden - u)
                 at += done
         going_on = table[step + 1, 0] if step + 1 < len(table) else 0
         for r in range(going_on, running):
@@ -324,9 +231,9 @@ def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, 
             out = 4 * (u * n_slots + slot * size)
             for r in range(running):
                 if len(dy):
-                    _add(dy, (row + r) * _stride(dy) + u, dh, r * width + u, hidden - u)
+                    add(dy, (row + r) * _stride(dy) + u, dh, r * width + u, hidden - u)
                 if len(dcells):
-                    _add(dcells, (row + r) * _stride(dcells) + u, dc, r * width + u, hidden - u)
+                    add(dcells, (row + r) * _stride(dcells) + u, dc, r * width + u, hidden - u)
                 cell_backward(
                     kept, record + 5 * size * r, dh, r * width + u, dc, r * width + u,
                     dz, out + 4 * size * r,
@@ -362,8 +269,8 @@ def backward(
     """
     width, size, hidden = dh.shape[1], VECTOR_BYTES // dh.itemsize, len(hh)
     depth = len(ih) + 1 + hidden
-    to_states = _pack_transposed(hh, hidden, width)
-    to_inputs = _pack_transposed(ih[: dx.shape[1]], hidden, width)
+    to_states = pack_transposed(hh, hidden, width)
+    to_inputs = pack_transposed(ih[: dx.shape[1]], hidden, width)
     dw, room = np.zeros(4 * width * depth, dh.dtype), np.empty(2 * size * len(dh), dh.dtype)
     first, most_slots = 0, 0
     while first < len(table):
@@ -402,6 +309,6 @@ def backward(
             _at_states(to_states, at, vectors, dz, before[1], n_slots, before[0], dh, mask)
         _add_to_weights(dw, dz, n_slots, states, begin, depth)
         first = last
-    _unpack_rows(dw, 0, d_ih, depth)
-    _unpack_rows(dw, len(ih), d_bias.reshape((1, -1)), depth)
-    _unpack_rows(dw, len(ih) + 1, d_hh, depth)
+    unpack_rows(dw, 0, d_ih, depth)
+    unpack_rows(dw, len(ih), d_bias.reshape((1, -1)), depth)
+    unpack_rows(dw, len(ih) + 1, d_hh, depth)

@@ -13,6 +13,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from sklstm._network.kernels.vectors import (
+    SIGMOID_SCALE,
+    TANH_SCALE,
     Lanes,
     Vector,
     index,
@@ -129,8 +131,8 @@ class Sums:
 def _emit_cell(lanes: Lanes, z: Any, before: Any, after: Any, h: Any, kept: Any) -> None:
     """A step of one row and block, from ``z`` (4, L); keeps (5, L) for the way back."""
     c_before = lanes.load(before)
-    i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k))) for k in range(3))
-    g = tanh(lanes.load(lanes.at(z, lanes.size, 3)))
+    i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
+    g = tanh(lanes.load(lanes.at(z, lanes.size, 3)), True)
     c = lanes.fma(f, c_before, i * g)
     lanes.store(c, after)
     lanes.store(o * tanh(c), h)
@@ -144,8 +146,8 @@ def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
     No gate is wanted for itself, so fractions are added and multiplied, and divided twice in all:
     a division takes as long as a dozen products. Denominators lie in 1 to 2.
     """
-    i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, lanes.size, k))) for k in range(3))
-    g = tanh_parts(lanes.load(lanes.at(z, lanes.size, 3)))
+    i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
+    g = tanh_parts(lanes.load(lanes.at(z, lanes.size, 3)), True)
     of_candidate = i[1] * g[1]
     kept = lanes.load(c) * f[0] * of_candidate
     after = lanes.fma(i[0] * g[0], f[1], kept) / (of_candidate * f[1])
@@ -225,17 +227,49 @@ def add_element(context, x, i, y, j):
     return _intrinsic_of(_emit_addition_of_one, (x, i, y, j))
 
 
+def _emit_scaling(lanes: Lanes, packed: Any) -> None:
+    for k, scale in enumerate([SIGMOID_SCALE] * 3 + [TANH_SCALE]):
+        place = lanes.at(packed, lanes.size, k)
+        lanes.store(lanes.load(place) * scale, place)
+
+
+@intrinsic
+def scale_gates(context, packed, i):
+    """A row of weights of all gates, (4, L), to the scale that the gates are computed in."""
+    return _intrinsic_of(_emit_scaling, (packed, i))
+
+
+def _emit_sigmoid(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(sigmoid(lanes.load(x)), y)
+
+
+def _emit_tanh(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(tanh(lanes.load(x)), y)
+
+
+def _emit_scaled_sigmoid(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(sigmoid(lanes.load(x), True), y)
+
+
+def _emit_scaled_tanh(lanes: Lanes, x: Any, y: Any) -> None:
+    lanes.store(tanh(lanes.load(x), True), y)
+
+
 @intrinsic
 def sigmoid_of(context, x, i, y, j):
-    def emit(lanes: Lanes, x: Any, y: Any) -> None:
-        lanes.store(sigmoid(lanes.load(x)), y)
-
-    return _intrinsic_of(emit, (x, i, y, j))
+    return _intrinsic_of(_emit_sigmoid, (x, i, y, j))
 
 
 @intrinsic
 def tanh_of(context, x, i, y, j):
-    def emit(lanes: Lanes, x: Any, y: Any) -> None:
-        lanes.store(tanh(lanes.load(x)), y)
+    return _intrinsic_of(_emit_tanh, (x, i, y, j))
 
-    return _intrinsic_of(emit, (x, i, y, j))
+
+@intrinsic
+def scaled_sigmoid_of(context, x, i, y, j):
+    return _intrinsic_of(_emit_scaled_sigmoid, (x, i, y, j))
+
+
+@intrinsic
+def scaled_tanh_of(context, x, i, y, j):
+    return _intrinsic_of(_emit_scaled_tanh, (x, i, y, j))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklstm._network.kernels.compiled import MOST_ROWS, gates_product, pack
+from sklstm._network.kernels.compiled import MOST_ROWS, gates_product
 from sklstm._network.kernels.intrinsics import cell_inference
+from sklstm._network.kernels.panels import pack_gates
 from sklstm._network.kernels.vectors import VECTOR_BYTES
 
 
-def pack_into(ih, hh, bias, packed):  # type: ignore[no-untyped-def]  # compiled
+def pack_into(ih, hh, bias, packed):
     """Weights as ``step`` wants them."""
-    packed[:] = pack(ih, hh, bias)
+    packed[:] = pack_gates(ih, hh, bias)
 
 
-def step(x, packed, states, cells, read_out, out):  # type: ignore[no-untyped-def]
+def step(x, packed, states, cells, read_out, out):
     """One step, after which ``states`` (n, D + 1 + U) and ``cells`` (n, U) have changed.
 
     ``out`` (n, K) is filled by the weights and, in its last row, the bias of ``read_out``

@@ -153,6 +153,8 @@ def _int32(number: int) -> Any:
 
 # --- sigmoid and tanh ---
 
+LOG2_E = float(1 / np.log(2.0))
+SIGMOID_SCALE, TANH_SCALE = LOG2_E, 2 * LOG2_E
 #: Added to a number, they leave it rounded to an integer in the lowest bits.
 _ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
 #: ln 2 in two parts; multiples of the first that occur here are exact.
@@ -170,6 +172,18 @@ _EXPM1 = {
         0.5,
     ],
     True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 1, -1)],
+}
+#: (2^r - 1) / r for |r| <= 1/2.
+_EXP2M1 = {
+    False: [
+        0.00015461447765119374,
+        0.0013390866806730628,
+        0.009618056938052177,
+        0.055503569543361664,
+        0.24022650718688965,
+        0.6931471824645996,
+    ],
+    True: [float(np.prod(np.log(2.0) / np.arange(1.0, k + 1))) for k in range(14, 0, -1)],
 }
 #: Bits of the exponent's zero, and where the exponent begins.
 _EXPONENT = {False: (127, 23), True: (1023, 52)}
@@ -223,38 +237,57 @@ def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
     """``exp(r) - 1`` and ``2^k`` such that ``y = k ln 2 + r``."""
     lanes, double = y.lanes, y.lanes.double
     rounder, (high, low) = _ROUNDER[double], _LN2[double]
-    shifted = lanes.fma(y, lanes.value(1 / np.log(2.0)), lanes.value(rounder))
+    shifted = lanes.fma(y, lanes.value(LOG2_E), lanes.value(rounder))
     k = shifted - rounder
     r = lanes.fma(k, lanes.value(-low), lanes.fma(k, lanes.value(-high), y))
-    first, *others = _EXPM1[double]
-    series = lanes.value(first)
+    return lanes.fma(r * r, _series(r, _EXPM1[double]), r), _Power(shifted, k)
+
+
+def _exponential_parts_of_powers(y: Vector) -> tuple[Vector, _Power]:
+    """``2^r - 1`` and ``2^k`` such that ``y = k + r``."""
+    double = y.lanes.double
+    shifted = y + _ROUNDER[double]
+    k = shifted - _ROUNDER[double]
+    r = y - k
+    return _series(r, _EXP2M1[double]) * r, _Power(shifted, k)
+
+
+def _series(r: Vector, coefficients: list[float]) -> Vector:
+    first, *others = coefficients
+    value = r.lanes.value(first)
     for coefficient in others:
-        series = lanes.fma(series, r, lanes.value(coefficient))
-    return lanes.fma(r * r, series, r), _Power(shifted, k)
+        value = r.lanes.fma(value, r, r.lanes.value(coefficient))
+    return value
 
 
-def sigmoid_parts(x: Vector) -> tuple[Vector, Vector]:
-    """Numerator and denominator of ``1 / (1 + exp(-x))``, of ``e^x / (1 + e^x)`` below zero."""
-    lanes = x.lanes
-    part, power = _exponential_parts(x.negated_size().at_least(-750.0 if lanes.double else -110.0))
+def sigmoid_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
+    """Numerator and denominator of ``1 / (1 + exp(-x))``, of ``e^x / (1 + e^x)`` below zero.
+
+    If ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``, which saves some steps.
+    """
+    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
+    part, power = parts(x.negated_size().at_least(-1090.0 if lanes.double else -160.0))
     e = power.times(part + 1.0)
     return x.where_negative(e, lanes.value(1.0)), e + 1.0
 
 
-def tanh_parts(x: Vector) -> tuple[Vector, Vector]:
-    """Those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``."""
-    lanes = x.lanes
-    part, power = _exponential_parts((x + x).negated_size().at_least(-60.0))
+def tanh_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
+    """Those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``.
+
+    If ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
+    """
+    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
+    part, power = parts((x if scaled else x + x).negated_size().at_least(-80.0))
     scale = power.value()
     e = lanes.fma(scale, part, scale - 1.0)
     return (lanes.value(0.0) - e).signed_as(x), e + 2.0
 
 
-def sigmoid(x: Vector) -> Vector:
-    above, below = sigmoid_parts(x)
+def sigmoid(x: Vector, scaled: bool = False) -> Vector:
+    above, below = sigmoid_parts(x, scaled)
     return above / below
 
 
-def tanh(x: Vector) -> Vector:
-    above, below = tanh_parts(x)
+def tanh(x: Vector, scaled: bool = False) -> Vector:
+    above, below = tanh_parts(x, scaled)
     return above / below

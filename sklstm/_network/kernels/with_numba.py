@@ -117,8 +117,8 @@ def backward(
     the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
     """
     hidden, width, dtype = len(weights.hh), cache.cells.shape[1], dh.dtype
-    padding = ((0, 0), (0, width - hidden))
-    at_h, at_c = np.pad(dh, padding), np.pad(dc, padding)
+    at_h, at_c = at_states = np.zeros((2, len(dh), width), dtype)
+    at_states[:, :, :hidden] = dh, dc
     given = [_optional(array, dtype) for array in (cache.mask, dy, dcells)]
     dx = np.empty((cache.walk.n_packed, len(weights.ih)), dtype) if need_inputs else None
     table = np.ascontiguousarray(cache.walk.table[::-1])
