@@ -9,17 +9,18 @@ from sklearn.pipeline import make_pipeline
 
 from sklstm.preprocessing import SequenceDifferences, SequenceScaler, SlidingWindow
 
+#: How often differences are appended, and the width of the windows, of each member.
+MEMBERS = [(0, 1), (1, 1), (1, 6), (2, 1), (2, 6)]
+
 
 def recipe(lstm: Any, seed: int) -> Any:
     """LSTMClassifiers or LSTMRegressors that see different differences and windows, averaged."""
-    members = []
-    for n_differences in (0, 1, 2):
-        for width in (3, 6):
-            differences = [SequenceDifferences() for _ in range(n_differences)]
-            k = 10 * seed + len(members)
-            net = lstm(bidirectional=True, dropout=0.3, dtype="float32", random_state=k)
-            model = make_pipeline(*differences, SequenceScaler(), SlidingWindow(width, 2), net)
-            members.append((f"lstm_{n_differences}_{width}", model))
+    models = []
+    for k, (n_differences, width) in enumerate(MEMBERS, start=len(MEMBERS) * seed):
+        net = lstm(bidirectional=True, dropout=0.3, dtype="float32", random_state=k)
+        differences = [SequenceDifferences() for _ in range(n_differences)]
+        windows = SlidingWindow(width, stride=(width + 1) // 2)
+        models.append((f"lstm_{k}", make_pipeline(*differences, SequenceScaler(), windows, net)))
     if hasattr(lstm, "predict_proba"):
-        return VotingClassifier(members, voting="soft")
-    return VotingRegressor(members)
+        return VotingClassifier(models, voting="soft")
+    return VotingRegressor(models)
