@@ -39,7 +39,8 @@ def fit(X, y, seed, sample_weight=None, **parameters):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_every_loss_is_learnt(loss, solver, rng, seed):
     X, y = numbers(rng, n=80)
-    reg = fit(cut(X, rng, shortest=5), y, seed, loss=loss, solver=solver, max_iter=80)
+    reg = fit(cut(X, rng, shortest=5), y, seed, loss=loss, solver=solver, hidden_layer_sizes=8,
+              max_iter=160)  # fmt: skip
     X, y = numbers(rng, n=80)
     assert reg.score(X, y) > 0.7
     assert reg.out_activation_ == ("exp" if loss == "poisson" else "identity")
