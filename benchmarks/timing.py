@@ -24,7 +24,7 @@ TURN_SECONDS = 0.01
 FEWEST_ROUNDS = 7
 
 #: OpenMP's threads spin for some milliseconds after their last work.
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
