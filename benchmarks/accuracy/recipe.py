@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 
 from sklstm.preprocessing import SequenceDifferences, SequenceScaler, SlidingWindow
 
-#: How often differences are appended, and the width of the windows, of each member.
-MEMBERS = [(0, 1), (1, 1), (1, 6), (2, 1), (2, 6)]
+#: How often differences are appended, and the width of the windows, of each member, twice.
+MEMBERS = 2 * [(0, 1), (1, 1), (1, 6), (2, 1), (2, 6)]
 
 
 def recipe(lstm: Any, seed: int) -> Any:
