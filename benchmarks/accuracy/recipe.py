@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklstm.preprocessing import SequenceDifferences, SequenceScaler, SlidingWindow
 
-#: How often differences are appended, and the width of the windows, of each member, twice.
+#: How often differences are appended, and the width of the windows; each member with two seeds.
 MEMBERS = 2 * [(0, 1), (1, 1), (1, 6), (2, 1), (2, 6)]
 
 
