@@ -19,7 +19,7 @@ from numerics import (
     naive_lstm_backward,
 )
 
-from sklstm._network.kernels import shared
+from sklstm._network.kernels import blocks
 from sklstm._network.kernels.shared import Weights
 from sklstm._network.kernels.walk import Walk
 from sklstm.sequences import PackedSequences
@@ -240,7 +240,7 @@ def test_chunks_of_the_way_back_do_not_matter(
 @by_direction
 def test_chunks_cover_every_step_once(reverse):
     walk = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse)
-    tables = [run.table for run in shared.runs(walk, 5)]
+    tables = [run.table for run in blocks.runs(walk, 5)]
     assert np.concatenate(tables).tolist() == walk.table[::-1].tolist()
     assert len(tables) > 2
     assert all(table[:, 0].sum() <= 5 for table in tables)

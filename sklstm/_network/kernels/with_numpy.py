@@ -4,24 +4,26 @@ Shapes: ``n`` sequences, ``S`` slots (see ``walk``), ``P`` packed rows, ``D`` in
 units, ``K = H + D + 1``. Gates lie in the order input, forget, output, candidate (i, f, o, g).
 
 Each slot of ``states`` (S, K) holds what a step multiplies: the state before it, its input, and a
-one for the bias, so that a step is one product. Gates lie one behind the other, (4, P, H): four
-small products run as fast as one wide one, and all that follows works on contiguous memory.
+one for the bias, so that a step is one product. A step keeps its gates one behind the other,
+(4, n, H): four small products run as fast as one wide one, and all that follows works on contiguous
+memory, where a ufunc takes a fifth of a microsecond, and elsewhere a whole one.
 
-Small batches cost what NumPy's calls cost. So each array is cut into the blocks of all steps before
-the loop, outputs are positional, and what a step does to three gates at once it does in scratch
-memory: a ufunc takes about a microsecond longer where its operands are not contiguous.
+Small batches cost what NumPy's calls cost. So sigmoid is worked out from tanh, of all gates in one
+call; products that belong together lie side by side; a step works in scratch memory, and what is
+kept of it is copied in one piece; each array is cut into those of all steps before the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network.kernels.shared import ReadOut, Run, Weights, runs, select
+from sklstm._network.kernels.blocks import Block, Run, blocks, runs, select
+from sklstm._network.kernels.shared import ReadOut, Weights
 from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
@@ -39,8 +41,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, K)
     cells: Array  # (S, H)
-    gates: Array  # (4, P, H), after their activations
-    tanh_cells: Array  # (P, H)
+    kept: Array  # (P, 5 H), of a step (5, n, H): tanh of the cell state, then the gates i, f, o, g
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -60,25 +61,27 @@ def forward(
     cells[walk.start] = 0 if c0 is None else c0
     if mask is not None:
         states[walk.start, :hidden] = h[walk.start] * mask
-    gates = np.empty((4, walk.n_packed, hidden), x.dtype)
-    tanh_cells = np.empty((walk.n_packed, hidden), x.dtype)
-    product, packed_weights = _step_product(weights, n)
-    room, running = np.empty((5, n, hidden), x.dtype), 0
-    with np.errstate(over="ignore"):
-        for step in _forward_blocks(walk, states, h, cells, gates, tanh_cells):
-            size, state, c_before, i, f, o, g, c, tanh_c, h_t, read_next = step
-            if size != running:
-                running, z = size, _scratch(room, size)
-            product(state, packed_weights, z.product)
-            _activate(z, i, f, o, g)
-            np.multiply(f, c_before, c)
-            np.multiply(i, g, z.spare)
-            np.add(c, z.spare, c)
-            np.tanh(c, tanh_c)
-            np.multiply(o, tanh_c, h_t)
-            if mask is not None:
-                np.multiply(h_t, mask[:size], read_next)
-    return h, cells, Cache(walk, states, cells, gates, tanh_cells, mask)
+    kept = np.empty((walk.n_packed, 5 * hidden), x.dtype)
+    product, room = _Product(weights, n), _room(n, hidden, x.dtype)
+    for block in blocks(walk.table, walk.even):
+        size, first = block.size, block.sources[0]
+        step, z = _step(product, room, size)
+        z.c[...] = cells[first : first + size]
+        for state, kept_t, c_t, h_t, next_state in zip(
+            block.cut(states, block.sources),
+            block.steps(kept, 5, size, hidden),
+            block.cut(cells, block.targets),
+            block.cut(h, block.targets),
+            repeat(None) if mask is None else block.cut(states[:, :hidden], block.targets),
+            strict=False,
+        ):
+            step(state)
+            kept_t[...] = z.kept
+            c_t[...] = z.c
+            h_t[...] = z.h
+            if next_state is not None:
+                np.multiply(z.h, mask[:size], next_state)
+    return h, cells, Cache(walk, states, cells, kept, mask)
 
 
 def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
@@ -88,24 +91,22 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
     it is wanted, is filled with the hidden state of every step.
     """
     n, hidden = h.shape
-    state = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
-    state[:, :hidden] = h
-    product, packed_weights = _step_product(weights, n)
-    room, running = np.empty((5, n, hidden), x.dtype), 0
-    sizes, rows, _, _ = zip(*walk.steps, strict=True)
-    ys = repeat(None) if y is None else _blocks(walk, y, rows, sizes)
-    with np.errstate(over="ignore"):
-        for size, x_t, y_t in zip(sizes, _blocks(walk, x, rows, sizes), ys, strict=False):
-            if size != running:
-                running, z = size, _scratch(room, size)
-                s, cell = state[:size], c[:size]
-                h_t, inputs = s[:, :hidden], s[:, hidden:-1]
-            np.copyto(inputs, x_t)
-            product(s, packed_weights, z.product)
-            _step(z, cell, h_t)
+    states = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
+    states[:, :hidden] = h
+    product, room = _Product(weights, n), _room(n, hidden, x.dtype)
+    for block in blocks(walk.table, walk.even):
+        size = block.size
+        step, z = _step(product, room, size)
+        state, z.c[...] = states[:size], c[:size]
+        h_t, inputs = state[:, :hidden], state[:, hidden:-1]
+        ys = repeat(None) if y is None else block.cut(y, block.rows)
+        for x_t, y_t in zip(block.cut(x, block.rows), ys, strict=False):
+            inputs[...] = x_t
+            step(state)
+            h_t[...] = z.h
             if y_t is not None:
-                np.copyto(y_t, h_t)
-    h[...] = state[:, :hidden]
+                y_t[...] = z.h
+        h[:size], c[:size] = z.h, z.c
 
 
 class Stepper:
@@ -121,33 +122,23 @@ class Stepper:
         self._inputs = self._state[:, hidden:-1]
         self.h = self._state[:, :hidden]
         self.h[...] = 0
-        self.c = np.zeros((n, hidden), dtype)
         # Gate by gate, also for one sequence: BLAS may share a longer product out over threads.
-        _, self._weights = _step_product(weights, max(n, 2))
-        self._scratch = _scratch(np.empty((5, max(n, 2), hidden), dtype), n)
+        product = _Product(weights, max(n, 2))
+        self._step, self._scratch = _step(product, _room(n, hidden, dtype), n)
+        self.c = self._scratch.c
+        self.c[...] = 0
         self._zeros = np.zeros((n, n_inputs), dtype)
         self._read_out = read_out
 
     def __call__(self, x: Array) -> Array | None:
         if np.vdot(x, self._zeros) != 0:  # NaN, also of infinity
             return None
-        np.copyto(self._inputs, x)
-        with np.errstate(over="ignore"):
-            np.matmul(self._state, self._weights, self._scratch.product)
-            _step(self._scratch, self.c, self.h)
+        self._inputs[...] = x
+        self._step(self._state)
+        self.h[...] = self._scratch.h
         if self._read_out is None:
             return self.h
         return np.dot(self.h, self._read_out.weight) + self._read_out.bias
-
-
-def _step(z: _Scratch, cell: Array, h: Array) -> None:
-    """From the gates before their activations to the states."""
-    _activate(z, z.i, z.f, z.o, z.g)
-    np.multiply(cell, z.f, cell)
-    np.multiply(z.i, z.g, z.spare)
-    np.add(cell, z.spare, cell)
-    np.tanh(cell, z.spare)
-    np.multiply(z.o, z.spare, h)
 
 
 def backward(
@@ -166,30 +157,30 @@ def backward(
     the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
     """
     walk, hidden = cache.walk, len(weights.hh)
-    hh_transposed = np.ascontiguousarray(weights.hh.T)
     dx = np.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
-    scratch, running = np.empty_like(dh), 0
+    hh_transposed, room = np.ascontiguousarray(weights.hh.T), np.empty((11, *dh.shape), dh.dtype)
     for run, slopes, dz in _chunks(walk, hidden, dh.dtype):
-        _fill_slopes(cache, run.rows, slopes)
-        for step in _backward_blocks(cache, run, slopes, dz, dy, dcells):
-            size, to_gates, to_output, to_cell, forget, dz_gates, dz_output, dz_t, *given = step
-            if size != running:
-                running, dh_t, dc_t, tmp = size, dh[:size], dc[:size], scratch[:size]
-                dc_each = dc_t[:, None]
-            dy_t, dcells_t = given
-            if dy_t is not None:
-                np.add(dh_t, dy_t, dh_t)
-            if dcells_t is not None:
-                np.add(dc_t, dcells_t, dc_t)
-            np.multiply(dh_t, to_cell, tmp)
-            np.add(dc_t, tmp, dc_t)
-            # All gates, as one call is cheaper than two; the output gate's is written anew.
-            np.multiply(dc_each, to_gates, dz_gates)
-            np.multiply(dh_t, to_output, dz_output)
-            np.multiply(dc_t, forget, dc_t)
-            np.dot(dz_t, hh_transposed, dh_t)
-            if cache.mask is not None:
-                np.multiply(dh_t, cache.mask[:size], dh_t)
+        for block in blocks(run.table, walk.even):
+            rows = slice(block.size)
+            step, at_h, at_c = _step_backward(hh_transposed, room, block.size)
+            at_h[...], at_c[...] = dh[rows], dc[rows]
+            mask = None if cache.mask is None else cache.mask[rows]
+            slots = [slot - run.slots.start for slot in block.sources]
+            for to_gates, to_cell, dz_gates, dz_t, dy_t, dcells_t in zip(
+                *_slopes(cache, block, slopes),
+                block.cut(dz, slots),
+                block.cut(dz.reshape(len(dz), -1), slots),
+                *(repeat(None) if d is None else block.cut(d, block.rows) for d in (dy, dcells)),
+                strict=False,
+            ):
+                if dy_t is not None:
+                    np.add(at_h, dy_t, at_h)
+                if dcells_t is not None:
+                    np.add(at_c, dcells_t, at_c)
+                step(to_gates, to_cell, dz_gates, dz_t)
+                if mask is not None:
+                    np.multiply(at_h, mask, at_h)
+            dh[rows], dc[rows] = at_h, at_c
         flat = dz.reshape(-1, 4 * hidden)
         _add_weight_gradient(gradient, cache.states[run.slots].T @ flat)
         if dx is not None:
@@ -197,73 +188,72 @@ def backward(
     return dx
 
 
-def _blocks(
-    walk: Walk, array: Array, firsts: Sequence[int], sizes: Sequence[int]
-) -> Sequence[Array]:
-    """The rows of each visited step; where all have as many, cut in one go, which is faster."""
-    if not walk.even:
-        return [array[first : first + size] for first, size in zip(firsts, sizes, strict=True)]
-    low, high = sorted((firsts[0], firsts[-1]))
-    blocks = list(array[low : high + sizes[0]].reshape(-1, sizes[0], *array.shape[1:]))
-    return blocks if firsts[0] == low else blocks[::-1]
-
-
-def _forward_blocks(
-    walk: Walk, states: Array, h: Array, cells: Array, gates: Array, tanh_cells: Array
-) -> Iterator[tuple[Any, ...]]:
-    """What ``forward`` reads and writes at each step."""
-    sizes, rows, sources, targets = zip(*walk.steps, strict=True)
-    return zip(
-        sizes,
-        _blocks(walk, states, sources, sizes),
-        _blocks(walk, cells, sources, sizes),
-        *(_blocks(walk, gate, rows, sizes) for gate in gates),
-        _blocks(walk, cells, targets, sizes),
-        _blocks(walk, tanh_cells, rows, sizes),
-        _blocks(walk, h, targets, sizes),
-        _blocks(walk, states[:, : h.shape[1]], targets, sizes),
-        strict=True,
-    )
-
-
-def _backward_blocks(
-    cache: Cache, run: Run, slopes: Array, dz: Array, dy: Array | None, dcells: Array | None
-) -> Iterator[tuple[Any, ...]]:
-    """What ``backward`` reads and writes at each of these steps."""
-    walk = cache.walk
-    sizes, first_rows, sources, _ = run.table.T.tolist()
-    near_rows = [row - run.rows.start for row in first_rows]
-    near_slots = [slot - run.slots.start for slot in sources]
-    of_rows = (slopes[:4].swapaxes(0, 1), slopes[2], slopes[4], cache.gates[1, run.rows])
-    of_slots = (dz, dz[:, 2], dz.reshape(len(dz), -1))
-    return zip(
-        sizes,
-        *(_blocks(walk, array, near_rows, sizes) for array in of_rows),
-        *(_blocks(walk, array, near_slots, sizes) for array in of_slots),
-        *(repeat(None) if d is None else _blocks(walk, d, first_rows, sizes) for d in (dy, dcells)),
-        strict=False,
-    )
-
-
 class _Scratch(NamedTuple):
-    """Contiguous room for one step."""
+    """Contiguous room for a step, and what it leaves there."""
 
-    product: Array  # (4, size, H), or (1, 4H): all gates before their activations
-    sigmoids: Array  # (3, size, H)
-    i: Array
-    f: Array
-    o: Array
-    g: Array
-    spare: Array  # (size, H)
-    one: Array  # a Python number would be converted in every call
+    kept: Array  # (5, size, H), see ``Cache``
+    c: Array  # (size, H); the cell state before the step, and after it
+    h: Array  # (size, H)
 
 
-def _scratch(room: Array, size: int) -> _Scratch:
-    """The parts of ``room`` (5, n, H) for a step of ``size`` sequences."""
-    n, hidden = room.shape[1:]
-    i, f, o, g, spare = parts = room.reshape(-1)[: 5 * size * hidden].reshape(5, size, hidden)
-    product = parts[:4] if n > 1 else parts[:4].reshape(1, -1)
-    return _Scratch(product, parts[:3], i, f, o, g, spare, np.ones((), room.dtype))
+def _room(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
+    return np.empty((8, n, hidden), dtype)
+
+
+def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], None], _Scratch]:
+    """A step of ``size`` sequences, as a function of what its product reads.
+
+    A closure, since its variables are found faster than attributes.
+    """
+    hidden = room.shape[2]
+    parts = room.reshape(-1)[: 8 * size * hidden].reshape(8, size, hidden)
+    tanh_c, gates, sigmoids, o, c = parts[0], parts[1:5], parts[1:4], parts[3], parts[5]
+    input_forget, candidate_cell, pair = parts[1:3], parts[4:6], parts[6:]
+    of_candidate, of_cell = pair
+    half = _half(room.dtype)
+    multiply_weights, packed_weights = product.function, product.weights
+    z = product.shaped(gates)
+    add, multiply, tanh = np.add, np.multiply, np.tanh
+
+    def step(state: Array) -> None:
+        multiply_weights(state, packed_weights, z)
+        tanh(z, z)
+        multiply(sigmoids, half, sigmoids)
+        add(sigmoids, half, sigmoids)
+        multiply(input_forget, candidate_cell, pair)
+        add(of_candidate, of_cell, c)
+        tanh(c, tanh_c)
+        multiply(o, tanh_c, of_cell)
+
+    return step, _Scratch(parts[:5], c, of_cell)
+
+
+def _step_backward(
+    hh_transposed: Array, room: Array, size: int
+) -> tuple[Callable[[Array, Array, Array, Array], None], Array, Array]:
+    """The way back through a step, and where it finds and leaves the gradients at its states."""
+    hidden = room.shape[2]
+    parts = room.reshape(-1)[: 11 * size * hidden].reshape(11, size, hidden)
+    upstream, products, spare = parts[:5], parts[5:10], parts[10]
+    first, second, at_h, others, at_c = *upstream[:3], upstream[3:], products[4]
+    by_row = products[:4].swapaxes(0, 1)
+    add, multiply = np.add, np.multiply
+
+    def step(to_gates: Array, to_cell: Array, dz_gates: Array, dz: Array) -> None:
+        multiply(at_h, to_cell, spare)
+        add(at_c, spare, first)
+        second[...] = first
+        others[...] = first
+        multiply(upstream, to_gates, products)
+        dz_gates[...] = by_row
+        dz.dot(hh_transposed, at_h)
+
+    return step, at_h, at_c
+
+
+def _half(dtype: np.dtype[np.floating]) -> Array:
+    """A number of Python would be converted in every call."""
+    return np.full((), 0.5, dtype)
 
 
 def _states(x: Array, hidden: int, walk: Walk) -> Array:
@@ -275,50 +265,54 @@ def _states(x: Array, hidden: int, walk: Walk) -> Array:
     return states
 
 
-def _step_product(weights: Weights, n: int) -> tuple[Callable[..., Array], Array]:
-    """The product of a step, and its weights: gate by gate, but for one sequence all in a row.
+class _Product:
+    """The product of a step, gate by gate, but for one sequence all in a row.
 
-    They are negated for the gates whose sigmoid is 1 / (1 + exp(-z)).
+    Weights are halved for the gates whose sigmoid is (1 + tanh(z / 2)) / 2.
     """
-    hidden = len(weights.hh)
-    stacked = np.concatenate([weights.hh, weights.ih, weights.bias[None]])
-    np.negative(stacked[:, : 3 * hidden], stacked[:, : 3 * hidden])
-    if n == 1:
-        return np.dot, stacked
-    return np.matmul, np.ascontiguousarray(stacked.reshape(-1, 4, hidden).swapaxes(0, 1))
+
+    def __init__(self, weights: Weights, n: int) -> None:
+        hidden = len(weights.hh)
+        stacked = np.concatenate([weights.hh, weights.ih, weights.bias[None]])
+        stacked[:, : 3 * hidden] *= _half(stacked.dtype)
+        self.function, self.weights = np.ndarray.dot, stacked
+        self._in_a_row = n == 1
+        if n > 1:
+            by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
+            self.function, self.weights = np.matmul, np.ascontiguousarray(by_gate)
+
+    def shaped(self, gates: Array) -> Array:
+        """Gates (4, size, H) in the shape that ``function`` writes to."""
+        return gates.reshape(1, -1) if self._in_a_row else gates
 
 
-def _activate(z: _Scratch, i: Array, f: Array, o: Array, g: Array) -> None:
-    """Sigmoid of three gates, given as -z, and tanh of the fourth."""
-    np.exp(z.sigmoids, z.sigmoids)
-    np.add(z.sigmoids, z.one, z.sigmoids)
-    np.reciprocal(z.i, i)
-    np.reciprocal(z.f, f)
-    np.reciprocal(z.o, o)
-    np.tanh(z.g, g)
+def _slopes(cache: Cache, block: Block, room: Array) -> tuple[Array, Array]:
+    """Derivatives of each step of a block, written into ``room`` (6, rows, H).
 
-
-def _fill_slopes(cache: Cache, rows: slice, out: Array) -> None:
-    """Derivatives of packed ``rows`` into ``out`` (6, rows, H).
-
-    d cell / d z of input and forget gate, d hidden / d z of the output gate, d cell / d z of the
-    candidate, d hidden / d cell, and room to work in. s' = s (1 - s) and tanh' = 1 - tanh^2 are
-    written as p - p s to save passes.
+    Those of the cell state by the gates' arguments, but of the hidden state by that of the output
+    gate, and of the cell state by the one before, (steps, 5, size, H); of the hidden state by the
+    cell state. s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s to save passes.
     """
-    gates, tanh_c = cache.gates[:, rows], cache.tanh_cells[rows]
-    before = select(cache.cells, cache.walk.inputs, rows, 0)
-    i, f, o, g = gates
-    to_i, to_f, to_o, to_g, cell, product = out
+    hidden, size = cache.cells.shape[1], block.size
+    kept = block.steps(cache.kept, 5, size, hidden)
+    before = select(cache.cells, cache.walk.inputs, block.extent, 0).reshape(-1, size, hidden)
+    flat = room.reshape(-1)[: 6 * before.size]
+    to_gates = flat[: kept.size].reshape(kept.shape)
+    to_cell = flat[kept.size :].reshape(before.shape)
+    tanh_c, i, f, o, g = kept.swapaxes(0, 1)
+    to_i, to_f, to_o, to_g, to_before = to_gates.swapaxes(0, 1)
     np.multiply(i, g, to_i)
-    np.multiply(f, before, to_f)
+    np.multiply(f, block.in_order(before), to_f)
     np.multiply(o, tanh_c, to_o)
-    np.multiply(to_o, tanh_c, cell)
-    np.subtract(o, cell, cell)
+    np.multiply(to_o, tanh_c, to_cell)
+    np.subtract(o, to_cell, to_cell)
     np.multiply(to_i, g, to_g)
     np.subtract(i, to_g, to_g)
-    for slope, gate in zip(out[:3], gates[:3], strict=True):
-        np.multiply(slope, gate, product)
-        np.subtract(slope, product, slope)
+    for slope, gate in ((to_i, i), (to_f, f), (to_o, o)):
+        np.multiply(slope, gate, to_before)
+        np.subtract(slope, to_before, slope)
+    to_before[...] = f
+    return to_gates, to_cell
 
 
 def _chunks(
@@ -333,7 +327,7 @@ def _chunks(
         dz_run = dz[: run.slots.stop - run.slots.start]
         if not walk.even:
             dz_run[...] = 0
-        yield run, slopes[:, : run.rows.stop - run.rows.start], dz_run
+        yield run, slopes, dz_run
 
 
 def _add_weight_gradient(gradient: Weights, dw: Array) -> None:
