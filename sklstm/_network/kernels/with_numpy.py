@@ -41,7 +41,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, K)
     cells: Array  # (S, H)
-    kept: Array  # (P, 5 H), of a step (5, n, H): tanh of the cell state, then the gates i, f, o, g
+    kept: Array  # (P, 9 H), of a step (9, n, H): see ``_Scratch``
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -61,26 +61,30 @@ def forward(
     cells[walk.start] = 0 if c0 is None else c0
     if mask is not None:
         states[walk.start, :hidden] = h[walk.start] * mask
-    kept = np.empty((walk.n_packed, 5 * hidden), x.dtype)
+    kept, after = np.empty((walk.n_packed, 9 * hidden), x.dtype), cells[walk.outputs]
     product, room = _Product(weights, n), _room(n, hidden, x.dtype)
     for block in blocks(walk.table, walk.even):
         size, first = block.size, block.sources[0]
         step, z = _step(product, room, size)
+        z_kept, z_h = z.kept, z.h
         z.c[...] = cells[first : first + size]
-        for state, kept_t, c_t, h_t, next_state in zip(
+        kept_steps = block.steps(kept, 9, size, hidden)
+        for state, kept_t, h_t, next_state in zip(
             block.cut(states, block.sources),
-            block.steps(kept, 5, size, hidden),
-            block.cut(cells, block.targets),
+            kept_steps,
             block.cut(h, block.targets),
             repeat(None) if mask is None else block.cut(states[:, :hidden], block.targets),
             strict=False,
         ):
             step(state)
-            kept_t[...] = z.kept
-            c_t[...] = z.c
-            h_t[...] = z.h
+            kept_t[...] = z_kept
+            h_t[...] = z_h
             if next_state is not None:
-                np.multiply(z.h, mask[:size], next_state)
+                np.multiply(z_h, mask[:size], next_state)
+        block.steps(after, size, hidden)[...] = kept_steps[:, 5]
+        last = block.targets[-1]
+        cells[last : last + size] = z.c
+    cells[walk.outputs] = after
     return h, cells, Cache(walk, states, cells, kept, mask)
 
 
@@ -158,7 +162,9 @@ def backward(
     """
     walk, hidden = cache.walk, len(weights.hh)
     dx = np.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
-    hh_transposed, room = np.ascontiguousarray(weights.hh.T), np.empty((11, *dh.shape), dh.dtype)
+    room, hh_transposed = np.empty((11, *dh.shape), dh.dtype), weights.hh.T
+    if len(dh) > 1:  # for one sequence it is faster as it is
+        hh_transposed = np.ascontiguousarray(hh_transposed)
     for run, slopes, dz in _chunks(walk, hidden, dh.dtype):
         for block in blocks(run.table, walk.even):
             rows = slice(block.size)
@@ -191,13 +197,14 @@ def backward(
 class _Scratch(NamedTuple):
     """Contiguous room for a step, and what it leaves there."""
 
-    kept: Array  # (5, size, H), see ``Cache``
+    #: (9, size, H): tanh of the cell state, gates i, f, o, g, the cell state, i g, f c before, h
+    kept: Array
     c: Array  # (size, H); the cell state before the step, and after it
     h: Array  # (size, H)
 
 
 def _room(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
-    return np.empty((8, n, hidden), dtype)
+    return np.empty((9, n, hidden), dtype)
 
 
 def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], None], _Scratch]:
@@ -206,9 +213,9 @@ def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], 
     A closure, since its variables are found faster than attributes.
     """
     hidden = room.shape[2]
-    parts = room.reshape(-1)[: 8 * size * hidden].reshape(8, size, hidden)
-    tanh_c, gates, sigmoids, o, c = parts[0], parts[1:5], parts[1:4], parts[3], parts[5]
-    input_forget, candidate_cell, pair = parts[1:3], parts[4:6], parts[6:]
+    parts = room.reshape(-1)[: 9 * size * hidden].reshape(9, size, hidden)
+    tanh_c, gates, sigmoids, o, c, h = parts[0], parts[1:5], parts[1:4], parts[3], parts[5], parts[8]
+    input_forget, candidate_cell, pair = parts[1:3], parts[4:6], parts[6:8]
     of_candidate, of_cell = pair
     half = _half(room.dtype)
     multiply_weights, packed_weights = product.function, product.weights
@@ -223,9 +230,9 @@ def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], 
         multiply(input_forget, candidate_cell, pair)
         add(of_candidate, of_cell, c)
         tanh(c, tanh_c)
-        multiply(o, tanh_c, of_cell)
+        multiply(o, tanh_c, h)
 
-    return step, _Scratch(parts[:5], c, of_cell)
+    return step, _Scratch(parts, c, h)
 
 
 def _step_backward(
@@ -294,24 +301,19 @@ def _slopes(cache: Cache, block: Block, room: Array) -> tuple[Array, Array]:
     cell state. s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s to save passes.
     """
     hidden, size = cache.cells.shape[1], block.size
-    kept = block.steps(cache.kept, 5, size, hidden)
-    before = select(cache.cells, cache.walk.inputs, block.extent, 0).reshape(-1, size, hidden)
-    flat = room.reshape(-1)[: 6 * before.size]
-    to_gates = flat[: kept.size].reshape(kept.shape)
-    to_cell = flat[kept.size :].reshape(before.shape)
-    tanh_c, i, f, o, g = kept.swapaxes(0, 1)
-    to_i, to_f, to_o, to_g, to_before = to_gates.swapaxes(0, 1)
-    np.multiply(i, g, to_i)
-    np.multiply(f, block.in_order(before), to_f)
-    np.multiply(o, tanh_c, to_o)
-    np.multiply(to_o, tanh_c, to_cell)
-    np.subtract(o, to_cell, to_cell)
-    np.multiply(to_i, g, to_g)
-    np.subtract(i, to_g, to_g)
-    for slope, gate in ((to_i, i), (to_f, f), (to_o, o)):
-        np.multiply(slope, gate, to_before)
-        np.subtract(slope, to_before, slope)
-    to_before[...] = f
+    kept = block.steps(cache.kept, 9, size, hidden)
+    tanh_c, i, f, o, g, _, of_candidate, _, h = kept.swapaxes(0, 1)
+    flat = room.reshape(-1)[: 6 * i.size]
+    to_cell, to_gates = flat[: i.size].reshape(i.shape), flat[i.size :].reshape(-1, 5, *i.shape[1:])
+    np.multiply(kept[:, 6:], kept[:, 1:4], to_gates[:, :3])
+    np.subtract(kept[:, 6:], to_gates[:, :3], to_gates[:, :3])
+    for slope, gate, product, squashed in (
+        (to_gates[:, 3], i, of_candidate, g),
+        (to_cell, o, h, tanh_c),
+    ):
+        np.multiply(product, squashed, slope)
+        np.subtract(gate, slope, slope)
+    to_gates[:, 4] = f
     return to_gates, to_cell
 
 
