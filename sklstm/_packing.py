@@ -296,8 +296,11 @@ class Packing(_Sorted):
         """
         batch_sizes = self.batch_sizes[first:stop]
         n = batch_sizes[0]
-        step_of, row_of = _steps_and_rows(batch_sizes)
-        rows = (self.starts + first)[row_of] + step_of
+        if n == batch_sizes[-1]:
+            rows = np.add.outer(np.arange(first, first + len(batch_sizes)), self.starts[:n]).ravel()
+        else:
+            step_of, row_of = _steps_and_rows(batch_sizes)
+            rows = (self.starts + first)[row_of] + step_of
         lengths = np.minimum(self.lengths[:n] - first, len(batch_sizes))
         values = _cast(self.values[rows], self.dtype)
         return PackedSequences(values, batch_sizes, lengths, self.order[:n], rows)

@@ -7,7 +7,8 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``W`` the layer's width.
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,10 @@ WHOLE = slice(None)
 
 POOLINGS = ("last", "mean", "max", "mean_max")
 
+#: Values of neighbouring steps that are taken in together: most, and the fewest steps that pay.
+CHUNK_SIZE = 2**20
+FEWEST_STEPS = 8
+
 
 class Batch(Protocol):
     """What pooling asks of a packed batch."""
@@ -29,7 +34,7 @@ class Batch(Protocol):
     @property
     def row_of(self) -> Steps: ...  # (P,), the sequence of each packed row
     @property
-    def blocks(self) -> list[slice]: ...  # the packed rows of each step
+    def batch_sizes(self) -> Steps: ...  # the sequences that run at each step
 
 
 class Pooled(NamedTuple):
@@ -72,18 +77,42 @@ def add(pooled: Pooled, steps: Array, batch: Batch, first: int = 0, backward: bo
 
     Of equal maxima the earliest wins, also where batches come ``backward``, from the last on.
     """
-    order = list(zip(batch.blocks, count(first), strict=False))
-    beats = np.greater_equal if backward else np.greater
-    for block, t in order[::-1] if backward else order:
-        running, states = slice(block.stop - block.start), steps[block]
-        if pooled.total is not None:
-            pooled.total[running] += states
-        if pooled.maximum is None:
+    chunks = list(_chunks(batch.batch_sizes, steps.shape[1]))
+    for step, row, n_steps, size in chunks[::-1] if backward else chunks:
+        states = steps[row : row + n_steps * size].reshape(n_steps, size, -1)
+        total, peak = (states[0],) * 2 if n_steps == 1 else (states.sum(axis=0), states.max(axis=0))
+        pooled_here = pooled.part(slice(size))
+        if pooled_here.total is not None:
+            pooled_here.total[...] += total
+        if pooled_here.maximum is None:
             continue
-        maximum = pooled.maximum[running]
-        if pooled.winners is not None:
-            np.copyto(pooled.winners[running], t, where=beats(states, maximum))
-        np.maximum(maximum, states, out=maximum)
+        if pooled_here.winners is not None:
+            beats = (np.greater_equal if backward else np.greater)(peak, pooled_here.maximum)
+            winners = first + step + (0 if n_steps == 1 else _first_steps(states, peak))
+            np.copyto(pooled_here.winners, winners, where=beats)
+        np.maximum(pooled_here.maximum, peak, out=pooled_here.maximum)
+
+
+def _chunks(batch_sizes: Steps, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Neighbouring steps of as many sequences: the first step and row, and how many of each."""
+    row = 0
+    cuts = [0, *(np.flatnonzero(np.diff(batch_sizes)) + 1).tolist(), len(batch_sizes)]
+    for begin, end in pairwise(cuts):
+        size = int(batch_sizes[begin])
+        most = max(1, CHUNK_SIZE // (size * width)) if end - begin >= FEWEST_STEPS else 1
+        for step in range(begin, end, most):
+            n_steps = min(most, end - step)
+            yield step, row, n_steps, size
+            row += n_steps * size
+
+
+def _first_steps(states: Array, peak: Array) -> Steps:
+    """Where along the steps (T, n, W) the peak (n, W) stands first; 0 where that is NaN."""
+    found = np.flatnonzero(states == peak)[::-1]  # of several, the first is written last
+    steps = found // peak.size
+    winners = np.zeros(peak.shape, np.intp)
+    winners.reshape(-1)[found - steps * peak.size] = steps
+    return winners
 
 
 def finish(kind: str, pooled: Pooled, last: Array | None, lengths: Steps) -> Array:
@@ -118,7 +147,7 @@ def backward(
 
 def _add_at_winners(steps: Array, dy: Array, winners: Steps, batch: Batch, first: int) -> None:
     """Add each unit's gradient where its maximum stood, if that was in this batch."""
-    starts = np.array([block.start for block in batch.blocks])
+    starts = np.cumsum(batch.batch_sizes) - batch.batch_sizes
     sequences, units = np.arange(len(winners))[:, None], np.arange(winners.shape[1])
     won_here = (winners >= first) & (winners < first + len(starts))
     rows = starts[np.where(won_here, winners - first, 0)] + sequences

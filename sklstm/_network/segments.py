@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network import dense, embedding, pooling
+from sklstm._network import dense, embedding, kernels, pooling
 from sklstm._network.hidden import Hidden
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Caches, LSTMLayer, State
@@ -218,13 +218,14 @@ def segment_length(
 
 def _numbers_a_row(network: SequenceNetwork, training: bool) -> int:
     """What layers and pooling hold for each packed row."""
-    n_inputs = network.layers[0].n_inputs
+    n_inputs, per_unit = network.layers[0].n_inputs, kernels.numbers_a_unit()
     if not training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)
-    return n_inputs + sum(
-        len(layer.directions) * (7 * _padded(layer.hidden) + layer.n_inputs + 1) + 2 * layer.width
+    kept = [
+        len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
         for layer in network.layers
-    )
+    ]
+    return n_inputs + sum(kept) + 2 * sum(layer.width for layer in network.layers)
 
 
 def _padded(hidden: int) -> int:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     Cache = with_numba.Cache | with_numpy.Cache
     Stepper = with_numba.Stepper | with_numpy.Stepper
 
-__all__ = ["ReadOut", "Weights", "backward", "forward", "infer", "least_rows", "stepper"]
+__all__ = [
+    "ReadOut",
+    "Weights",
+    "backward",
+    "forward",
+    "infer",
+    "least_rows",
+    "numbers_a_unit",
+    "stepper",
+]
 
 Array = NDArray[np.floating]
 
@@ -56,6 +65,12 @@ def least_rows() -> int:
     """Sequences of a step from which on its time grows no slower than they do."""
     rows: int = _chosen().LEAST_ROWS
     return rows
+
+
+def numbers_a_unit() -> int:
+    """What ``forward`` keeps for each packed row and hidden unit; of the inputs not to speak."""
+    numbers: int = _chosen().NUMBERS_A_UNIT
+    return numbers
 
 
 def _chosen() -> ModuleType:

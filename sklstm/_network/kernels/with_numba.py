@@ -22,6 +22,9 @@ Array = NDArray[np.floating]
 #: See ``kernels.least_rows``.
 LEAST_ROWS = 32
 
+#: See ``kernels.numbers_a_unit``.
+NUMBERS_A_UNIT = 7
+
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128
 

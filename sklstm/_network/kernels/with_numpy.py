@@ -31,6 +31,9 @@ Array = NDArray[np.floating]
 #: See ``kernels.least_rows``.
 LEAST_ROWS = 64
 
+#: See ``kernels.numbers_a_unit``.
+NUMBERS_A_UNIT = 10
+
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
 
@@ -41,7 +44,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, K)
     cells: Array  # (S, H)
-    kept: Array  # (P, 9 H), of a step (9, n, H): see ``_Scratch``
+    kept: Array  # (P, 7 H), of a step (7, n, H): see ``_Scratch``
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -61,14 +64,15 @@ def forward(
     cells[walk.start] = 0 if c0 is None else c0
     if mask is not None:
         states[walk.start, :hidden] = h[walk.start] * mask
-    kept, after = np.empty((walk.n_packed, 9 * hidden), x.dtype), cells[walk.outputs]
+    kept = np.empty((walk.n_packed, 7 * hidden), x.dtype)
+    after = cells[walk.outputs]  # a view or, where a ragged batch is walked backward, a copy
     product, room = _Product(weights, n), _room(n, hidden, x.dtype)
     for block in blocks(walk.table, walk.even):
         size, first = block.size, block.sources[0]
         step, z = _step(product, room, size)
-        z_kept, z_h = z.kept, z.h
+        of_step, z_h, z_mask = z.kept, z.h, None if mask is None else mask[:size]
         z.c[...] = cells[first : first + size]
-        kept_steps = block.steps(kept, 9, size, hidden)
+        kept_steps = block.steps(kept, 7, size, hidden)
         for state, kept_t, h_t, next_state in zip(
             block.cut(states, block.sources),
             kept_steps,
@@ -77,11 +81,11 @@ def forward(
             strict=False,
         ):
             step(state)
-            kept_t[...] = z_kept
+            kept_t[...] = of_step
             h_t[...] = z_h
-            if next_state is not None:
-                np.multiply(z_h, mask[:size], next_state)
-        block.steps(after, size, hidden)[...] = kept_steps[:, 5]
+            if z_mask is not None:
+                np.multiply(z_h, z_mask, next_state)
+        np.add(kept_steps[:, 0], kept_steps[:, 1], block.steps(after, size, hidden))
         last = block.targets[-1]
         cells[last : last + size] = z.c
     cells[walk.outputs] = after
@@ -197,7 +201,7 @@ def backward(
 class _Scratch(NamedTuple):
     """Contiguous room for a step, and what it leaves there."""
 
-    #: (9, size, H): tanh of the cell state, gates i, f, o, g, the cell state, i g, f c before, h
+    #: (7, size, H): i g, f c before, tanh of the cell state, gates i, f, o, g
     kept: Array
     c: Array  # (size, H); the cell state before the step, and after it
     h: Array  # (size, H)
@@ -214,9 +218,9 @@ def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], 
     """
     hidden = room.shape[2]
     parts = room.reshape(-1)[: 9 * size * hidden].reshape(9, size, hidden)
-    tanh_c, gates, sigmoids, o, c, h = parts[0], parts[1:5], parts[1:4], parts[3], parts[5], parts[8]
-    input_forget, candidate_cell, pair = parts[1:3], parts[4:6], parts[6:8]
-    of_candidate, of_cell = pair
+    of_candidate, of_cell, tanh_c, _, _, o, _, c, h = parts
+    gates, sigmoids, pair = parts[3:7], parts[3:6], parts[:2]
+    input_forget, candidate_cell = parts[3:5], parts[6:8]
     half = _half(room.dtype)
     multiply_weights, packed_weights = product.function, product.weights
     z = product.shaped(gates)
@@ -232,7 +236,7 @@ def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], 
         tanh(c, tanh_c)
         multiply(o, tanh_c, h)
 
-    return step, _Scratch(parts, c, h)
+    return step, _Scratch(parts[:7], c, h)
 
 
 def _step_backward(
@@ -282,11 +286,10 @@ class _Product:
         hidden = len(weights.hh)
         stacked = np.concatenate([weights.hh, weights.ih, weights.bias[None]])
         stacked[:, : 3 * hidden] *= _half(stacked.dtype)
-        self.function, self.weights = np.ndarray.dot, stacked
+        by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
         self._in_a_row = n == 1
-        if n > 1:
-            by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
-            self.function, self.weights = np.matmul, np.ascontiguousarray(by_gate)
+        self.function: Callable[..., Array] = np.ndarray.dot if n == 1 else np.matmul
+        self.weights = stacked if n == 1 else np.ascontiguousarray(by_gate)
 
     def shaped(self, gates: Array) -> Array:
         """Gates (4, size, H) in the shape that ``function`` writes to."""
@@ -301,18 +304,20 @@ def _slopes(cache: Cache, block: Block, room: Array) -> tuple[Array, Array]:
     cell state. s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s to save passes.
     """
     hidden, size = cache.cells.shape[1], block.size
-    kept = block.steps(cache.kept, 9, size, hidden)
-    tanh_c, i, f, o, g, _, of_candidate, _, h = kept.swapaxes(0, 1)
+    kept = block.steps(cache.kept, 7, size, hidden)
+    of_candidate, _, tanh_c, i, f, o, g = kept.swapaxes(0, 1)
     flat = room.reshape(-1)[: 6 * i.size]
     to_cell, to_gates = flat[: i.size].reshape(i.shape), flat[i.size :].reshape(-1, 5, *i.shape[1:])
-    np.multiply(kept[:, 6:], kept[:, 1:4], to_gates[:, :3])
-    np.subtract(kept[:, 6:], to_gates[:, :3], to_gates[:, :3])
-    for slope, gate, product, squashed in (
-        (to_gates[:, 3], i, of_candidate, g),
-        (to_cell, o, h, tanh_c),
-    ):
-        np.multiply(product, squashed, slope)
-        np.subtract(gate, slope, slope)
+    _, _, to_o, to_g, to_before = to_gates.swapaxes(0, 1)
+    np.multiply(kept[:, :2], kept[:, 3:5], to_gates[:, :2])
+    np.subtract(kept[:, :2], to_gates[:, :2], to_gates[:, :2])
+    np.multiply(of_candidate, g, to_g)
+    np.subtract(i, to_g, to_g)
+    np.multiply(o, tanh_c, to_o)
+    np.multiply(to_o, tanh_c, to_cell)
+    np.subtract(o, to_cell, to_cell)
+    np.multiply(to_o, o, to_before)
+    np.subtract(to_o, to_before, to_o)
     to_gates[:, 4] = f
     return to_gates, to_cell
 
