@@ -139,14 +139,17 @@ class Objective:
 
         shards = _shards(self.samples.sequences.lengths[indices])
         room = self._room / len(shards)
+        steps = self.samples.sequences.lengths[indices].sum()
+        run = self._run if steps * len(parameters) > LEAST_WORK else map
+        inner_run = run if len(shards) == 1 else map
 
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
             with _overflow_is_reported_later():
-                return self._shard(parameters, indices[rows], batch_weight, of_rows, room)
+                return self._shard(
+                    parameters, indices[rows], batch_weight, of_rows, room, inner_run
+                )
 
-        steps = self.samples.sequences.lengths[indices].sum()
-        run = self._run if steps * len(parameters) > LEAST_WORK else map
         results = list(run(on_shard, shards))
         value, gradient = results[0]
         with _overflow_is_reported_later():
@@ -170,6 +173,7 @@ class Objective:
         batch_weight: float,
         masks: Masks,
         room: float,
+        run: Run,
     ) -> tuple[float, Array]:
         network, samples = self.network, self.samples
         packing = samples.sequences.packing(indices, parameters.dtype)
@@ -190,9 +194,9 @@ class Objective:
             value, draw = at_output(raw)
             segments.backward(trace, draw, views)
         else:
-            raw, cache = network.forward(params, packing.segment(), masks)
+            raw, cache = network.forward(params, packing.segment(), masks, run)
             value, draw = at_output(raw)
-            network.backward(params, draw, cache, views)
+            network.backward(params, draw, cache, views, run=run)
         return value, gradient
 
     def _add_penalty(self, parameters: Array, gradient: Array) -> float:
@@ -216,23 +220,26 @@ def raw_predictions(
     params = network.layout.views(parameters)
     indices = chunks(len(sequences))
     room = _working_memory() / min(len(indices), os.cpu_count() or 1)
+    if len(sequences.values) * len(parameters) < LEAST_WORK:
+        run = map
+    inner_run = run if len(indices) == 1 else map
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
         packing = sequences.packing(indices, parameters.dtype)
-        raw = _predict(network, params, packing, room)
+        raw = _predict(network, params, packing, room, inner_run)
         return packing.unpack(raw) if network.pooling is None else packing.restore(raw)
 
-    if len(sequences.values) * len(parameters) < LEAST_WORK:
-        run = map
     return np.concatenate(list(run(on_chunk, indices)))
 
 
-def _predict(network: SequenceNetwork, params: Views, packing: Packing, room: float) -> Array:
+def _predict(
+    network: SequenceNetwork, params: Views, packing: Packing, room: float, run: Run
+) -> Array:
     itemsize = packing.dtype.itemsize
     length = segments.segment_length(network, packing, itemsize, room, training=False)
     if length < packing.n_steps:
         return segments.predict(network, params, packing, length)
-    return network.predict(params, packing.segment())
+    return network.predict(params, packing.segment(), run)
 
 
 def _working_memory() -> float:

@@ -8,10 +8,10 @@ enters first sets it and whoever leaves last restores it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import Context, copy_context
-from functools import cache, partial
+from contextvars import copy_context
+from functools import cache
 from itertools import starmap
 from threading import Lock
 from typing import Any, Protocol, TypeVar
@@ -78,24 +78,40 @@ def _disown() -> None:
 
 @contextmanager
 def workers(n_jobs: int | None) -> Iterator[Run]:
-    """A ``map`` over as many threads as ``n_jobs`` asks for, in joblib's sense of it."""
+    """A ``map`` over as many threads as ``n_jobs`` asks for, in joblib's sense of it.
+
+    The thread that calls it is one of them, so that it has not to be woken.
+    """
     n_threads = effective_n_jobs(n_jobs)
     with single_blas_thread:
         if n_threads == 1:
             yield map
             return
-        with ThreadPoolExecutor(n_threads) as pool:
+        with ThreadPoolExecutor(n_threads - 1) as pool:
 
             def run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
                 parts = list(zip(*items, strict=False))
                 if len(parts) < 2:
                     return starmap(function, parts)
-                context = copy_context()  # options of the calling thread hold in its workers
-                return pool.map(partial(_in_copy, context, function), parts)
+                return _shared_out(pool, function, parts)
 
             yield run
 
 
-def _in_copy(context: Context, function: Callable[..., R], items: Iterable[Any]) -> R:
-    """A context can be entered once at a time."""
-    return context.copy().run(function, *items)
+def _shared_out(pool: Executor, function: Callable[..., R], parts: list[Any]) -> list[R]:
+    """Results in order: the calling thread works from the first part on, the pool from the last."""
+    context = copy_context()  # options of the calling thread hold in its workers
+    futures = [
+        pool.submit(context.copy().run, function, *part)  # a context is entered once at a time
+        for part in reversed(parts[1:])
+    ]
+    try:
+        results = [function(*parts[0])]
+        for part, future in zip(parts[1:], reversed(futures), strict=True):
+            results.append(function(*part) if future.cancel() else future.result())
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)  # nothing of a call that has failed goes on behind its back
+        raise
+    return results

@@ -6,7 +6,9 @@ both ways is 2 H wide, the forward states first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ Array = NDArray[np.floating]
 #: Hidden and cell state (n, H) of each direction.
 State = list[tuple[Array, Array]]
 Caches = list["kernels.Cache"]
+#: ``map``, perhaps over threads.
+Run = Callable[..., Iterable[Any]]
 
 
 class LSTMLayer(NamedTuple):
@@ -65,20 +69,24 @@ class LSTMLayer(NamedTuple):
         masks: dict[str, Array],
         need_steps: bool = True,
         state: State | None = None,
+        run: Run = map,
     ) -> tuple[Hidden, State, Caches]:
-        """Hidden states of the packed inputs (P, D), the final state, and the caches to go back."""
-        outputs, finals, caches = [], [], []
-        for k, name in enumerate(self.directions):
-            walk = walks[k]
+        """Hidden states of the packed inputs (P, D), the final state, and the caches to go back.
+
+        ``run`` may walk both directions at once.
+        """
+
+        def one_way(k: int, name: str) -> tuple[Array, Array, kernels.Cache]:
             h0, c0 = (None, None) if state is None else state[k]
             mask = masks.get(f"{name}.recurrent")
-            h, c, cache = kernels.forward(x, _weights(params, name), walk, h0, c0, mask)
-            if need_steps:
-                outputs.append(h[walk.outputs])
-            finals.append((h[walk.final], c[walk.final]))
-            caches.append(cache)
-        steps = _join(outputs) if need_steps else None
-        return Hidden(steps, _join([h for h, _ in finals])), finals, caches
+            return kernels.forward(x, _weights(params, name), walks[k], h0, c0, mask)
+
+        found = list(run(one_way, count(), self.directions))
+        finals = [(h[w.final], c[w.final]) for w, (h, c, _) in zip(walks, found, strict=False)]
+        steps = None
+        if need_steps:
+            steps = _join([h[w.outputs] for w, (h, _, _) in zip(walks, found, strict=False)])
+        return Hidden(steps, _join([h for h, _ in finals])), finals, [cache for *_, cache in found]
 
     def infer(
         self,
@@ -87,16 +95,18 @@ class LSTMLayer(NamedTuple):
         walks: tuple[Walk, ...],
         need_steps: bool = True,
         state: State | None = None,
+        run: Run = map,
     ) -> tuple[Hidden, State]:
         """As ``forward``, without what ``backward`` would need."""
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
-        finals = []
-        for k, name in enumerate(self.directions):
-            part = slice(k * self.hidden, (k + 1) * self.hidden)
+
+        def one_way(k: int, name: str) -> tuple[Array, Array]:
             h, c = self._start(walks[k].n_sequences, x.dtype, state, k)
-            y = None if steps is None else steps[:, part]
+            y = None if steps is None else steps[:, self._part(k)]
             kernels.infer(x, _weights(params, name), walks[k], h, c, y)
-            finals.append((h, c))
+            return h, c
+
+        finals = list(run(one_way, count(), self.directions))
         return Hidden(steps, _join([h for h, _ in finals])), finals
 
     def stepper(
@@ -113,23 +123,28 @@ class LSTMLayer(NamedTuple):
         grad: Views,
         dstate: State | None = None,
         need_inputs: bool = False,
+        run: Run = map,
     ) -> tuple[Array | None, State]:
         """Adds to ``grad``; returns the gradients at the inputs and at the state it began with."""
-        dx: Array | None = None
-        starts = []
-        for k, (name, cache) in enumerate(zip(self.directions, caches, strict=True)):
-            part = slice(k * self.hidden, (k + 1) * self.hidden)
+
+        def one_way(k: int, name: str, cache: kernels.Cache) -> tuple[Array | None, Array, Array]:
             dh, dc = self._start(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
             if gradient.last is not None:
-                dh += gradient.last[:, part]
-            dy = None if gradient.steps is None else gradient.steps[:, part]
-            weights, weight_gradient = _weights(params, name), _weights(grad, name)
-            more = kernels.backward(
-                cache, weights, weight_gradient, dh, dc, dy, need_inputs=need_inputs
-            )
+                dh += gradient.last[:, self._part(k)]
+            dy = None if gradient.steps is None else gradient.steps[:, self._part(k)]
+            weights, into = _weights(params, name), _weights(grad, name)
+            dx = kernels.backward(cache, weights, into, dh, dc, dy, need_inputs=need_inputs)
+            return dx, dh, dc
+
+        found = list(run(one_way, count(), self.directions, caches))
+        dx = found[0][0]
+        for more, _, _ in found[1:]:
             dx = more if dx is None or more is None else dx + more
-            starts.append((dh, dc))
-        return dx, starts
+        return dx, [(dh, dc) for _, dh, dc in found]
+
+    def _part(self, k: int) -> slice:
+        """The columns of a direction."""
+        return slice(k * self.hidden, (k + 1) * self.hidden)
 
     def _start(
         self, n: int, dtype: np.dtype[np.floating], state: State | None, k: int

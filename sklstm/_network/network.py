@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import Hidden
 from sklstm._network.kernels.walk import Walk
-from sklstm._network.lstm import Caches, LSTMLayer
+from sklstm._network.lstm import Caches, LSTMLayer, Run
 from sklstm._network.parameters import ParameterLayout, Views
 
 Array = NDArray[np.floating]
@@ -126,11 +126,12 @@ class SequenceNetwork:
         return masks
 
     def forward(
-        self, params: Views, batch: Batch, masks: Masks | None = None
+        self, params: Views, batch: Batch, masks: Masks | None = None, run: Run = map
     ) -> tuple[Array, Cache]:
         """Raw predictions, (n, K) or (P, K) in packed order, and what ``backward`` needs.
 
-        ``masks`` have a row for each sequence of the batch, in packed order.
+        ``masks`` have a row for each sequence of the batch, in packed order. ``run`` may walk both
+        directions of a layer at once.
         """
         masks = masks or {}
         walks = _walks(batch, self.layers[0].bidirectional)
@@ -139,31 +140,39 @@ class SequenceNetwork:
         for layer in self.layers:
             assert hidden.steps is not None
             needed = self.needs_steps or layer is not self.layers[-1]
-            hidden, _, cache = layer.forward(params, hidden.steps, walks, masks, needed)
+            hidden, _, cache = layer.forward(params, hidden.steps, walks, masks, needed, run=run)
             hidden = drop(hidden, layer, masks, batch)
             caches.append(cache)
         pooled = self.start_pooling(len(batch.lengths), params)
         seen = self._pool(pooled, hidden, batch)
         return dense.forward(params, seen), Cache(batch, masks, caches, pooled, seen)
 
-    def predict(self, params: Views, batch: Batch) -> Array:
+    def predict(self, params: Views, batch: Batch, run: Run = map) -> Array:
         """Raw predictions without dropout, holding no more than one layer's states."""
-        hidden = self.hidden_states(params, batch, self.needs_steps)
+        hidden = self.hidden_states(params, batch, self.needs_steps, run)
         pooled = self.start_pooling(len(batch.lengths), params, winners=False)
         return dense.forward(params, self._pool(pooled, hidden, batch))
 
-    def hidden_states(self, params: Views, batch: Batch, need_steps: bool = True) -> Hidden:
+    def hidden_states(
+        self, params: Views, batch: Batch, need_steps: bool = True, run: Run = map
+    ) -> Hidden:
         """The last layer's states, at every step where they are needed."""
         walks = _walks(batch, self.layers[0].bidirectional)
         hidden = Hidden(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
             needed = need_steps or layer is not self.layers[-1]
-            hidden, _ = layer.infer(params, hidden.steps, walks, needed)
+            hidden, _ = layer.infer(params, hidden.steps, walks, needed, run=run)
         return hidden
 
     def backward(
-        self, params: Views, draw: Array, cache: Cache, grad: Views, need_inputs: bool = False
+        self,
+        params: Views,
+        draw: Array,
+        cache: Cache,
+        grad: Views,
+        need_inputs: bool = False,
+        run: Run = map,
     ) -> Array | None:
         """Adds the gradients of all parameters to ``grad``; returns that of the inputs.
 
@@ -175,7 +184,7 @@ class SequenceNetwork:
         for layer, caches in zip(self.layers[::-1], cache.layers[::-1], strict=True):
             gradient = drop(gradient, layer, cache.masks, cache.batch)
             needed = need_inputs or self.embeds or layer is not self.layers[0]
-            dx, _ = layer.backward(params, gradient, caches, grad, need_inputs=needed)
+            dx, _ = layer.backward(params, gradient, caches, grad, None, needed, run)
             gradient = Hidden(dx, None)
         if self.embeds and dx is not None:
             embedding.backward(cache.batch.values, dx, grad)
