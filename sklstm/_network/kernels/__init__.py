@@ -69,10 +69,19 @@ def _chosen() -> ModuleType:
 def _numba_is_there() -> bool:
     """Whether it can be imported: it refuses a NumPy that it does not know."""
     try:
-        import numba  # noqa: F401
+        _check_numba()
     except ImportError:
         return False
     return True
+
+
+@cached
+def _check_numba() -> None:
+    """Raise ImportError if it cannot be imported; where it has been, it need not be again."""
+    from sklstm._network.kernels import stored
+
+    if not stored.anything():
+        import numba  # noqa: F401
 
 
 def _numba_kernels() -> ModuleType:

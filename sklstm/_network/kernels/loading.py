@@ -1,28 +1,37 @@
-"""Compiled functions, one for each dtype, from the cache on disk where that has them.
-
-Imported, with Numba, by the first use of these kernels.
-"""
+"""Compiled functions, one for each dtype, from disk where they have been compiled before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from hashlib import blake2b
-from pathlib import Path
+from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
+from functools import partial
+from struct import pack
 from threading import Lock
-from types import FunctionType
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
-from numba import njit, types
-from numba.np.numpy_support import from_dtype
+from numpy.typing import NDArray
 
-from sklstm._network.kernels.compiled import backward, forward, infer
-from sklstm._network.kernels.single_step import pack_into, step
+from sklstm._network.kernels import stored
+from sklstm._network.kernels.machine import target_machine
 
 
-def compiled(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """A function for arrays of one dtype."""
+def run(name: str, dtype: np.dtype[np.floating], *numbers: int) -> None:
+    """A compiled function, given addresses and numbers."""
+    _function(name, dtype)(pack(f"{len(numbers)}q", *numbers))
+
+
+def bound(name: str, dtype: np.dtype[np.floating], *numbers: int) -> Callable[[], int]:
+    """A compiled function with all that it is given; says whether it did what it is there for."""
+    return partial(_function(name, dtype), pack(f"{len(numbers)}q", *numbers))
+
+
+_ready: dict[tuple[str, np.dtype[np.floating]], Any] = {}
+_lock = Lock()
+
+
+def _function(name: str, dtype: np.dtype[np.floating]) -> Any:
     found = _ready.get((name, dtype))
     if found is None:
         with _lock:  # several threads may want it first
@@ -31,57 +40,42 @@ def compiled(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
     return found
 
 
-_ready: dict[tuple[str, np.dtype[np.floating]], Callable[..., None]] = {}
-_lock = Lock()
+def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
+    symbol = f"sklstm_{name}_{dtype.name}"
+    code = stored.read(symbol)
+    if code is None:
+        from sklstm._network.kernels.compiling import object_code
+
+        code = object_code(name, dtype, symbol)
+        stored.write(symbol, code)
+    return _linked(code, symbol)
 
 
-def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """From the cache on disk where that has it."""
-    function, signature = _signatures(from_dtype(dtype))[name]
+def _linked(code: bytes, symbol: str) -> Any:
+    """A function that gives up the interpreter's lock while it runs."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return CFUNCTYPE(c_int64, c_void_p)(engine.get_function_address(symbol))
+
+
+#: They hold the code.
+_engines: list[Any] = []
+
+_from_buffer: Callable[[Any], c_char] = c_char.from_buffer
+
+
+def address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    """Of the first element; compiled code takes on trust that there is a whole array of them."""
+    if array.dtype != dtype:
+        raise TypeError(f"expected an array of {dtype}, got one of {array.dtype}")
     try:
-        return _compile(function, signature, on_disk=True)
-    except (RuntimeError, OSError):  # no folder for a cache may be written to
-        return _compile(function, signature, on_disk=False)
-
-
-def _compile(function: Callable[..., None], signature: Any, on_disk: bool) -> Callable[..., None]:
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__)
-    copy.__qualname__ = f"{function.__name__}_{_digest()}"
-    dispatcher = njit(nogil=True, error_model="numpy", cache=on_disk)(copy)
-    dispatcher.compile(signature)
-    dispatcher.disable_compile()
-    return dispatcher
-
-
-@cache
-def _digest() -> str:
-    """Of all sources: Numba looks at the file of a cached function, not at those that it calls.
-
-    The files of the cache are named after the function.
-    """
-    digest = blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
-    """One signature each: whether an array may be written to must not make another one."""
-    read = types.Array(dtype, 2, "C", readonly=True)
-    vector, write_vector = types.Array(dtype, 1, "C", readonly=True), types.Array(dtype, 1, "C")
-    write, strided = types.Array(dtype, 2, "C"), types.Array(dtype, 2, "A")
-    strided_read = types.Array(dtype, 2, "A", readonly=True)
-    table, weights, number = types.Array(types.int64, 2, "C"), (read, read, vector), types.int64
-    forward_of = (table, read, *weights, write, write, number, write, write, read)
-    back_of = (table, number, write, write, read, read, write, write, read)
-    back_to = (strided_read, strided_read, write, write, write, write_vector)
-    return {
-        "forward": (forward, types.void(*forward_of)),
-        "infer": (infer, types.void(table, read, *weights, write, write, strided)),
-        "backward": (backward, types.void(*back_of, *back_to)),
-        "pack": (pack_into, types.void(*weights, write_vector)),
-        "step": (
-            step,
-            types.boolean(strided_read, write_vector, write, write, read, write),
-        ),
-    }
+        return addressof(_from_buffer(array))  # several times as fast as what follows
+    except (TypeError, ValueError):  # it is read-only, or empty
+        if not array.flags.c_contiguous:
+            raise TypeError(
+                f"expected an array in one piece, got strides {array.strides}"
+            ) from None
+    found: int = array.__array_interface__["data"][0]
+    return found
