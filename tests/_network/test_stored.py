@@ -84,7 +84,7 @@ def pack():
     ih, hh, bias = np.ones((1, 4), SINGLE), np.ones((1, 4), SINGLE), np.ones(4, SINGLE)
     packed = np.empty(4 * 16 * 3, SINGLE)
     arrays = (ih, hh, bias, packed)
-    loading.run("pack", SINGLE, *(loading.address(array, SINGLE) for array in arrays), 1, 1)
+    loading.run("pack", SINGLE, *loading.addresses(SINGLE, *arrays), 1, 1)
     return packed[0]
 
 
@@ -237,7 +237,7 @@ def test_threads_that_want_a_function_first_share_it(folder, compilations):
 
     def want():
         barrier.wait(timeout=60)
-        found.append(loading._function("pack", SINGLE))
+        found.append(loading._first("pack", SINGLE, 6))
 
     threads = [threading.Thread(target=want) for _ in range(4)]
     for thread in threads:

@@ -212,10 +212,10 @@ def test_addresses_are_those_of_whole_arrays_of_one_dtype(dtype, writeable):
     table = np.zeros((4, 6), dtype)
     table.flags.writeable = writeable
     for array in (table, table[1:], table[2:3, 2:4], table[:0]):
-        assert loading.address(array, np.dtype(dtype)) == array.ctypes.data
+        assert loading.addresses(np.dtype(dtype), array) == [array.ctypes.data]
     for array in (table[:, ::2], table[:, 1:], table.T):
         with pytest.raises(TypeError, match="one piece"):
-            loading.address(array, np.dtype(dtype))
+            loading.addresses(np.dtype(dtype), array)
     for other in (np.float16, np.int64, np.dtype(dtype).newbyteorder()):
         with pytest.raises(TypeError, match="expected an array of"):
-            loading.address(table, np.dtype(other))
+            loading.addresses(np.dtype(other), table)

@@ -14,8 +14,16 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sklstm._network.kernels.intrinsics import cell, cell_backward, cell_inference, lanes, tile
-from sklstm._network.kernels.machine import BACKWARD_ROWS, FORWARD_ROWS
+from sklstm._network.kernels.intrinsics import (
+    after,
+    aligned,
+    cell,
+    cell_backward,
+    cell_inference,
+    lanes,
+    tile,
+)
+from sklstm._network.kernels.machine import BACKWARD_ROWS, FORWARD_ROWS, MOST_ROWS
 from sklstm._network.kernels.panels import (
     add,
     clear,
@@ -69,7 +77,7 @@ def _row_of(table, step):
 
 def forward(
     table: Integers, x: Reals, ih: Reals, hh: Reals, bias: Reals, states: Reals, h: Reals,
-    cells: Reals, kept: Reals, mask: Reals, packed: Reals, z: Reals,
+    cells: Reals, kept: Reals, mask: Reals, room: Reals,
     n_steps: int, n_inputs: int, hidden: int, masked: int,
 ) -> bool:  # fmt: skip
     """All steps of ``table``; ``h`` lies in ``states``, or has those before their ``mask``."""
@@ -77,6 +85,8 @@ def forward(
     width = whole(hidden, size)
     stride = n_inputs + 1 + width
     h_stride = width if masked else stride
+    packed = aligned(room)
+    z = after(packed, 4 * width * depth)
     pack_gates(ih, hh, bias, n_inputs, hidden, packed)
     for step in range(n_steps):
         running, row, source, target = _row_of(table, step)
@@ -110,17 +120,21 @@ def forward(
 
 def infer(
     table: Integers, x: Reals, ih: Reals, hh: Reals, bias: Reals, h: Reals, c: Reals, y: Reals,
-    states: Reals, cells: Reals, packed: Reals, z: Reals,
+    room: Reals,
     n_steps: int, n: int, n_inputs: int, hidden: int, y_stride: int,
 ) -> bool:  # fmt: skip
     """All steps; ``h`` and ``c`` (n, H) go in as the start and come out as the final states.
 
-    A step writes its ``states`` (2 n, D + 1 + U) where the next reads them, not where its other
-    blocks still read. Those of all steps go to ``y``, unless the stride of that is zero.
+    A step writes its states where the next reads them, not where its other blocks still read: they
+    are (2 n, D + 1 + U). Those of all steps go to ``y``, unless the stride of that is zero.
     """
     size, depth = lanes(x), n_inputs + 1 + hidden
     width = whole(hidden, size)
     stride = n_inputs + 1 + width
+    packed = aligned(room)
+    z = after(packed, 4 * width * depth)
+    cells = after(z, 4 * size * MOST_ROWS)
+    states = after(cells, n * width)
     pack_gates(ih, hh, bias, n_inputs, hidden, packed)
     _start(h, c, states, cells, n, hidden, width, stride)
     source, target = 0, n
@@ -146,21 +160,18 @@ def infer(
             for u in range(hidden):
                 h[r * hidden + u] = states[(target + r) * stride + n_inputs + 1 + u]
         source, target = target, source
-    for r in range(n):
-        for u in range(hidden):
-            c[r * hidden + u] = cells[r * width + u]
+    _take(cells, c, n, hidden, width)
     return True
 
 
 @part
 def _start(h, c, states, cells, n, hidden, width, stride):
     """States before the first step; a sequence that joins later finds its own in both halves."""
-    clear(cells, 0, n * width)
+    _pad(c, cells, n, hidden, width)
     for r in range(n):
         first, second = (r + 1) * stride - width, (n + r + 1) * stride - width
         for u in range(hidden):
             states[first + u] = states[second + u] = h[r * hidden + u]
-            cells[r * width + u] = c[r * hidden + u]
 
 
 @part
@@ -264,44 +275,55 @@ def _step_backward(
 
 
 @part
-def _end_of_run(table, n_steps, first, most_rows):
-    """Where a run of steps ends that has so many rows at most, or one step; and its slots."""
-    rows, last = table[4 * first], first + 1
-    while last < n_steps and rows + table[4 * last] <= most_rows:
+def _end_of_run(table, first, most_rows):
+    """Where a run of steps ends, before which step, that has so many rows at most, or is one step.
+
+    Also the first of the slots that it reads, their number, and the number of rows.
+    """
+    rows, last = table[4 * first], first - 1
+    while last >= 0 and rows + table[4 * last] <= most_rows:
         rows += table[4 * last]
-        last += 1
+        last -= 1
     first_size, _, first_slot, _ = _row_of(table, first)
-    last_size, _, last_slot, _ = _row_of(table, last - 1)
+    last_size, _, last_slot, _ = _row_of(table, last + 1)
     begin = min(first_slot, last_slot)
     end = max(first_slot + first_size, last_slot + last_size)
     return last, begin, end - begin, rows
 
 
 def backward(
-    table: Integers, states: Reals, kept: Reals, ih: Reals, hh: Reals, dh: Reals, dc: Reals,
+    table: Integers, states: Reals, kept: Reals, ih: Reals, hh: Reals, d_h: Reals, d_c: Reals,
     mask: Reals, dy: Reals, dcells: Reals, dx: Reals, d_ih: Reals, d_hh: Reals, d_bias: Reals,
-    to_states: Reals, to_inputs: Reals, dw: Reals, room: Reals, dz: Reals,
-    n_steps: int, n_inputs: int, hidden: int, most_rows: int, masked: int, dy_stride: int,
-    dcells_stride: int, needs_inputs: int,
+    room: Reals, n_steps: int, n: int, n_inputs: int, hidden: int, most_rows: int, masked: int,
+    dy_stride: int, dcells_stride: int, needs_inputs: int,
 ) -> bool:  # fmt: skip
-    """All steps of ``table``, given from the last to the first, in runs of ``most_rows``.
+    """All steps of ``table``, from the last to the first, in runs of ``most_rows``.
 
-    ``dh`` and ``dc`` are (n, U). The gradients at the gates of a run, ``dz``, stay in the
-    processor's cache until all products have read them.
+    The gradients at the gates of a run, ``dz``, stay in the processor's cache until all products
+    have read them.
     """
-    size, depth = lanes(dh), n_inputs + 1 + hidden
+    size, depth = lanes(hh), n_inputs + 1 + hidden
     width = whole(hidden, size)
+    dh = aligned(room)
+    dc = after(dh, n * width)
+    to_states = after(dc, n * width)
+    to_inputs = after(to_states, 4 * width * width)
+    dw = after(to_inputs, 4 * width * whole(n_inputs, size))
+    inputs = after(dw, 4 * width * depth)
+    dz = after(inputs, 2 * size * n)
+    _pad(d_h, dh, n, hidden, width)
+    _pad(d_c, dc, n, hidden, width)
     pack_transposed(hh, hidden, hidden, to_states)
     if needs_inputs:
         pack_transposed(ih, n_inputs, hidden, to_inputs)
     clear(dw, 0, 4 * width * depth)
-    first = 0
-    while first < n_steps:
-        last, begin, n_slots, rows = _end_of_run(table, n_steps, first, most_rows)
+    first = n_steps - 1
+    while first >= 0:
+        last, begin, n_slots, rows = _end_of_run(table, first, most_rows)
         if rows < n_slots:
             clear(dz, 0, 4 * width * n_slots)  # slots that no step reads
         before = (0, 0)
-        for k in range(first, last):
+        for k in range(first, last, -1):
             running, row, source, _ = _row_of(table, k)
             slot = source - begin
             _step_backward(
@@ -310,7 +332,7 @@ def backward(
             )  # fmt: skip
             before = (running, slot)
             if needs_inputs:
-                _at_inputs(to_inputs, dz, slot, n_slots, running, row, dx, room, n_inputs, width)
+                _at_inputs(to_inputs, dz, slot, n_slots, running, row, dx, inputs, n_inputs, width)
         for at in range(0, width, 2 * size):
             vectors = 2 if at + size < width else 1
             _at_states(
@@ -322,4 +344,23 @@ def backward(
     unpack_rows(dw, 0, depth, d_ih, n_inputs, hidden)
     unpack_rows(dw, n_inputs, depth, d_bias, 1, hidden)
     unpack_rows(dw, n_inputs + 1, depth, d_hh, hidden, hidden)
+    _take(dh, d_h, n, hidden, width)
+    _take(dc, d_c, n, hidden, width)
     return True
+
+
+@part
+def _pad(rows, padded, n, hidden, width):
+    """Copy (n, H) to (n, U)."""
+    for r in range(n):
+        for u in range(hidden):
+            padded[r * width + u] = rows[r * hidden + u]
+        clear(padded, r * width + hidden, (r + 1) * width)
+
+
+@part
+def _take(padded, rows, n, hidden, width):
+    """Copy (n, U) to (n, H)."""
+    for r in range(n):
+        for u in range(hidden):
+            rows[r * hidden + u] = padded[r * width + u]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sklstm._network.kernels.machine import VECTOR_BYTES
 from sklstm._network.kernels.vectors import (
     SIGMOID_SCALE,
     TANH_SCALE,
@@ -66,6 +68,29 @@ def lanes(context, pointer):
         return index(Lanes(builder, pointer.dtype).size)
 
     return types.intp(pointer), build
+
+
+@intrinsic
+def after(context, pointer, count):
+    """The place so many elements further on."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), build
+
+
+@intrinsic
+def aligned(context, pointer):
+    """The next place, maybe this one, where a vector lies in one line of the processor's cache."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = builder.ptrtoint(args[0], ir.IntType(64))
+        address = builder.add(address, index(VECTOR_BYTES - 1))
+        address = builder.and_(address, index(-VECTOR_BYTES))
+        return builder.inttoptr(address, args[0].type)
+
+    return pointer(pointer), build
 
 
 def tile(rows: int, vectors: int, accumulate: bool = False, of_gates: bool = False) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
 from functools import partial
-from struct import pack
+from struct import Struct
 from threading import Lock
 from typing import Any
 
@@ -19,25 +19,27 @@ from sklstm._network.kernels.machine import target_machine
 
 def run(name: str, dtype: np.dtype[np.floating], *numbers: int) -> None:
     """A compiled function, given addresses and numbers."""
-    _function(name, dtype)(pack(f"{len(numbers)}q", *numbers))
+    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
+    function(pack(*numbers))
 
 
 def bound(name: str, dtype: np.dtype[np.floating], *numbers: int) -> Callable[[], int]:
     """A compiled function with all that it is given; says whether it did what it is there for."""
-    return partial(_function(name, dtype), pack(f"{len(numbers)}q", *numbers))
+    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
+    return partial(function, pack(*numbers))
 
 
-_ready: dict[tuple[str, np.dtype[np.floating]], Any] = {}
+#: Functions that take a block of numbers, and what makes one of them.
+_ready: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
 _lock = Lock()
 
 
-def _function(name: str, dtype: np.dtype[np.floating]) -> Any:
-    found = _ready.get((name, dtype))
-    if found is None:
-        with _lock:  # several threads may want it first
-            found = _ready.get((name, dtype)) or _load(name, dtype)
-            _ready[name, dtype] = found
-    return found
+def _first(name: str, dtype: np.dtype[np.floating], count: int) -> Any:
+    """Several threads may want it first."""
+    with _lock:
+        if (name, dtype) not in _ready:
+            _ready[name, dtype] = _load(name, dtype), Struct(f"{count}q").pack
+        return _ready[name, dtype]
 
 
 def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
@@ -66,16 +68,18 @@ _engines: list[Any] = []
 _from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 
 
-def address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
-    """Of the first element; compiled code takes on trust that there is a whole array of them."""
-    if array.dtype != dtype:
-        raise TypeError(f"expected an array of {dtype}, got one of {array.dtype}")
-    try:
-        return addressof(_from_buffer(array))  # several times as fast as what follows
-    except (TypeError, ValueError):  # it is read-only, or empty
-        if not array.flags.c_contiguous:
-            raise TypeError(
-                f"expected an array in one piece, got strides {array.strides}"
-            ) from None
+def addresses(dtype: np.dtype[Any], *arrays: NDArray[Any]) -> list[int]:
+    """Of first elements; compiled code takes on trust that a whole array of them lies there."""
+    try:  # a usual array, several times as fast as others
+        found = [addressof(_from_buffer(array)) for array in arrays if array.dtype == dtype]
+    except (TypeError, ValueError):  # one is read-only, or empty
+        found = []
+    return found if len(found) == len(arrays) else [_address(array, dtype) for array in arrays]
+
+
+def _address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        about = f"{array.dtype} with strides {array.strides}"
+        raise TypeError(f"expected an array of {dtype} in one piece, got one of {about}")
     found: int = array.__array_interface__["data"][0]
     return found
