@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -156,22 +157,56 @@ def test_a_file_under_the_name_of_another_is_not_taken(folder):
     assert stored.read("two") is None
 
 
-def test_a_change_of_any_source_or_version_is_noticed(folder, compilations, monkeypatch):
+def test_code_of_other_sources_is_not_taken(folder, compilations, monkeypatch):
     pack()
-    version = stored._version
-    stored.key.cache_clear()
-    monkeypatch.setattr(stored, "_version", lambda name: version(name) + "a")
+    assert stored.anything()
+    monkeypatch.setattr(stored, "key", lambda: "0" * 16)
     assert not stored.anything()
-    monkeypatch.undo()
-    stored.key.cache_clear()
+    forget()
+    pack()
+    assert compilations == ["pack", "pack"]
+    assert len(list(folder.iterdir())) == 2
+
+
+def new_key():
+    return stored.key.__wrapped__()
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in Path(stored.__file__).parent.glob("*.py")))
 def test_every_source_counts(name, monkeypatch):
-    key = stored.key.__wrapped__()
-    read = Path.read_bytes
+    key, read = new_key(), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (path.name == name) * b"#")
-    assert stored.key.__wrapped__() != key
+    assert new_key() != key
+
+
+@pytest.mark.parametrize("changed", ["numba", "llvmlite"])
+def test_versions_count(changed, monkeypatch):
+    key, version = new_key(), metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: version(name) + "a" * (name == changed))
+    assert new_key() != key
+
+
+def test_the_version_of_numpy_counts(monkeypatch):
+    key = new_key()
+    monkeypatch.setattr(np, "__version__", "9.9")
+    assert new_key() != key
+
+
+def no_metadata(name):
+    raise metadata.PackageNotFoundError(name)
+
+
+def test_frozen_applications_have_versions_too(monkeypatch):
+    key = new_key()
+    monkeypatch.setattr(metadata, "version", no_metadata)
+    assert new_key() == key
+
+
+def test_once_numba_is_gone_nothing_is_taken(monkeypatch):
+    monkeypatch.setattr(metadata, "version", no_metadata)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError):
+        new_key()
 
 
 # --- folders ---

@@ -67,26 +67,21 @@ def _chosen() -> ModuleType:
 
 @cached
 def _numba_is_there() -> bool:
-    """Whether it can be imported: it refuses a NumPy that it does not know."""
     try:
-        _check_numba()
+        _numba_kernels()
     except ImportError:
         return False
     return True
 
 
 @cached
-def _check_numba() -> None:
-    """Raise ImportError if it cannot be imported; where it has been, it need not be again."""
-    from sklstm._network.kernels import stored
-
-    if not stored.anything():
-        import numba  # noqa: F401
-
-
 def _numba_kernels() -> ModuleType:
+    """Numba refuses a NumPy that it does not know; where it has compiled, it is known to work."""
     try:
-        from sklstm._network.kernels import with_numba
+        from sklstm._network.kernels import stored, with_numba
+
+        if not stored.anything():
+            import numba  # noqa: F401
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
         raise ImportError(f"{message}: {error}") from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels.loading import addresses, bound, run
-from sklstm._network.kernels.machine import MOST_ROWS, lanes_of
+from sklstm._network.kernels.machine import MOST_ROWS, VECTOR_BYTES, lanes_of
 from sklstm._network.kernels.shared import ReadOut, Weights
 from sklstm._network.kernels.walk import Walk
 
@@ -36,7 +36,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, D + 1 + U): what a step multiplies, inputs, a one for the bias, and h
     cells: Array  # (S, U)
-    kept: Array  # (P, 5 U), in the order in which steps are worked out
+    kept: Array  # (P * 5 U,), in the order in which steps are worked out
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -62,7 +62,7 @@ def forward(
         states[:, begin + hidden :] = 0
         states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
         mask = np.ascontiguousarray(mask)
-    x, kept = np.ascontiguousarray(x), np.empty((walk.n_packed, 5 * width), dtype)
+    x, kept = np.ascontiguousarray(x), _aligned(walk.n_packed * 5 * width, dtype)
     room = np.empty(_of_products(begin + hidden, width, dtype), dtype)
     *given, at_h, at_cells, at_kept, at_room = addresses(
         dtype, x, *weights, states, h, cells, kept, room
@@ -99,12 +99,12 @@ class Stepper:
     def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
         width, begin = _padded(hidden, dtype), n_inputs + 1
-        packed = np.empty(4 * width * (begin + hidden), dtype)
+        packed = _aligned(4 * width * (begin + hidden), dtype)
         run("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
         states, cells = np.zeros((n, begin + width), dtype), np.zeros((n, width), dtype)
         states[:, n_inputs] = 1
         self.h, self.c = states[:, begin : begin + hidden], cells[:, :hidden]
-        z, reads = np.empty(4 * width * MOST_ROWS, dtype), np.empty((1, 0), dtype)
+        z, reads = _aligned(4 * width * MOST_ROWS, dtype), np.empty((1, 0), dtype)
         if read_out is not None:
             reads = np.vstack(read_out)
         self._reads_out, n_outputs = read_out is not None, reads.shape[1]
@@ -180,6 +180,13 @@ def _with_whole_rows(array: Array | None) -> Array | None:
     if array is None or array.strides[1] == array.itemsize:
         return array
     return np.ascontiguousarray(array)
+
+
+def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:
+    """An array whose vectors do not straddle lines of the processor's cache."""
+    array = np.empty(size + lanes_of(dtype), dtype)
+    begin = -addresses(dtype, array)[0] % VECTOR_BYTES // dtype.itemsize
+    return array[begin : begin + size]
 
 
 def _optional(array: Array | None, dtype: np.dtype[np.floating]) -> int:
