@@ -219,3 +219,14 @@ def test_addresses_are_those_of_whole_arrays_of_one_dtype(dtype, writeable):
     for other in (np.float16, np.int64, np.dtype(dtype).newbyteorder()):
         with pytest.raises(TypeError, match="expected an array of"):
             loading.addresses(np.dtype(other), table)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "f2", "i4"])
+def test_other_dtypes_are_refused(dtype):
+    """Also where all arrays have them."""
+    if np.dtype(dtype).isnative and dtype[0] == ">":
+        pytest.skip("the order of this machine")
+    rows, walk = np.zeros((2, 1), dtype), Walk(np.array([1, 1]), reverse=False)
+    weights = Weights(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype), np.zeros(4, dtype))
+    with pytest.raises(TypeError, match="expected float32 or float64"):
+        with_numba.infer(rows, weights, walk, rows[:1].copy(), rows[:1].copy(), None)

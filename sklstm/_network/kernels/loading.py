@@ -43,6 +43,8 @@ def _first(name: str, dtype: np.dtype[np.floating], count: int) -> Any:
 
 
 def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
+    if dtype not in (np.float32, np.float64):  # or if its bytes are in the other order
+        raise TypeError(f"expected float32 or float64 of this machine, got {dtype!r}")
     symbol = f"sklstm_{name}_{dtype.name}"
     code = stored.read(symbol)
     if code is None:
