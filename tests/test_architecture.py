@@ -66,12 +66,15 @@ FLOORS = {
     "_network.kernels.with_numba": 0,
     "_network.kernels.with_numpy": 0,
     "_network.kernels.shared": -0.5,  # a landing: what the two take
-    "_network.kernels.loading": -0.3,
+    "_network.kernels.loading": -0.2,
+    "_network.kernels.compiling": -0.3,
+    "_network.kernels.stored": -0.3,
     "_network.kernels.single_step": -0.4,
     "_network.kernels.compiled": -0.5,
     "_network.kernels.panels": -0.55,
     "_network.kernels.intrinsics": -0.6,
     "_network.kernels.vectors": -0.7,
+    "_network.kernels.machine": -0.8,
     "_network.kernels.walk": -1,
     "_network.kernels.blocks": -0.5,
     # the solvers
@@ -104,11 +107,13 @@ SLOW_TO_IMPORT = ("sklearn.preprocessing", "sklearn.model_selection", "numba", "
 # Imported within functions, and so free to import what is slow.
 LATE = (
     "_network.kernels.loading",
+    "_network.kernels.compiling",
     "_network.kernels.single_step",
     "_network.kernels.compiled",
     "_network.kernels.panels",
     "_network.kernels.intrinsics",
     "_network.kernels.vectors",
+    "_network.kernels.machine",
 )
 
 LONGEST_FILE = 499

@@ -122,7 +122,7 @@ def test_the_named_kernels_run(monkeypatch):
 
 WITHOUT_NUMBA = """
 import sys
-sys.modules["numba"] = None  # as if it were not installed
+sys.modules["numba"] = None  # as if it were not installed, nor had been
 import numpy as np
 import sklstm
 X, y = np.random.default_rng(0).normal(size=(20, 5, 2)), np.arange(20) % 2
@@ -135,8 +135,8 @@ except ImportError as error:
 """
 
 
-def test_without_numba_auto_takes_numpy_and_numba_says_what_to_install():
-    environment = os.environ | {_config.VARIABLE: ""}
+def test_without_numba_auto_takes_numpy_and_numba_says_what_to_install(tmp_path):
+    environment = os.environ | {_config.VARIABLE: "", "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", WITHOUT_NUMBA]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert 'pip install "sklstm[numba]"' in done.stdout

@@ -1,18 +1,13 @@
-"""What only the compiled kernels can get wrong: vectors, padding, tiles, and the cache on disk.
+"""What only the compiled kernels can get wrong: vectors, padding and tiles.
 
-That they compute an LSTM is tested together with the others, in ``test_kernels``.
+That they compute an LSTM is tested together with the others, in ``test_kernels``; how their code
+is kept on disk, in ``test_stored``.
 """
-
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numerics import draw_sequences
 
-import sklstm
 from sklstm._network.kernels import with_numpy
 from sklstm._network.kernels.shared import Weights
 from sklstm._network.kernels.walk import Walk
@@ -20,7 +15,7 @@ from sklstm._network.kernels.walk import Walk
 numba = pytest.importorskip("numba")
 
 from sklstm._network.kernels import intrinsics, loading, with_numba  # noqa: E402
-from sklstm._network.kernels.vectors import lanes_of  # noqa: E402
+from sklstm._network.kernels.machine import lanes_of  # noqa: E402
 
 CLOSE = {np.float32: 1e-5, np.float64: 1e-11}
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -207,50 +202,31 @@ def test_neighbours_in_a_batch_do_not_matter(dtype, rng):
         assert np.abs(h[0] - first).max() <= CLOSE[dtype]
 
 
-# --- the cache on disk ---
-
-PREDICT = """
-import numpy as np
-from sklstm._network.kernels import loading
-functions = [loading.compiled(name, np.dtype(np.float32)) for name in ("infer",)]
-print(sum(len(f.stats.cache_hits) for f in functions), functions[0]._cache.cache_path)
-"""
+# --- addresses ---
 
 
-def run_in(tmp_path, **environment):
-    command = [sys.executable, "-c", PREDICT]
-    path = str(Path(sklstm.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": path} | environment
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    hits, folder = done.stdout.split()
-    return int(hits), folder
+@by_dtype
+@pytest.mark.parametrize("writeable", [True, False])
+def test_addresses_are_those_of_whole_arrays_of_one_dtype(dtype, writeable):
+    """Compiled code would read, or write, what lies beside others."""
+    table = np.zeros((4, 6), dtype)
+    table.flags.writeable = writeable
+    for array in (table, table[1:], table[2:3, 2:4], table[:0]):
+        assert loading.addresses(np.dtype(dtype), array) == [array.ctypes.data]
+    for array in (table[:, ::2], table[:, 1:], table.T):
+        with pytest.raises(TypeError, match="one piece"):
+            loading.addresses(np.dtype(dtype), array)
+    for other in (np.float16, np.int64, np.dtype(dtype).newbyteorder()):
+        with pytest.raises(TypeError, match="expected an array of"):
+            loading.addresses(np.dtype(other), table)
 
 
-def test_later_processes_load_what_the_first_compiled(tmp_path):
-    folder = str(tmp_path / "cache")
-    assert run_in(tmp_path, NUMBA_CACHE_DIR=folder)[0] == 0
-    hits, path = run_in(tmp_path, NUMBA_CACHE_DIR=folder)
-    assert hits == 1
-    assert path.startswith(folder)
-
-
-def test_no_folder_for_a_cache_is_no_error(tmp_path, monkeypatch):
-    compile_ = loading._compile
-
-    def without_folder(function, signature, on_disk):
-        if on_disk:
-            raise RuntimeError("cannot cache function: no locator available")
-        return compile_(function, signature, on_disk)
-
-    monkeypatch.setattr(loading, "_compile", without_folder)
-    function = loading._load("infer", np.dtype(np.float64))
-    assert not function.stats.cache_hits
-    assert function.signatures
-
-
-def test_a_change_of_any_source_is_noticed():
-    """The name of the files of the cache holds a digest of the sources."""
-    function = loading.compiled("infer", np.dtype(np.float64))
-    assert loading._digest() in function.py_func.__qualname__
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "f2", "i4"])
+def test_other_dtypes_are_refused(dtype):
+    """Also where all arrays have them."""
+    if np.dtype(dtype).isnative and dtype[0] == ">":
+        pytest.skip("the order of this machine")
+    rows, walk = np.zeros((2, 1), dtype), Walk(np.array([1, 1]), reverse=False)
+    weights = Weights(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype), np.zeros(4, dtype))
+    with pytest.raises(TypeError, match="expected float32 or float64"):
+        with_numba.infer(rows, weights, walk, rows[:1].copy(), rows[:1].copy(), None)

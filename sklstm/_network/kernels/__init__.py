@@ -82,17 +82,21 @@ def _chosen() -> ModuleType:
 
 @cached
 def _numba_is_there() -> bool:
-    """Whether it can be imported: it refuses a NumPy that it does not know."""
     try:
-        import numba  # noqa: F401
+        _numba_kernels()
     except ImportError:
         return False
     return True
 
 
+@cached
 def _numba_kernels() -> ModuleType:
+    """Numba refuses a NumPy that it does not know; where it has compiled, it is known to work."""
     try:
-        from sklstm._network.kernels import with_numba
+        from sklstm._network.kernels import stored, with_numba
+
+        if not stored.anything():
+            import numba  # noqa: F401
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
         raise ImportError(f"{message}: {error}") from error

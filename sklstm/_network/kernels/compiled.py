@@ -1,36 +1,44 @@
-"""The loops of ``with_numba``, to be compiled; see ``loading``.
+"""The loops of ``with_numba``, to be compiled; see ``compiling``.
 
 Shapes: ``n`` sequences, ``S`` slots (see ``walk``), ``P`` packed rows, ``D`` inputs, ``H`` hidden
 units, ``B = ceil(H / L)`` blocks of ``L`` units, the lanes of a vector; ``U = B L`` units with
 padding, whose weights, states and gradients are all zero. Gates lie in the order i, f, o, g.
 
 A product keeps a tile of its result in registers, and all that happens to a block of units in a
-step happens between one load and one store.
+step happens between one load and one store. Functions are given pointers, also to the room that
+they work in, so that what is compiled needs nobody: it allocates nothing and raises nothing. They
+return whether they did what they are there for.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from numba import njit
-
-from sklstm._network.kernels.intrinsics import cell, cell_backward, cell_inference, tile
+from sklstm._network.kernels.intrinsics import (
+    after,
+    aligned,
+    cell,
+    cell_backward,
+    cell_inference,
+    lanes,
+    tile,
+)
+from sklstm._network.kernels.machine import BACKWARD_ROWS, FORWARD_ROWS, MOST_ROWS
 from sklstm._network.kernels.panels import (
     add,
+    clear,
     copy,
     copy_inputs,
     pack_gates,
     pack_transposed,
+    part,
     unpack_rows,
     whole,
 )
-from sklstm._network.kernels.vectors import VECTOR_BYTES, WIDE
 
-#: Rows of a tile, largest first: with four gates, and with two vectors and one on the way back.
-#: As many as the registers hold; the smaller ones take what is left.
-FORWARD_ROWS = (6, 4, 2, 1) if WIDE else (3, 2, 1, 1)
-BACKWARD_ROWS = (12, 6, 3, 1) if WIDE else (6, 3, 2, 1)
+#: Pointers to 64-bit integers, and to numbers of the dtype that a function is compiled for.
+Integers: TypeAlias = Any
+Reals: TypeAlias = Any
 
 
 def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) -> Any:
@@ -38,7 +46,7 @@ def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) ->
     first, second, third, _ = sizes
     tile_1, tile_2, tile_3, tile_4 = (tile(rows, vectors, **options) for rows in sizes)
 
-    @njit(nogil=True)
+    @part
     def product(left, a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth):
         if left >= first:
             tile_1(a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
@@ -59,24 +67,30 @@ gates_product = _product(FORWARD_ROWS, 4)
 _weights_product = _product(FORWARD_ROWS, 4, accumulate=True)
 _pair_product = _product(BACKWARD_ROWS, 2, of_gates=True)
 _single_product = _product(BACKWARD_ROWS, 1, of_gates=True)
-MOST_ROWS = FORWARD_ROWS[0]
 
 
-def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
-    """All steps of ``table``; ``h`` is ``states``, or has the states before their ``mask``."""
-    n_inputs, hidden, width, stride = len(ih), len(hh), cells.shape[1], states.shape[1]
-    size, depth = VECTOR_BYTES // x.itemsize, n_inputs + 1 + hidden
-    packed = pack_gates(ih, hh, bias)
-    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
-    record = 0
-    for step in range(len(table)):
-        running, row, source, target = (
-            table[step, 0],
-            table[step, 1],
-            table[step, 2],
-            table[step, 3],
-        )
-        copy_inputs(x, row, states, source, running)
+@part
+def _row_of(table, step):
+    """The four numbers of a step; see ``Walk.table``."""
+    return table[4 * step], table[4 * step + 1], table[4 * step + 2], table[4 * step + 3]
+
+
+def forward(
+    table: Integers, x: Reals, ih: Reals, hh: Reals, bias: Reals, states: Reals, h: Reals,
+    cells: Reals, kept: Reals, mask: Reals, room: Reals,
+    n_steps: int, n_inputs: int, hidden: int, masked: int,
+) -> bool:  # fmt: skip
+    """All steps of ``table``; ``h`` lies in ``states``, or has those before their ``mask``."""
+    size, depth = lanes(x), n_inputs + 1 + hidden
+    width = whole(hidden, size)
+    stride = n_inputs + 1 + width
+    h_stride = width if masked else stride
+    packed = aligned(room)
+    z = after(packed, 4 * width * depth)
+    pack_gates(ih, hh, bias, n_inputs, hidden, packed)
+    for step in range(n_steps):
+        running, row, source, target = _row_of(table, step)
+        copy_inputs(x, row, n_inputs, states, source, stride, running)
         record = 5 * width * row
         for block in range(width // size):
             at = 0
@@ -91,38 +105,44 @@ def forward(table, x, ih, hh, bias, states, h, h_at, cells, kept, mask):
                         z, 4 * size * r,
                         cells, (source + k) * width + block * size,
                         cells, (target + k) * width + block * size,
-                        h, (target + k) * h.shape[1] + h_at + block * size,
+                        h, (target + k) * h_stride + block * size,
                         kept, record,
                     )  # fmt: skip
                     record += 5 * size
                 at += done
-        if len(mask):
+        if masked:
             for r in range(running):
+                out, begin = (target + r) * stride + n_inputs + 1, (target + r) * width
                 for u in range(hidden):
-                    states[target + r, n_inputs + 1 + u] = h[target + r, u] * mask[r, u]
+                    states[out + u] = h[begin + u] * mask[r * hidden + u]
+    return True
 
 
-def infer(table, x, ih, hh, bias, h, c, y):
+def infer(
+    table: Integers, x: Reals, ih: Reals, hh: Reals, bias: Reals, h: Reals, c: Reals, y: Reals,
+    room: Reals,
+    n_steps: int, n: int, n_inputs: int, hidden: int, y_stride: int,
+) -> bool:  # fmt: skip
     """All steps; ``h`` and ``c`` (n, H) go in as the start and come out as the final states.
 
-    A step writes its states where the next reads them, not where its other blocks still read.
+    A step writes its states where the next reads them, not where its other blocks still read: they
+    are (2 n, D + 1 + U). Those of all steps go to ``y``, unless the stride of that is zero.
     """
-    (n, hidden), n_inputs, size = h.shape, len(ih), VECTOR_BYTES // x.itemsize
-    depth, width = n_inputs + 1 + hidden, whole(hidden, size)
+    size, depth = lanes(x), n_inputs + 1 + hidden
+    width = whole(hidden, size)
     stride = n_inputs + 1 + width
-    packed = pack_gates(ih, hh, bias)
-    z = np.empty((MOST_ROWS, 4 * size), x.dtype)
-    states, cells = np.zeros((2 * n, stride), x.dtype), np.zeros((n, width), x.dtype)
-    states[:, n_inputs] = 1
-    states[:n, n_inputs + 1 : depth] = h
-    states[n:, n_inputs + 1 : depth] = h
-    cells[:, :hidden] = c
+    packed = aligned(room)
+    z = after(packed, 4 * width * depth)
+    cells = after(z, 4 * size * MOST_ROWS)
+    states = after(cells, n * width)
+    pack_gates(ih, hh, bias, n_inputs, hidden, packed)
+    _start(h, c, states, cells, n, hidden, width, stride)
     source, target = 0, n
-    for step in range(len(table)):
-        running, row = table[step, 0], table[step, 1]
-        copy_inputs(x, row, states, source, running)
+    for step in range(n_steps):
+        running, row, _, _ = _row_of(table, step)
+        copy_inputs(x, row, n_inputs, states, source, stride, running)
         for block in range(width // size):
-            at = 0
+            at, u = 0, block * size
             while at < running:
                 done = gates_product(
                     running - at, states, (source + at) * stride,
@@ -130,33 +150,41 @@ def infer(table, x, ih, hh, bias, h, c, y):
                 )  # fmt: skip
                 for r in range(done):
                     k = at + r
-                    cell_inference(
-                        z, 4 * size * r,
-                        cells, k * width + block * size,
-                        states, (target + k) * stride + n_inputs + 1 + block * size,
-                    )  # fmt: skip
-                    if len(y):
-                        u = block * size
-                        at_h, at_y = (target + k) * stride + n_inputs + 1, (row + k) * _stride(y)
-                        copy(states, at_h + u, y, at_y + u, hidden - u)
+                    at_h = (target + k) * stride + n_inputs + 1 + u
+                    cell_inference(z, 4 * size * r, cells, k * width + u, states, at_h)
+                    if y_stride:
+                        copy(states, at_h, y, (row + k) * y_stride + u, hidden - u)
                 at += done
-        going_on = table[step + 1, 0] if step + 1 < len(table) else 0
+        going_on = table[4 * step + 4] if step + 1 < n_steps else 0
         for r in range(going_on, running):
-            h[r] = states[target + r, n_inputs + 1 : depth]
+            for u in range(hidden):
+                h[r * hidden + u] = states[(target + r) * stride + n_inputs + 1 + u]
         source, target = target, source
-    c[:] = cells[:, :hidden]
+    _take(cells, c, n, hidden, width)
+    return True
 
 
-@njit(nogil=True)
-def _back_through(packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride):
+@part
+def _start(h, c, states, cells, n, hidden, width, stride):
+    """States before the first step; a sequence that joins later finds its own in both halves."""
+    _pad(c, cells, n, hidden, width)
+    for r in range(n):
+        first, second = (r + 1) * stride - width, (n + r + 1) * stride - width
+        for u in range(hidden):
+            states[first + u] = states[second + u] = h[r * hidden + u]
+
+
+@part
+def _back_through(
+    packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride, width
+):
     """Gradients at one or two vectors of what a step multiplied, from those at its gates.
 
     ``dz`` (B, slots, 4, L) holds those of a run of steps; rows are written ``out_stride`` apart.
     """
-    size = VECTOR_BYTES // dz.itemsize
-    depth, apart, at = 4 * size, 4 * size * n_slots, 0
-    blocks = len(dz) // apart
-    panel = 4 * blocks * size * first
+    size, at = lanes(dz), 0
+    depth, apart, blocks = 4 * size, 4 * size * n_slots, width // size
+    panel = 4 * width * first
     while at < running:
         source, target = 4 * size * (slot + at), out_at + at * out_stride
         if vectors == 2:
@@ -171,34 +199,33 @@ def _back_through(packed, first, vectors, dz, slot, n_slots, running, out, out_a
             )  # fmt: skip
 
 
-@njit(nogil=True)
-def _at_states(packed, first, vectors, dz, slot, n_slots, running, dh, mask):
+@part
+def _at_states(packed, first, vectors, dz, slot, n_slots, running, dh, mask, masked, hidden, width):
     """Gradients at one or two blocks of the states that a step read."""
-    width, size = dh.shape[1], VECTOR_BYTES // dh.itemsize
-    _back_through(packed, first, vectors, dz, slot, n_slots, running, dh, first, width)
-    if len(mask):
+    _back_through(packed, first, vectors, dz, slot, n_slots, running, dh, first, width, width)
+    if masked:
         for r in range(running):
-            for u in range(first, min(first + vectors * size, mask.shape[1])):
-                dh[r, u] *= mask[r, u]
+            for u in range(first, min(first + vectors * lanes(dh), hidden)):
+                dh[r * width + u] *= mask[r * hidden + u]
 
 
-@njit(nogil=True)
-def _at_inputs(packed, dz, slot, n_slots, running, row, dx, room):
+@part
+def _at_inputs(packed, dz, slot, n_slots, running, row, dx, room, n_inputs, width):
     """Gradients at the inputs of a step."""
-    size, n_inputs = VECTOR_BYTES // dx.itemsize, dx.shape[1]
+    size = lanes(dx)
     for first in range(0, n_inputs, 2 * size):
         vectors = 2 if first + size < n_inputs else 1
-        _back_through(packed, first, vectors, dz, slot, n_slots, running, room, 0, 2 * size)
+        _back_through(packed, first, vectors, dz, slot, n_slots, running, room, 0, 2 * size, width)
         for r in range(running):
             for k in range(first, min(first + vectors * size, n_inputs)):
-                dx[row + r, k] = room[2 * size * r + k - first]
+                dx[(row + r) * n_inputs + k] = room[2 * size * r + k - first]
 
 
-@njit(nogil=True)
-def _add_to_weights(dw, dz, n_slots, states, first_slot, depth):
+@part
+def _add_to_weights(dw, dz, n_slots, states, first_slot, depth, width, stride):
     """The gradient of packed weights (B, D + 1 + H, 4, L) from a run of steps."""
-    size, stride = VECTOR_BYTES // dz.itemsize, states.shape[1]
-    for block in range(len(dz) // (4 * size * n_slots)):
+    size = lanes(dz)
+    for block in range(width // size):
         at = 0
         while at < depth:
             at += _weights_product(
@@ -207,33 +234,38 @@ def _add_to_weights(dw, dz, n_slots, states, first_slot, depth):
             )  # fmt: skip
 
 
-@njit(nogil=True)
+@part
 def _clear_padding(dz, n_slots, slot, running, hidden):
     """What is not finite in a sequence must not spread by way of units that are none."""
-    size = VECTOR_BYTES // dz.itemsize
+    size = lanes(dz)
     block, used = hidden // size, hidden % size
     for r in range(running):
         for gate in range(4):
             begin = ((block * n_slots + slot + r) * 4 + gate) * size
-            dz[begin + used : begin + size] = 0
+            clear(dz, begin + used, begin + size)
 
 
-@njit(nogil=True)
-def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, dy, dcells, hidden):
+@part
+def _step_backward(
+    running, row, packed, dz, slot, n_slots, before, kept, dh, dc, mask, masked,
+    dy, dy_stride, dcells, dcells_stride, hidden, width,
+):  # fmt: skip
     """The way back through a step: ``before`` are rows and slot of the step seen last."""
-    running, row = step[0], step[1]
-    width, size = dh.shape[1], VECTOR_BYTES // dh.itemsize
+    size = lanes(dh)
     for first in range(0, width, 2 * size):
         vectors = 2 if first + size < width else 1
-        _at_states(packed, first, vectors, dz, before[1], n_slots, before[0], dh, mask)
+        _at_states(
+            packed, first, vectors, dz, before[1], n_slots, before[0], dh, mask, masked,
+            hidden, width,
+        )  # fmt: skip
         for u in range(first, first + vectors * size, size):
             record = 5 * (width * row + u * running)
             out = 4 * (u * n_slots + slot * size)
             for r in range(running):
-                if len(dy):
-                    add(dy, (row + r) * _stride(dy) + u, dh, r * width + u, hidden - u)
-                if len(dcells):
-                    add(dcells, (row + r) * _stride(dcells) + u, dc, r * width + u, hidden - u)
+                if dy_stride:
+                    add(dy, (row + r) * dy_stride + u, dh, r * width + u, hidden - u)
+                if dcells_stride:
+                    add(dcells, (row + r) * dcells_stride + u, dc, r * width + u, hidden - u)
                 cell_backward(
                     kept, record + 5 * size * r, dh, r * width + u, dc, r * width + u,
                     dz, out + 4 * size * r,
@@ -242,73 +274,93 @@ def _step_backward(step, packed, dz, slot, n_slots, before, kept, dh, dc, mask, 
         _clear_padding(dz, n_slots, slot, running, hidden)
 
 
-@njit(nogil=True)
-def _stride(array):
-    return array.strides[0] // array.itemsize
-
-
-@njit(nogil=True)
+@part
 def _end_of_run(table, first, most_rows):
-    """Where a run of steps ends that has so many rows at most, or one step; and its slots."""
-    rows, last = table[first, 0], first + 1
-    while last < len(table) and rows + table[last, 0] <= most_rows:
-        rows += table[last, 0]
-        last += 1
-    begin = min(table[first, 2], table[last - 1, 2])
-    end = max(table[first, 2] + table[first, 0], table[last - 1, 2] + table[last - 1, 0])
+    """Where a run of steps ends, before which step, that has so many rows at most, or is one step.
+
+    Also the first of the slots that it reads, their number, and the number of rows.
+    """
+    rows, last = table[4 * first], first - 1
+    while last >= 0 and rows + table[4 * last] <= most_rows:
+        rows += table[4 * last]
+        last -= 1
+    first_size, _, first_slot, _ = _row_of(table, first)
+    last_size, _, last_slot, _ = _row_of(table, last + 1)
+    begin = min(first_slot, last_slot)
+    end = max(first_slot + first_size, last_slot + last_size)
     return last, begin, end - begin, rows
 
 
 def backward(
-    table, most_rows, states, kept, ih, hh, dh, dc, mask, dy, dcells, dx, d_ih, d_hh, d_bias
-):
-    """All steps of ``table``, given from the last to the first, in runs of ``most_rows``.
+    table: Integers, states: Reals, kept: Reals, ih: Reals, hh: Reals, d_h: Reals, d_c: Reals,
+    mask: Reals, dy: Reals, dcells: Reals, dx: Reals, d_ih: Reals, d_hh: Reals, d_bias: Reals,
+    room: Reals, n_steps: int, n: int, n_inputs: int, hidden: int, most_rows: int, masked: int,
+    dy_stride: int, dcells_stride: int, needs_inputs: int,
+) -> bool:  # fmt: skip
+    """All steps of ``table``, from the last to the first, in runs of ``most_rows``.
 
-    The gradients at the gates of a run stay in the processor's cache until all products have read
-    them.
+    The gradients at the gates of a run, ``dz``, stay in the processor's cache until all products
+    have read them.
     """
-    width, size, hidden = dh.shape[1], VECTOR_BYTES // dh.itemsize, len(hh)
-    depth = len(ih) + 1 + hidden
-    to_states = pack_transposed(hh, hidden, width)
-    to_inputs = pack_transposed(ih[: dx.shape[1]], hidden, width)
-    dw, room = np.zeros(4 * width * depth, dh.dtype), np.empty(2 * size * len(dh), dh.dtype)
-    first, most_slots = 0, 0
-    while first < len(table):
-        first, _, n_slots, _ = _end_of_run(table, first, most_rows)
-        most_slots = max(most_slots, n_slots)
-    all_dz = np.empty(4 * width * most_slots, dh.dtype)
-    first = 0
-    while first < len(table):
+    size, depth = lanes(hh), n_inputs + 1 + hidden
+    width = whole(hidden, size)
+    dh = aligned(room)
+    dc = after(dh, n * width)
+    to_states = after(dc, n * width)
+    to_inputs = after(to_states, 4 * width * width)
+    dw = after(to_inputs, 4 * width * whole(n_inputs, size))
+    inputs = after(dw, 4 * width * depth)
+    dz = after(inputs, 2 * size * n)
+    _pad(d_h, dh, n, hidden, width)
+    _pad(d_c, dc, n, hidden, width)
+    pack_transposed(hh, hidden, hidden, to_states)
+    if needs_inputs:
+        pack_transposed(ih, n_inputs, hidden, to_inputs)
+    clear(dw, 0, 4 * width * depth)
+    first = n_steps - 1
+    while first >= 0:
         last, begin, n_slots, rows = _end_of_run(table, first, most_rows)
-        dz = all_dz[: 4 * width * n_slots]
         if rows < n_slots:
-            dz[:] = 0  # slots that no step reads
+            clear(dz, 0, 4 * width * n_slots)  # slots that no step reads
         before = (0, 0)
-        for k in range(first, last):
-            slot = table[k, 2] - begin
+        for k in range(first, last, -1):
+            running, row, source, _ = _row_of(table, k)
+            slot = source - begin
             _step_backward(
-                table[k],
-                to_states,
-                dz,
-                slot,
-                n_slots,
-                before,
-                kept,
-                dh,
-                dc,
-                mask,
-                dy,
-                dcells,
-                hidden,
-            )
-            before = (table[k, 0], slot)
-            if len(dx):
-                _at_inputs(to_inputs, dz, slot, n_slots, table[k, 0], table[k, 1], dx, room)
+                running, row, to_states, dz, slot, n_slots, before, kept, dh, dc, mask, masked,
+                dy, dy_stride, dcells, dcells_stride, hidden, width,
+            )  # fmt: skip
+            before = (running, slot)
+            if needs_inputs:
+                _at_inputs(to_inputs, dz, slot, n_slots, running, row, dx, inputs, n_inputs, width)
         for at in range(0, width, 2 * size):
             vectors = 2 if at + size < width else 1
-            _at_states(to_states, at, vectors, dz, before[1], n_slots, before[0], dh, mask)
-        _add_to_weights(dw, dz, n_slots, states, begin, depth)
+            _at_states(
+                to_states, at, vectors, dz, before[1], n_slots, before[0], dh, mask, masked,
+                hidden, width,
+            )  # fmt: skip
+        _add_to_weights(dw, dz, n_slots, states, begin, depth, width, n_inputs + 1 + width)
         first = last
-    unpack_rows(dw, 0, d_ih, depth)
-    unpack_rows(dw, len(ih), d_bias.reshape((1, -1)), depth)
-    unpack_rows(dw, len(ih) + 1, d_hh, depth)
+    unpack_rows(dw, 0, depth, d_ih, n_inputs, hidden)
+    unpack_rows(dw, n_inputs, depth, d_bias, 1, hidden)
+    unpack_rows(dw, n_inputs + 1, depth, d_hh, hidden, hidden)
+    _take(dh, d_h, n, hidden, width)
+    _take(dc, d_c, n, hidden, width)
+    return True
+
+
+@part
+def _pad(rows, padded, n, hidden, width):
+    """Copy (n, H) to (n, U)."""
+    for r in range(n):
+        for u in range(hidden):
+            padded[r * width + u] = rows[r * hidden + u]
+        clear(padded, r * width + hidden, (r + 1) * width)
+
+
+@part
+def _take(padded, rows, n, hidden, width):
+    """Copy (n, U) to (n, H)."""
+    for r in range(n):
+        for u in range(hidden):
+            rows[r * hidden + u] = padded[r * width + u]

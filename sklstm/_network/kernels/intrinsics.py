@@ -1,6 +1,7 @@
 """What compiled functions call: products of a tile, and steps of a block of units.
 
-Each takes arrays, followed by the index of the element that it begins with, then strides.
+Each takes pointers or arrays, followed by the index of the element that it begins with, then
+strides.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sklstm._network.kernels.machine import VECTOR_BYTES
 from sklstm._network.kernels.vectors import (
     SIGMOID_SCALE,
     TANH_SCALE,
@@ -38,12 +41,15 @@ def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
         if isinstance(kind, types.Array):
             array = context.make_array(kind)(context, builder, args[position])
             found.append(builder.gep(array.data, [args[position + 1]]))
+        elif isinstance(kind, types.CPointer):
+            found.append(builder.gep(args[position], [args[position + 1]]))
     return found
 
 
 def _intrinsic_of(emit: Emit, given: Any) -> Any:
-    """Typing and building of an intrinsic that writes into its arrays."""
-    kinds = [kind if isinstance(kind, types.Array) else types.intp for kind in given]
+    """Typing and building of an intrinsic that writes where its arguments point."""
+    places = types.Array | types.CPointer
+    kinds = [kind if isinstance(kind, places) else types.intp for kind in given]
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         numbers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
@@ -52,6 +58,39 @@ def _intrinsic_of(emit: Emit, given: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(*kinds), build
+
+
+@intrinsic
+def lanes(context, pointer):
+    """How many of the elements that it points to are a vector: a constant."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return index(Lanes(builder, pointer.dtype).size)
+
+    return types.intp(pointer), build
+
+
+@intrinsic
+def after(context, pointer, count):
+    """The place so many elements further on."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), build
+
+
+@intrinsic
+def aligned(context, pointer):
+    """The next place, maybe this one, where a vector lies in one line of the processor's cache."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = builder.ptrtoint(args[0], ir.IntType(64))
+        address = builder.add(address, index(VECTOR_BYTES - 1))
+        address = builder.and_(address, index(-VECTOR_BYTES))
+        return builder.inttoptr(address, args[0].type)
+
+    return pointer(pointer), build
 
 
 def tile(rows: int, vectors: int, accumulate: bool = False, of_gates: bool = False) -> Any:
@@ -198,15 +237,6 @@ def _emit_addition(lanes: Lanes, x: Any, y: Any) -> None:
     lanes.store(lanes.load(y) + lanes.load(x), y)
 
 
-def _emit_copy_of_one(lanes: Lanes, x: Any, y: Any) -> None:
-    lanes.builder.store(lanes.builder.load(x), y)
-
-
-def _emit_addition_of_one(lanes: Lanes, x: Any, y: Any) -> None:
-    total = lanes.builder.fadd(lanes.builder.load(y), lanes.builder.load(x))
-    lanes.builder.store(total, y)
-
-
 @intrinsic
 def copy_vector(context, x, i, y, j):
     return _intrinsic_of(_emit_copy, (x, i, y, j))
@@ -215,16 +245,6 @@ def copy_vector(context, x, i, y, j):
 @intrinsic
 def add_vector(context, x, i, y, j):
     return _intrinsic_of(_emit_addition, (x, i, y, j))
-
-
-@intrinsic
-def copy_element(context, x, i, y, j):
-    return _intrinsic_of(_emit_copy_of_one, (x, i, y, j))
-
-
-@intrinsic
-def add_element(context, x, i, y, j):
-    return _intrinsic_of(_emit_addition_of_one, (x, i, y, j))
 
 
 def _emit_scaling(lanes: Lanes, packed: Any) -> None:

@@ -1,87 +1,87 @@
-"""Compiled functions, one for each dtype, from the cache on disk where that has them.
-
-Imported, with Numba, by the first use of these kernels.
-"""
+"""Compiled functions, one for each dtype, from disk where they have been compiled before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from hashlib import blake2b
-from pathlib import Path
+from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
+from functools import partial
+from struct import Struct
 from threading import Lock
-from types import FunctionType
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
-from numba import njit, types
-from numba.np.numpy_support import from_dtype
+from numpy.typing import NDArray
 
-from sklstm._network.kernels.compiled import backward, forward, infer
-from sklstm._network.kernels.single_step import pack_into, step
-
-
-def compiled(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """A function for arrays of one dtype."""
-    found = _ready.get((name, dtype))
-    if found is None:
-        with _lock:  # several threads may want it first
-            found = _ready.get((name, dtype)) or _load(name, dtype)
-            _ready[name, dtype] = found
-    return found
+from sklstm._network.kernels import stored
+from sklstm._network.kernels.machine import target_machine
 
 
-_ready: dict[tuple[str, np.dtype[np.floating]], Callable[..., None]] = {}
+def run(name: str, dtype: np.dtype[np.floating], *numbers: int) -> None:
+    """A compiled function, given addresses and numbers."""
+    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
+    function(pack(*numbers))
+
+
+def bound(name: str, dtype: np.dtype[np.floating], *numbers: int) -> Callable[[], int]:
+    """A compiled function with all that it is given; says whether it did what it is there for."""
+    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
+    return partial(function, pack(*numbers))
+
+
+#: Functions that take a block of numbers, and what makes one of them.
+_ready: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
 _lock = Lock()
 
 
-def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[..., None]:
-    """From the cache on disk where that has it."""
-    function, signature = _signatures(from_dtype(dtype))[name]
-    try:
-        return _compile(function, signature, on_disk=True)
-    except (RuntimeError, OSError):  # no folder for a cache may be written to
-        return _compile(function, signature, on_disk=False)
+def _first(name: str, dtype: np.dtype[np.floating], count: int) -> Any:
+    """Several threads may want it first."""
+    with _lock:
+        if (name, dtype) not in _ready:
+            _ready[name, dtype] = _load(name, dtype), Struct(f"{count}q").pack
+        return _ready[name, dtype]
 
 
-def _compile(function: Callable[..., None], signature: Any, on_disk: bool) -> Callable[..., None]:
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__)
-    copy.__qualname__ = f"{function.__name__}_{_digest()}"
-    dispatcher = njit(nogil=True, error_model="numpy", cache=on_disk)(copy)
-    dispatcher.compile(signature)
-    dispatcher.disable_compile()
-    return dispatcher
+def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
+    if dtype not in (np.float32, np.float64):  # or if its bytes are in the other order
+        raise TypeError(f"expected float32 or float64 of this machine, got {dtype!r}")
+    symbol = f"sklstm_{name}_{dtype.name}"
+    code = stored.read(symbol)
+    if code is None:
+        from sklstm._network.kernels.compiling import object_code
+
+        code = object_code(name, dtype, symbol)
+        stored.write(symbol, code)
+    return _linked(code, symbol)
 
 
-@cache
-def _digest() -> str:
-    """Of all sources: Numba looks at the file of a cached function, not at those that it calls.
-
-    The files of the cache are named after the function.
-    """
-    digest = blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _linked(code: bytes, symbol: str) -> Any:
+    """A function that gives up the interpreter's lock while it runs."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return CFUNCTYPE(c_int64, c_void_p)(engine.get_function_address(symbol))
 
 
-def _signatures(dtype: Any) -> dict[str, tuple[Callable[..., None], Any]]:
-    """One signature each: whether an array may be written to must not make another one."""
-    read = types.Array(dtype, 2, "C", readonly=True)
-    vector, write_vector = types.Array(dtype, 1, "C", readonly=True), types.Array(dtype, 1, "C")
-    write, strided = types.Array(dtype, 2, "C"), types.Array(dtype, 2, "A")
-    strided_read = types.Array(dtype, 2, "A", readonly=True)
-    table, weights, number = types.Array(types.int64, 2, "C"), (read, read, vector), types.int64
-    forward_of = (table, read, *weights, write, write, number, write, write, read)
-    back_of = (table, number, write, write, read, read, write, write, read)
-    back_to = (strided_read, strided_read, write, write, write, write_vector)
-    return {
-        "forward": (forward, types.void(*forward_of)),
-        "infer": (infer, types.void(table, read, *weights, write, write, strided)),
-        "backward": (backward, types.void(*back_of, *back_to)),
-        "pack": (pack_into, types.void(*weights, write_vector)),
-        "step": (
-            step,
-            types.boolean(strided_read, write_vector, write, write, read, write),
-        ),
-    }
+#: They hold the code.
+_engines: list[Any] = []
+
+_from_buffer: Callable[[Any], c_char] = c_char.from_buffer
+
+
+def addresses(dtype: np.dtype[Any], *arrays: NDArray[Any]) -> list[int]:
+    """Of first elements; compiled code takes on trust that a whole array of them lies there."""
+    try:  # a usual array, several times as fast as others
+        found = [addressof(_from_buffer(array)) for array in arrays if array.dtype == dtype]
+    except (TypeError, ValueError):  # one is read-only, or empty
+        found = []
+    return found if len(found) == len(arrays) else [_address(array, dtype) for array in arrays]
+
+
+def _address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        about = f"{array.dtype} with strides {array.strides}"
+        raise TypeError(f"expected an array of {dtype} in one piece, got one of {about}")
+    found: int = array.__array_interface__["data"][0]
+    return found

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklstm._network.kernels.compiled import MOST_ROWS, gates_product
-from sklstm._network.kernels.intrinsics import cell_inference
-from sklstm._network.kernels.panels import pack_gates
-from sklstm._network.kernels.vectors import VECTOR_BYTES
+from sklstm._network.kernels.compiled import Reals, gates_product
+from sklstm._network.kernels.intrinsics import cell_inference, lanes
+from sklstm._network.kernels.machine import MOST_ROWS
+from sklstm._network.kernels.panels import pack_gates, part, whole
 
 
-def pack_into(ih, hh, bias, packed):
+def pack(ih: Reals, hh: Reals, bias: Reals, packed: Reals, n_inputs: int, hidden: int) -> bool:
     """Weights as ``step`` wants them."""
-    packed[:] = pack_gates(ih, hh, bias)
+    pack_gates(ih, hh, bias, n_inputs, hidden, packed)
+    return True
 
 
-def step(x, packed, states, cells, read_out, out):
+def step(
+    x: Reals, packed: Reals, states: Reals, cells: Reals, z: Reals, read_out: Reals, out: Reals,
+    n: int, n_inputs: int, hidden: int, n_outputs: int,
+) -> bool:  # fmt: skip
     """One step, after which ``states`` (n, D + 1 + U) and ``cells`` (n, U) have changed.
 
     ``out`` (n, K) is filled by the weights and, in its last row, the bias of ``read_out``
     (H + 1, K). Where ``x`` is not finite nothing changes, and the answer is no.
     """
-    (n, n_inputs), (_, stride), width = x.shape, states.shape, cells.shape[1]
+    for k in range(n * n_inputs):
+        if not np.isfinite(x[k]):
+            return False
+    size, depth, at = lanes(x), n_inputs + 1 + hidden, 0
+    width = whole(hidden, size)
+    stride = n_inputs + 1 + width
     for r in range(n):
         for k in range(n_inputs):
-            if not np.isfinite(x[r, k]):
-                return False
-    size, at = VECTOR_BYTES // x.itemsize, 0
-    depth = len(packed) // (4 * width)
+            states[r * stride + k] = x[r * n_inputs + k]
     # All blocks are multiplied, into (B, rows, 4, L), before the first state is written.
-    z = np.empty(4 * width * MOST_ROWS, x.dtype)
-    states[:, :n_inputs] = x
     while at < n:
         done = 0
         for block in range(width // size):
@@ -46,11 +50,16 @@ def step(x, packed, states, cells, read_out, out):
                     states, (at + r) * stride + n_inputs + 1 + block * size,
                 )  # fmt: skip
         at += done
-    hidden = len(read_out) - 1
-    for r in range(len(out)):
-        for k in range(out.shape[1]):
-            total = read_out[hidden, k]
-            for u in range(hidden):
-                total += states[r, n_inputs + 1 + u] * read_out[u, k]
-            out[r, k] = total
+    _read(states, stride, n_inputs + 1, hidden, read_out, out, n, n_outputs)
     return True
+
+
+@part
+def _read(states, stride, begin, hidden, read_out, out, n, n_outputs):
+    """The affine map of hidden states."""
+    for r in range(n):
+        for k in range(n_outputs):
+            total = read_out[hidden * n_outputs + k]
+            for u in range(hidden):
+                total += states[r * stride + begin + u] * read_out[u * n_outputs + k]
+            out[r * n_outputs + k] = total

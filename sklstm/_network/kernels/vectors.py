@@ -9,22 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 
-_OF_HOST = "" if config.CPU_NAME else llvmlite.binding.get_host_cpu_features().flatten()
-_FEATURES = config.CPU_FEATURES or _OF_HOST
-
-#: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
-WIDE = "+avx512dq" in _FEATURES
-VECTOR_BYTES = 64 if WIDE else 32
-
-
-def lanes_of(dtype: np.dtype[np.floating]) -> int:
-    return VECTOR_BYTES // dtype.itemsize
+from sklstm._network.kernels.machine import VECTOR_BYTES, WIDE
 
 
 class Lanes:

@@ -3,6 +3,8 @@
 They take and return what those of ``with_numpy`` do. Shapes: ``n`` sequences, ``S`` slots (see
 ``walk``), ``P`` packed rows, ``D`` inputs, ``H`` hidden units, ``U`` of them with padding to whole
 vectors, so that compiled code meets no remainder.
+
+What is compiled is given addresses and sizes. Variables here keep alive what lies there.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network.kernels.loading import compiled
+from sklstm._network.kernels.loading import addresses, bound, run
+from sklstm._network.kernels.machine import MOST_ROWS, VECTOR_BYTES, lanes_of
 from sklstm._network.kernels.shared import ReadOut, Weights
-from sklstm._network.kernels.vectors import lanes_of
 from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
@@ -28,6 +30,8 @@ NUMBERS_A_UNIT = 7
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128
 
+_INTEGER = np.dtype(np.int64)
+
 
 class Cache(NamedTuple):
     """What the reverse pass needs of the forward pass."""
@@ -35,7 +39,7 @@ class Cache(NamedTuple):
     walk: Walk
     states: Array  # (S, D + 1 + U): what a step multiplies, inputs, a one for the bias, and h
     cells: Array  # (S, U)
-    kept: Array  # (P, 5 U), in the order in which steps are worked out
+    kept: Array  # (P * 5 U,), in the order in which steps are worked out
     mask: Array | None  # (n, H), recurrent dropout
 
 
@@ -60,10 +64,16 @@ def forward(
     if mask is not None:
         states[:, begin + hidden :] = 0
         states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
-    kept = np.empty((walk.n_packed, 5 * width), dtype)
-    compiled("forward", dtype)(
-        walk.table, np.ascontiguousarray(x), *weights, states, h, h_begin, cells, kept,
-        _optional(mask, dtype),
+        mask = np.ascontiguousarray(mask)
+    x, kept = np.ascontiguousarray(x), _aligned(walk.n_packed * 5 * width, dtype)
+    room = np.empty(_of_products(begin + hidden, width, dtype), dtype)
+    *given, at_h, at_cells, at_kept, at_room = addresses(
+        dtype, x, *weights, states, h, cells, kept, room
+    )
+    run(
+        "forward", dtype, *addresses(_INTEGER, walk.table), *given,
+        at_h + h_begin * dtype.itemsize, at_cells, at_kept, _optional(mask, dtype), at_room,
+        len(walk.table), begin - 1, hidden, mask is not None,
     )  # fmt: skip
     h = h[:, h_begin : h_begin + hidden]
     return h, cells[:, :hidden], Cache(walk, states, cells, kept, mask)
@@ -75,8 +85,15 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
     ``h`` and ``c`` (n, H) go in as the start and come out as the final states; ``y`` (P, H), where
     it is wanted, is filled with the hidden state of every step.
     """
-    run = compiled("infer", x.dtype)
-    run(walk.table, np.ascontiguousarray(x), *weights, h, c, _optional(y, x.dtype))
+    (n, hidden), dtype, begin = h.shape, x.dtype, x.shape[1] + 1
+    width, x = _padded(hidden, dtype), np.ascontiguousarray(x)
+    of_states = n * width + 2 * n * (begin + width)
+    room = np.empty(_of_products(begin + hidden, width, dtype) + of_states, dtype)
+    *given, at_room = addresses(dtype, x, *weights, h, c, room)
+    run(
+        "infer", dtype, *addresses(_INTEGER, walk.table), *given, _rows(y, dtype), at_room,
+        len(walk.table), n, begin - 1, hidden, _stride(y),
+    )  # fmt: skip
 
 
 class Stepper:
@@ -84,24 +101,26 @@ class Stepper:
 
     def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
-        width = _padded(hidden, dtype)
-        self._packed = np.zeros(4 * width * (n_inputs + 1 + hidden), dtype)
-        compiled("pack", dtype)(*weights, self._packed)
-        self._states = np.zeros((n, n_inputs + 1 + width), dtype)
-        self._states[:, n_inputs] = 1
-        self._cells = np.zeros((n, width), dtype)
-        self.h = self._states[:, n_inputs + 1 : n_inputs + 1 + hidden]
-        self.c = self._cells[:, :hidden]
-        self._reads_out = read_out is not None
-        self._read_out = np.empty((1, 0), dtype) if read_out is None else np.vstack(read_out)
-        self._shape, self._dtype = (n if read_out else 0, self._read_out.shape[1]), dtype
-        self._run = compiled("step", dtype)
+        width, begin = _padded(hidden, dtype), n_inputs + 1
+        packed = _aligned(4 * width * (begin + hidden), dtype)
+        run("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
+        states, cells = np.zeros((n, begin + width), dtype), np.zeros((n, width), dtype)
+        states[:, n_inputs] = 1
+        self.h, self.c = states[:, begin : begin + hidden], cells[:, :hidden]
+        z, reads = _aligned(4 * width * MOST_ROWS, dtype), np.empty((1, 0), dtype)
+        if read_out is not None:
+            reads = np.vstack(read_out)
+        self._reads_out, n_outputs = read_out is not None, reads.shape[1]
+        self._inputs, self._out = np.empty((n, n_inputs), dtype), np.empty((n, n_outputs), dtype)
+        self._arrays = self._inputs, packed, states, cells, z, reads, self._out
+        numbers = *addresses(dtype, *self._arrays), n, n_inputs, hidden, n_outputs
+        self._step = bound("step", dtype, *numbers)
 
     def __call__(self, x: Array) -> Array | None:
-        out = np.empty(self._shape, self._dtype)
-        if not self._run(x, self._packed, self._states, self._cells, self._read_out, out):
+        self._inputs[...] = x
+        if not self._step():
             return None
-        return out if self._reads_out else self.h
+        return self._out.copy() if self._reads_out else self.h
 
 
 def backward(
@@ -119,27 +138,70 @@ def backward(
     ``dh`` and ``dc`` (n, H) go in as the gradients at the final states and come out as those at
     the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
     """
-    hidden, width, dtype = len(weights.hh), cache.cells.shape[1], dh.dtype
-    at_h, at_c = at_states = np.zeros((2, len(dh), width), dtype)
-    at_states[:, :, :hidden] = dh, dc
-    given = [_optional(array, dtype) for array in (cache.mask, dy, dcells)]
-    dx = np.empty((cache.walk.n_packed, len(weights.ih)), dtype) if need_inputs else None
-    table = np.ascontiguousarray(cache.walk.table[::-1])
-    compiled("backward", dtype)(
-        table, CHUNK_ROWS, cache.states, cache.kept, weights.ih, weights.hh, at_h, at_c, *given,
-        _optional(dx, dtype), *gradient,
+    walk, dtype, mask, n_inputs = cache.walk, dh.dtype, cache.mask, len(weights.ih)
+    hidden, width = len(weights.hh), cache.cells.shape[1]
+    dy, dcells = (_with_whole_rows(array) for array in (dy, dcells))
+    dx = np.empty((walk.n_packed, n_inputs), dtype) if need_inputs else None
+    room = np.empty(_of_way_back(walk, n_inputs, hidden, width, dtype), dtype)
+    *given, at_ih, at_hh, at_bias, at_room = addresses(
+        dtype, cache.states, cache.kept, weights.ih, weights.hh, dh, dc, *gradient, room
+    )
+    run(
+        "backward", dtype, *addresses(_INTEGER, walk.table), *given, _optional(mask, dtype),
+        _rows(dy, dtype), _rows(dcells, dtype), _optional(dx, dtype), at_ih, at_hh, at_bias,
+        at_room, len(walk.table), walk.n_sequences, n_inputs, hidden, CHUNK_ROWS,
+        mask is not None, _stride(dy), _stride(dcells), need_inputs,
     )  # fmt: skip
-    dh[...], dc[...] = at_h[:, :hidden], at_c[:, :hidden]
     return dx
 
 
-def _padded(hidden: int, dtype: np.dtype[np.floating]) -> int:
-    """As many units as whole vectors hold."""
-    return -(-hidden // lanes_of(dtype)) * lanes_of(dtype)
+def _padded(number: int, dtype: np.dtype[np.floating]) -> int:
+    """As many as whole vectors hold."""
+    size = lanes_of(dtype)
+    return (number + size - 1) // size * size
 
 
-def _optional(array: Array | None, dtype: np.dtype[np.floating]) -> Array:
-    """Compiled code is told by an empty array that there is none, and reads rows in one piece."""
-    if array is None:
-        return np.empty((0, 0), dtype)
-    return array if array.strides[1] == array.itemsize else np.ascontiguousarray(array)
+def _of_products(depth: int, width: int, dtype: np.dtype[np.floating]) -> int:
+    """Room for packed weights and a tile of the gates, from where a vector may begin."""
+    return 4 * width * depth + (4 * MOST_ROWS + 1) * lanes_of(dtype)
+
+
+def _of_way_back(
+    walk: Walk, n_inputs: int, hidden: int, width: int, dtype: np.dtype[np.floating]
+) -> int:
+    """Room for the arrays of ``compiled.backward``, from where a vector may begin.
+
+    A run has the slots of its rows and, in between, such as no step of it reads: fewer than ``n``.
+    """
+    size, n = lanes_of(dtype), walk.n_sequences
+    slots = min(walk.n_slots, CHUNK_ROWS + n)
+    packed = width + _padded(n_inputs, dtype) + n_inputs + 1 + hidden
+    return 2 * n * width + 4 * width * (packed + slots) + 2 * size * n + size
+
+
+def _with_whole_rows(array: Array | None) -> Array | None:
+    if array is None or array.strides[1] == array.itemsize:
+        return array
+    return np.ascontiguousarray(array)
+
+
+def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:
+    """An array whose vectors do not straddle lines of the processor's cache."""
+    array = np.empty(size + lanes_of(dtype), dtype)
+    begin = -addresses(dtype, array)[0] % VECTOR_BYTES // dtype.itemsize
+    return array[begin : begin + size]
+
+
+def _optional(array: Array | None, dtype: np.dtype[np.floating]) -> int:
+    """The address, or zero."""
+    return 0 if array is None else addresses(dtype, array)[0]
+
+
+def _rows(array: Array | None, dtype: np.dtype[np.floating]) -> int:
+    """The address, or zero; there may be gaps between the rows."""
+    return 0 if array is None else addresses(dtype, array[:1])[0]
+
+
+def _stride(array: Array | None) -> int:
+    """From row to row, or zero."""
+    return 0 if array is None else array.strides[0] // array.itemsize
