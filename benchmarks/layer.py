@@ -12,10 +12,12 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
+from sklstm._network.kernels.memory import Arena, taken_from
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
+from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import ParameterLayout
-from sklstm._objective import LEAST_WORK, _shards, chunks
+from sklstm._objective import _shards, chunks, where_it_pays
 from sklstm._threads import Run
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -34,16 +36,21 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        steps = int(problem.lengths.sum())
-        self._run = run if steps * self._layout.size > LEAST_WORK else map
+        self._run, self._arenas = run, [Arena()]
+        self._network = SequenceNetwork(shape.inputs, (shape.hidden,), 1)
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
 
-    def train(self) -> tuple[np.ndarray, list[Any]]:
-        """Forward and backward: the flat gradient of all weights, and the rest of each shard."""
+    def train(self) -> np.ndarray:
+        """Forward and backward: the flat gradient of all weights."""
+        return self._train(self._train_in_arena)[0]
+
+    def _train(self, train_shard: Any) -> tuple[np.ndarray, list[Any]]:
+        """The gradient, and the rest of each shard."""
         with using(self._kernels):
             shards = _shards(self._sequences.lengths)
-            parts = list(self._run(self._train_shard, shards, self._upstream))
+            run = self._where_it_pays(len(shards))
+            parts = list(run(train_shard, shards, self._upstream))
         gradient = parts[0][0]
         for more, *_ in parts[1:]:
             gradient += more
@@ -52,14 +59,18 @@ class Layer:
     def infer(self) -> list[tuple[PackedSequences, Hidden]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
         with using(self._kernels):
-            return list(self._run(self._infer_chunk, chunks(len(self._sequences))))
+            indices = chunks(len(self._sequences))
+            return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
+
+    def _where_it_pays(self, n_parts: int) -> Run:
+        return where_it_pays(self._run, self._network, self._sequences.lengths, n_parts)
 
     def results(self) -> Results:
         with using(self._kernels):
             return self._results()
 
     def _results(self) -> Results:
-        gradient, parts = self.train()
+        gradient, parts = self._train(self._train_shard)
         views = self._layout.views(gradient)
         results = {f"gradient of {name[5:]}": view for name, view in views.items()}
         batches, hiddens, dxs = zip(*(part[1:] for part in parts), strict=True)
@@ -82,6 +93,14 @@ class Layer:
         hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
         dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
+
+    def _train_in_arena(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+        """As the estimators do, who need no more of it than the gradient."""
+        arena = self._arenas.pop() if self._arenas else Arena()
+        with taken_from(arena):
+            result = self._train_shard(indices, upstream)
+        self._arenas.append(arena)
+        return result
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
         batch = self._sequences.pack(indices)

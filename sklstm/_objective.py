@@ -10,16 +10,19 @@ given twice.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 
 from sklstm._network import kernels, segments
+from sklstm._network.kernels.memory import Arena, taken_from
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -34,9 +37,6 @@ SHARD_ROWS = 64
 
 #: Sequences that are predicted together.
 CHUNK_SEQUENCES = 256
-
-#: Steps times parameters that are worth waking other threads, which takes a tenth of a millisecond.
-LEAST_WORK = 3e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,16 @@ class Samples:
         return replace(first, weights=np.array([fsum(same) for row in by_row for same in row]))
 
 
+class _Shard(NamedTuple):
+    """A part of a batch, and what it is worked on with."""
+
+    indices: NDArray[np.intp]
+    batch_weight: float
+    masks: Masks
+    room: float  # bytes
+    run: Run
+
+
 class Objective:
     """Value and gradient over samples, shared out over threads.
 
@@ -123,6 +133,7 @@ class Objective:
         self._run = run
         self._total_weight = samples.total_weight
         self._room = _working_memory()
+        self._arenas: list[Arena] = []  # those that no thread works with
 
     def __call__(
         self,
@@ -137,18 +148,17 @@ class Objective:
         if rng is not None and self.network.stochastic:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
 
-        shards = _shards(self.samples.sequences.lengths[indices])
+        lengths = self.samples.sequences.lengths[indices]
+        shards = _shards(lengths)
         room = self._room / len(shards)
-        steps = self.samples.sequences.lengths[indices].sum()
-        run = self._run if steps * len(parameters) > LEAST_WORK else map
+        run = where_it_pays(self._run, self.network, lengths, len(shards))
         inner_run = run if len(shards) == 1 else map
 
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
+            shard = _Shard(indices[rows], batch_weight, of_rows, room, inner_run)
             with _overflow_is_reported_later():
-                return self._shard(
-                    parameters, indices[rows], batch_weight, of_rows, room, inner_run
-                )
+                return self._on_shard(parameters, shard)
 
         results = list(run(on_shard, shards))
         value, gradient = results[0]
@@ -166,16 +176,9 @@ class Objective:
             value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
         return value / self._total_weight
 
-    def _shard(
-        self,
-        parameters: Array,
-        indices: NDArray[np.intp],
-        batch_weight: float,
-        masks: Masks,
-        room: float,
-        run: Run,
-    ) -> tuple[float, Array]:
+    def _on_shard(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
         network, samples = self.network, self.samples
+        indices, batch_weight, masks, room, run = shard
         packing = samples.sequences.packing(indices, parameters.dtype)
         masks = {name: mask[packing.order] for name, mask in masks.items()}
         rows = packing.rows if samples.per_step else indices[packing.order]
@@ -194,10 +197,21 @@ class Objective:
             value, draw = at_output(raw)
             segments.backward(trace, draw, views)
         else:
-            raw, cache = network.forward(params, packing.segment(), masks, run)
-            value, draw = at_output(raw)
-            network.backward(params, draw, cache, views, run=run)
+            with self._arena():
+                raw, cache = network.forward(params, packing.segment(), masks, run)
+                value, draw = at_output(raw)
+                network.backward(params, draw, cache, views, run=run)
         return value, gradient
+
+    @contextmanager
+    def _arena(self) -> Iterator[None]:
+        """Memory for what layers keep of a shard: that which was used last, as caches have it."""
+        arena = self._arenas.pop() if self._arenas else Arena()
+        try:
+            with taken_from(arena):
+                yield
+        finally:
+            self._arenas.append(arena)
 
     def _add_penalty(self, parameters: Array, gradient: Array) -> float:
         """Add the penalty's gradient, return its value."""
@@ -220,8 +234,7 @@ def raw_predictions(
     params = network.layout.views(parameters)
     indices = chunks(len(sequences))
     room = _working_memory() / min(len(indices), os.cpu_count() or 1)
-    if len(sequences.values) * len(parameters) < LEAST_WORK:
-        run = map
+    run = where_it_pays(run, network, sequences.lengths, len(indices))
     inner_run = run if len(indices) == 1 else map
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
@@ -240,6 +253,14 @@ def _predict(
     if length < packing.n_steps:
         return segments.predict(network, params, packing, length)
     return network.predict(params, packing.segment(), run)
+
+
+def where_it_pays(run: Run, network: SequenceNetwork, lengths: NDArray[np.intp], n: int) -> Run:
+    """``run`` where threads save time with so long sequences in ``n`` parts, or ``map``."""
+    steps = int(lengths.sum())
+    rows = steps / int(lengths.max()) / n
+    values = rows * min(layer.hidden for layer in network.layers)
+    return run if kernels.threads_pay(steps * network.weights_a_step, values) else map
 
 
 def _working_memory() -> float:

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,23 @@ def seed(pytestconfig):
 def rng(seed):
     """A fresh numpy Generator, seeded with the run's seed, for each test."""
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def threads_pay(monkeypatch):
+    """Share out batches of any size; gives the names of the threads that walked the steps."""
+    from sklstm._network import kernels
+
+    seen, forward = set(), kernels.forward
+
+    def seen_forward(*arguments):
+        seen.add(threading.current_thread().name)
+        time.sleep(0.001)  # or one thread might be done before another has begun
+        return forward(*arguments)
+
+    monkeypatch.setattr(kernels, "threads_pay", lambda work, values: True)
+    monkeypatch.setattr(kernels, "forward", seen_forward)
+    return seen
 
 
 @pytest.fixture(scope="session")

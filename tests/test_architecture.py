@@ -75,6 +75,7 @@ FLOORS = {
     "_network.kernels.intrinsics": -0.6,
     "_network.kernels.vectors": -0.7,
     "_network.kernels.machine": -0.8,
+    "_network.kernels.memory": -1,
     "_network.kernels.walk": -1,
     "_network.kernels.blocks": -0.5,
     # the solvers

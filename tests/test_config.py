@@ -158,7 +158,7 @@ def test_a_pickle_of_one_set_predicts_with_the_other(first, dtype, rng):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_number_of_threads_does_not_change_a_bit(name, rng):
+def test_the_number_of_threads_does_not_change_a_bit(name, threads_pay, rng):
     if name == "numba":
         pytest.importorskip("numba")
     X, y = rng.standard_normal((300, 6, 2)), np.arange(300) % 2
@@ -171,3 +171,4 @@ def test_the_number_of_threads_does_not_change_a_bit(name, rng):
         )
         np.testing.assert_array_equal(one._parameters, two._parameters)
         np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+    assert len(threads_pay) > 1

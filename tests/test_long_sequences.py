@@ -48,10 +48,11 @@ def test_a_fit_in_tight_memory_is_the_same(options, dropout, rng):
     assert_close(tight, expected.predict(X), 1e-12)
 
 
-def test_tight_memory_gives_the_same_for_any_number_of_threads(rng):
+def test_tight_memory_gives_the_same_for_any_number_of_threads(threads_pay, rng):
     X, y = ragged(rng, 140, longest=60)
     options = {"pooling": "mean_max", "batch_size": 140}
     assert_same_fit(*(fitted(X, y, TIGHT, n_jobs=n_jobs, **options) for n_jobs in (1, 2)))
+    assert len(threads_pay) > 1
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numerics import assert_close, draw_sequences
 
-from sklstm import _objective
+from sklstm import _objective, config_context
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
 from sklstm._network.network import SequenceNetwork
 from sklstm._objective import Objective, Samples, raw_predictions
@@ -168,7 +168,8 @@ def test_the_scale_of_weights_matters_to_the_penalty_alone(rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_batch", [50, 128, 333])
-def test_the_number_of_threads_changes_no_bit(n_batch, dtype, rng, seed):
+def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, seed):
+    """A batch of 50 is a single shard, whose directions are walked at once."""
     network, samples = make_network(**RATES), draw_samples(rng, 400, dtype)
     parameters, batch = draw_parameters(rng, network, dtype), rng.permutation(400)[:n_batch]
     results = []
@@ -176,9 +177,11 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, rng, seed):
         with workers(n_threads) as run:
             masks_of = np.random.RandomState(seed)
             objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, run)
+            threads_pay.clear()
             results.append(
                 (*objective(parameters, batch, masks_of), objective.mean_loss(parameters))
             )
+            assert (len(threads_pay) > 1) == (n_threads > 1)
     for value, gradient, weight, mean_loss in results[1:]:
         assert (value, weight, mean_loss) == (results[0][0], *results[0][2:])
         np.testing.assert_array_equal(gradient, results[0][1])
@@ -229,7 +232,7 @@ def test_masks_go_with_their_samples(rng, monkeypatch):
     assert first[0] != pytest.approx(second[0], rel=1e-6), "the masks do matter"
 
 
-def test_a_shard_that_fails_raises(rng):
+def test_a_shard_that_fails_raises(threads_pay, rng):
     class Broken(SquaredError):
         def loss_gradient(self, y_true, raw, weight):
             raise ZeroDivisionError("from a shard")
@@ -241,12 +244,47 @@ def test_a_shard_that_fails_raises(rng):
             Objective(network, Broken(), samples, 0.0, run)(parameters)
 
 
+def test_a_batch_leaves_nothing_in_the_memory_that_the_next_one_takes(rng):
+    network, samples = make_network(), draw_samples(rng, 300)
+    parameters = draw_parameters(rng, network)
+    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
+    batches = [rng.permutation(300)[:n] for n in (40, 300, 150, 1)]
+    for batch in [*batches, *batches[::-1]]:
+        fresh = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
+        found, alone = objective(parameters, batch), fresh(parameters, batch)
+        assert found[0] == alone[0]
+        np.testing.assert_array_equal(found[1], alone[1])
+
+
+def test_threads_are_for_what_they_make_faster(monkeypatch):
+    with_numpy = _objective.kernels.with_numpy
+    network = SequenceNetwork(8, (64, 32), 3, bidirectional=True)
+    weights = 2 * 4 * (64 * 73 + 32 * (128 + 32 + 1))
+    assert network.weights_a_step == weights
+    monkeypatch.setattr(with_numpy, "LEAST_WORK", 60 * weights)
+    monkeypatch.setattr(with_numpy, "LEAST_VALUES", 32 * 3)
+
+    def run(*_):
+        raise NotImplementedError
+
+    with config_context(kernels="numpy"):
+        for lengths, n_parts, pays in (
+            ([10] * 6, 2, True),
+            ([10] * 5, 1, False),
+            ([10] * 6, 3, False),
+            ([20] + [10] * 4, 1, True),
+            ([20] + [10] * 4, 2, False),
+        ):
+            found = _objective.where_it_pays(run, network, np.array(lengths), n_parts)
+            assert found is (run if pays else map), (lengths, n_parts)
+
+
 # --- predictions ---
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("n", [1, 256, 513, 600])
-def test_raw_predictions_keep_the_callers_order(n, n_threads, rng):
+def test_raw_predictions_keep_the_callers_order(n, n_threads, threads_pay, rng):
     network, samples = make_network(), draw_samples(rng, n)
     parameters = draw_parameters(rng, network)
     params = network.layout.views(parameters)

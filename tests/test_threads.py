@@ -158,6 +158,23 @@ def test_the_first_error_in_order_is_raised(n_jobs):
     assert set(blas_threads()) == {2}
 
 
+def test_nothing_goes_on_after_an_error():
+    going, ended = Event(), []
+
+    def work(k):
+        if k == 0:
+            assert going.wait(10)
+            raise ValueError("the first")
+        going.set()
+        time.sleep(0.05)
+        ended.append(k)
+
+    with workers(2) as run:
+        with pytest.raises(ValueError, match="the first"):
+            list(run(work, range(4)))
+        assert ended == [3], "what had begun has ended, and no more was begun"
+
+
 def test_workers_nest():
     def inner(k):
         with workers(2) as run:

@@ -5,6 +5,7 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``K`` outputs.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -189,6 +190,11 @@ class SequenceNetwork:
         if self.embeds and dx is not None:
             embedding.backward(cache.batch.values, dx, grad)
         return dx
+
+    @property
+    def weights_a_step(self) -> int:
+        """How many weights of LSTM layers a step multiplies."""
+        return sum(prod(shape) for layer in self.layers for shape in layer.shapes().values())
 
     @property
     def needs_steps(self) -> bool:

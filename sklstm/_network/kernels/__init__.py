@@ -32,6 +32,7 @@ __all__ = [
     "least_rows",
     "numbers_a_unit",
     "stepper",
+    "threads_pay",
 ]
 
 Array = NDArray[np.floating]
@@ -71,6 +72,16 @@ def numbers_a_unit() -> int:
     """What ``forward`` keeps for each packed row and hidden unit; of the inputs not to speak."""
     numbers: int = _chosen().NUMBERS_A_UNIT
     return numbers
+
+
+def threads_pay(work: float, values: float) -> bool:
+    """Whether threads save time.
+
+    ``work`` is all steps of all sequences times the weights of a step, ``values`` those of one gate
+    in a step of what a thread works on.
+    """
+    chosen = _chosen()
+    return bool(work >= chosen.LEAST_WORK and values >= chosen.LEAST_VALUES)
 
 
 def _chosen() -> ModuleType:

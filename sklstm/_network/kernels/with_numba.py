@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._network.kernels import memory
 from sklstm._network.kernels.loading import addresses, bound, run
 from sklstm._network.kernels.machine import MOST_ROWS, VECTOR_BYTES, lanes_of
 from sklstm._network.kernels.shared import ReadOut, Weights
@@ -26,6 +27,9 @@ LEAST_ROWS = 32
 
 #: See ``kernels.numbers_a_unit``.
 NUMBERS_A_UNIT = 7
+
+#: See ``kernels.threads_pay``. To wake a thread takes a tenth of a millisecond.
+LEAST_WORK, LEAST_VALUES = 2e7, 0
 
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128
@@ -53,10 +57,10 @@ def forward(
     """
     dtype, hidden, begin = x.dtype, len(weights.hh), x.shape[1] + 1
     width = _padded(hidden, dtype)
-    states = np.empty((walk.n_slots, begin + width), dtype)
-    cells = np.empty((walk.n_slots, width), dtype)
+    states = memory.empty((walk.n_slots, begin + width), dtype)
+    cells = memory.empty((walk.n_slots, width), dtype)
     states[walk.final, :begin] = 0  # no step reads those slots, but products of all slots do
-    h, h_begin = (states, begin) if mask is None else (np.empty_like(cells), 0)
+    h, h_begin = (states, begin) if mask is None else (memory.empty(cells.shape, dtype), 0)
     for array, first, start in ((h, h_begin, h0), (cells, 0, c0)):
         array[walk.start, first:] = 0
         if start is not None:
@@ -66,7 +70,7 @@ def forward(
         states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
         mask = np.ascontiguousarray(mask)
     x, kept = np.ascontiguousarray(x), _aligned(walk.n_packed * 5 * width, dtype)
-    room = np.empty(_of_products(begin + hidden, width, dtype), dtype)
+    room = memory.empty((_of_products(begin + hidden, width, dtype),), dtype)
     *given, at_h, at_cells, at_kept, at_room = addresses(
         dtype, x, *weights, states, h, cells, kept, room
     )
@@ -141,8 +145,8 @@ def backward(
     walk, dtype, mask, n_inputs = cache.walk, dh.dtype, cache.mask, len(weights.ih)
     hidden, width = len(weights.hh), cache.cells.shape[1]
     dy, dcells = (_with_whole_rows(array) for array in (dy, dcells))
-    dx = np.empty((walk.n_packed, n_inputs), dtype) if need_inputs else None
-    room = np.empty(_of_way_back(walk, n_inputs, hidden, width, dtype), dtype)
+    dx = memory.empty((walk.n_packed, n_inputs), dtype) if need_inputs else None
+    room = memory.empty((_of_way_back(walk, n_inputs, hidden, width, dtype),), dtype)
     *given, at_ih, at_hh, at_bias, at_room = addresses(
         dtype, cache.states, cache.kept, weights.ih, weights.hh, dh, dc, *gradient, room
     )
@@ -187,7 +191,7 @@ def _with_whole_rows(array: Array | None) -> Array | None:
 
 def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:
     """An array whose vectors do not straddle lines of the processor's cache."""
-    array = np.empty(size + lanes_of(dtype), dtype)
+    array = memory.empty((size + lanes_of(dtype),), dtype)
     begin = -addresses(dtype, array)[0] % VECTOR_BYTES // dtype.itemsize
     return array[begin : begin + size]
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._network.kernels import memory
 from sklstm._network.kernels.blocks import Block, Run, blocks, runs, select
 from sklstm._network.kernels.shared import ReadOut, Weights
 from sklstm._network.kernels.walk import Walk
@@ -33,6 +34,9 @@ LEAST_ROWS = 64
 
 #: See ``kernels.numbers_a_unit``.
 NUMBERS_A_UNIT = 10
+
+#: See ``kernels.threads_pay``. NumPy's calls must last: threads wait in between.
+LEAST_WORK, LEAST_VALUES = 2e7, 5000
 
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
@@ -58,13 +62,13 @@ def forward(
     """
     n, hidden = walk.n_sequences, len(weights.hh)
     states = _states(x, hidden, walk)
-    h = states[:, :hidden] if mask is None else np.empty((walk.n_slots, hidden), x.dtype)
-    cells = np.empty((walk.n_slots, hidden), x.dtype)
+    h = states[:, :hidden] if mask is None else memory.empty((walk.n_slots, hidden), x.dtype)
+    cells = memory.empty((walk.n_slots, hidden), x.dtype)
     h[walk.start] = 0 if h0 is None else h0
     cells[walk.start] = 0 if c0 is None else c0
     if mask is not None:
         states[walk.start, :hidden] = h[walk.start] * mask
-    kept = np.empty((walk.n_packed, 7 * hidden), x.dtype)
+    kept = memory.empty((walk.n_packed, 7 * hidden), x.dtype)
     after = cells[walk.outputs]  # a view or, where a ragged batch is walked backward, a copy
     product, room = _Product(weights, n), _room(n, hidden, x.dtype)
     for block in blocks(walk.table, walk.even):
@@ -165,8 +169,8 @@ def backward(
     the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
     """
     walk, hidden = cache.walk, len(weights.hh)
-    dx = np.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
-    room, hh_transposed = np.empty((11, *dh.shape), dh.dtype), weights.hh.T
+    dx = memory.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
+    room, hh_transposed = memory.empty((11, *dh.shape), dh.dtype), weights.hh.T
     if len(dh) > 1:  # for one sequence it is faster as it is
         hh_transposed = np.ascontiguousarray(hh_transposed)
     for run, slopes, dz in _chunks(walk, hidden, dh.dtype):
@@ -208,7 +212,7 @@ class _Scratch(NamedTuple):
 
 
 def _room(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
-    return np.empty((9, n, hidden), dtype)
+    return memory.empty((9, n, hidden), dtype)
 
 
 def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], None], _Scratch]:
@@ -269,7 +273,7 @@ def _half(dtype: np.dtype[np.floating]) -> Array:
 
 def _states(x: Array, hidden: int, walk: Walk) -> Array:
     """Slots with the inputs in place; those that no step reads are zero, not left to chance."""
-    states = np.empty((walk.n_slots, hidden + x.shape[1] + 1), x.dtype)
+    states = memory.empty((walk.n_slots, hidden + x.shape[1] + 1), x.dtype)
     states[walk.inputs, hidden:-1] = x
     states[:, -1] = 1
     states[walk.final] = 0
@@ -328,8 +332,8 @@ def _chunks(
     """Runs of steps, and room for both: slopes (6, rows, H), dz (slots, 4, H)."""
     found = list(runs(walk, CHUNK_SIZE // hidden))
     most_rows = max(run.rows.stop - run.rows.start for run in found)
-    slopes = np.empty((6, most_rows, hidden), dtype)
-    dz = np.empty((max(run.slots.stop - run.slots.start for run in found), 4, hidden), dtype)
+    slopes = memory.empty((6, most_rows, hidden), dtype)
+    dz = memory.empty((max(run.slots.stop - run.slots.start for run in found), 4, hidden), dtype)
     for run in found:
         dz_run = dz[: run.slots.stop - run.slots.start]
         if not walk.even:

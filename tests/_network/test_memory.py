@@ -1,0 +1,75 @@
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+
+from sklstm._network.kernels import memory
+from sklstm._network.kernels.memory import LINE_BYTES, Arena
+
+FLOAT = np.dtype(np.float32)
+SHAPES = [(3, 5), (7,), (2, 3, 4)]
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def take(arena):
+    with memory.taken_from(arena):
+        return [memory.empty(shape, FLOAT) for shape in SHAPES]
+
+
+def test_the_second_pass_takes_the_memory_of_those_after_it():
+    arena = Arena()
+    first, second, third = take(arena), take(arena), take(arena)
+    for arrays in (first, second, third):
+        assert [(array.shape, array.dtype) for array in arrays] == [(s, FLOAT) for s in SHAPES]
+        assert all(array.flags.c_contiguous and array.flags.writeable for array in arrays)
+    assert [*map(address, second)] == [*map(address, third)]
+    assert not {*map(address, first)} & {*map(address, second)}
+    assert all(address(array) % LINE_BYTES == 0 for array in second)
+
+
+def test_arrays_of_one_pass_do_not_overlap():
+    arena = Arena()
+    take(arena)
+    with memory.taken_from(arena):
+        arrays = [memory.empty(shape, FLOAT) for shape in SHAPES]
+        more = memory.empty((100,), FLOAT)  # beyond the block
+        for k, array in enumerate([*arrays, more]):
+            array[...] = k
+    for k, array in enumerate([*arrays, more]):
+        assert (array == k).all()
+    with memory.taken_from(arena):
+        assert address(memory.empty((200,), FLOAT)) % LINE_BYTES == 0
+
+
+def test_without_an_arena_it_is_fresh_memory():
+    arena = Arena()
+    take(arena)
+    inside = take(arena)[0]
+    with pytest.raises(ZeroDivisionError), memory.taken_from(arena):
+        raise ZeroDivisionError
+    outside = memory.empty(SHAPES[0], FLOAT)
+    assert not np.shares_memory(inside, outside)
+
+
+def test_an_arena_belongs_to_the_thread_that_took_it():
+    barrier, found = Barrier(2), {}
+
+    def work(name, arena):
+        with memory.taken_from(arena):
+            barrier.wait(10)
+            array = memory.empty((50,), FLOAT)
+            array[...] = name
+            barrier.wait(10)
+            found[name] = array.copy()
+
+    arenas = Arena(), Arena()
+    for _ in range(2):  # the second time from their blocks
+        threads = [Thread(target=work, args=pair) for pair in enumerate(arenas)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert all((found[name] == name).all() for name in (0, 1))
