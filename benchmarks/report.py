@@ -120,6 +120,43 @@ def _judge(target: targets.OnGrid, at: dict[str, float], whole_grid: bool) -> st
     )
 
 
+def jobs_title() -> str:
+    title = "\nn_jobs 1 and 2, ms a batch; x: times with two over those with one\n"
+    columns = "".join(
+        f"{column:>9}" for column in ("train 1", "train 2", "x", "pred 1", "pred 2", "x")
+    )
+    return title + f"{'batch, steps, in, hidden':<44}" + columns
+
+
+def jobs_line(name: str, shape: Shape, bidirectional: bool, row: dict[str, Any]) -> str:
+    cells = ""
+    for kind in row.values():
+        one, two = kind["seconds"].values()
+        cells += f"{one * 1e3:9.3f}{two * 1e3:9.3f}{two / one:9.2f}"
+    quiet = all(kind["quiet"] for kind in row.values())
+    label = f"{', '.join(map(str, shape))}, {name}{', both ways' if bidirectional else ''}"
+    return f"{label:<44}" + cells + ("" if quiet else " *")
+
+
+def jobs_lines(found: dict[str, Any]) -> list[str]:
+    """The worst row of each kernel, of those that nothing disturbed."""
+    lines = []
+    for name, rows in found.items():
+        ratios = {}
+        for label, row in rows.items():
+            for kind, measured in row.items():
+                one, two = measured["seconds"].values()
+                if targets.usable(measured):
+                    ratios[f"{kind} of ({label})"] = two / one
+        if not ratios:
+            lines.append(f"n_jobs=2 over n_jobs=1, {name}: {UNUSABLE}")
+            continue
+        worst = max(ratios, key=ratios.__getitem__)
+        judged = at_most(ratios[worst], targets.MOST_SECOND_JOB)
+        lines.append(f"n_jobs=2 over n_jobs=1, {name}: worst {judged} in {worst}")
+    return lines
+
+
 def stream_lines(found: dict[str, Any]) -> list[str]:
     seconds = found["seconds"]
     times = ", ".join(f"{name} {value * 1e6:.2f}" for name, value in seconds.items())

@@ -15,6 +15,7 @@ from typing import Any
 
 import grid
 import import_time
+import jobs
 import kernels
 import limit
 import quiet
@@ -30,6 +31,7 @@ from timing import CLOCKS
 #: What measures each part, and what makes lines of its findings.
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list[str]]]] = {
     "grid": (grid.measure, report.grid_lines),
+    "jobs": (jobs.measure, report.jobs_lines),
     "stream": (stream.measure, report.stream_lines),
     "limit": (limit.measure, report.limit_lines),
     "fit": (whole_fit.measure, report.fit_lines),

@@ -37,6 +37,8 @@ LEAST_SHARE = 0.8
 
 MOST_EXPONENT = 1.05
 LEAST_GRID_SEARCH = 1.8
+#: Times with n_jobs=2 over those with n_jobs=1, whatever the batch.
+MOST_SECOND_JOB = 1.05
 #: Of the memory at the start, what 200 fits may add: below it is what allocators keep.
 MOST_GROWTH = 0.02
 MOST_RAGGED = 0.65

@@ -25,6 +25,9 @@ FEWEST_ROUNDS = 7
 
 #: OpenMP's threads spin for some milliseconds after their last work.
 PAUSE_SECONDS = 0.05
+#: After a pause it may take the system some time to give a second thread a core of its own: a turn
+#: on several threads begins with a run that is not timed. Batches follow each other in training too.
+RUN_UP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Turns:
     clock: Clock
     patience: float  # more seconds, for rounds at moments when no other program is in the way
     threads: int = 1
+    pause: float = PAUSE_SECONDS  # after a turn on several threads
 
     @classmethod
     def of(cls, options: argparse.Namespace, threads: int = 1) -> Turns:
@@ -83,9 +87,11 @@ def _round(
     for name, (call, n_calls) in calls.items():
         quiet.wait(turns.threads, until)
         undisturbed &= quiet.now(turns.threads)
+        if turns.threads > 1:
+            _run_up(call)
         times[name] = _turn(call, n_calls, turns.clock)
         if turns.threads > 1:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(turns.pause)
         undisturbed &= quiet.now(turns.threads)
     return times, undisturbed
 
@@ -113,6 +119,12 @@ def _warm_up(call: Callable[[], object], clock: Clock) -> int:
     while len(times) < 3 and min(times) < 10 * TURN_SECONDS:
         times.append(_turn(call, 1, clock))
     return max(1, round(TURN_SECONDS / min(times)))
+
+
+def _run_up(call: Callable[[], object]) -> None:
+    until = time.perf_counter() + RUN_UP_SECONDS
+    while time.perf_counter() < until:
+        call()
 
 
 def _turn(call: Callable[[], object], n_calls: int, clock: Clock) -> float:

@@ -29,7 +29,7 @@ LEAST_ROWS = 32
 NUMBERS_A_UNIT = 7
 
 #: See ``kernels.threads_pay``. To wake a thread takes a tenth of a millisecond.
-LEAST_WORK, LEAST_VALUES = 2e7, 0
+LEAST_WORK, LEAST_VALUES = 4e7, 0
 
 #: Rows whose gradients at gates are worked out before those of the weights follow.
 CHUNK_ROWS = 128

@@ -1,0 +1,86 @@
+"""What a second thread gains or costs: batches of training and predictions with n_jobs 1 and 2."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import report
+from kernels import using
+from problem import Shape
+from timing import Turns, interleaved
+
+from sklstm._network.losses import CategoricalCrossEntropy
+from sklstm._network.network import SequenceNetwork
+from sklstm._objective import Objective, Samples, raw_predictions
+from sklstm._threads import Run, workers
+from sklstm.sequences import Sequences
+
+#: From where threads are not worth waking, over where they begin to be, to where they are.
+SHAPES = [
+    Shape(1, 100, 8, 64),
+    Shape(32, 8, 8, 64),
+    Shape(32, 100, 8, 32),
+    Shape(48, 100, 8, 64),
+    Shape(64, 20, 8, 32),
+    Shape(64, 100, 8, 64),
+    Shape(128, 20, 8, 16),
+    Shape(128, 100, 8, 32),
+    Shape(200, 50, 1, 100),
+    Shape(256, 100, 8, 16),
+    Shape(512, 28, 28, 64),
+]
+N_CLASSES = 3
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """By kernels, then by directions and shape: times of a batch, and of predicting it."""
+    found: dict[str, Any] = {}
+    print(report.jobs_title())
+    for name in options.kernels:
+        found[name] = {}
+        for bidirectional in (False, True):
+            for shape in SHAPES:
+                with using(name):
+                    row = _times(shape, bidirectional, options)
+                found[name][f"{shape}{', both ways' if bidirectional else ''}"] = row
+                print(report.jobs_line(name, shape, bidirectional, row), flush=True)
+    return found
+
+
+def _times(shape: Shape, bidirectional: bool, options: argparse.Namespace) -> dict[str, Any]:
+    turns = replace(Turns.of(options, threads=2), pause=0.0)  # nobody's threads spin
+    with ExitStack() as stack:
+        runs = {n: stack.enter_context(workers(n)) for n in (1, 2)}
+        found = {}
+        for kind, make in (("training", _training), ("predictions", _predictions)):
+            calls = {
+                f"sklstm, n_jobs={n}": make(shape, bidirectional, run) for n, run in runs.items()
+            }
+            found[kind] = interleaved(calls, turns)
+        return found
+
+
+def _training(shape: Shape, bidirectional: bool, run: Run) -> Any:
+    network, parameters, sequences = _problem(shape, bidirectional)
+    targets = np.arange(shape.batch) % N_CLASSES
+    samples = Samples(sequences, targets, np.ones(shape.batch))
+    return partial(Objective(network, CategoricalCrossEntropy(), samples, 0.0, run), parameters)
+
+
+def _predictions(shape: Shape, bidirectional: bool, run: Run) -> Any:
+    return partial(raw_predictions, *_problem(shape, bidirectional), run)
+
+
+def _problem(shape: Shape, bidirectional: bool) -> tuple[SequenceNetwork, np.ndarray, Sequences]:
+    rng = np.random.default_rng(0)
+    network = SequenceNetwork(
+        shape.inputs, (shape.hidden,), N_CLASSES, bidirectional=bidirectional, pooling="mean_max"
+    )
+    parameters = rng.standard_normal(network.layout.size, dtype=np.float32) / 10
+    values = rng.standard_normal((shape.batch * shape.steps, shape.inputs), dtype=np.float32)
+    return network, parameters, Sequences(values, np.full(shape.batch, shape.steps), "list")
