@@ -15,9 +15,8 @@ from problem import Problem, Results
 from sklstm._network.kernels.memory import Arena, taken_from
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
-from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import ParameterLayout
-from sklstm._objective import _shards, chunks, where_it_pays
+from sklstm._objective import chunks_of, shards_of, where_it_pays
 from sklstm._threads import Run
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -37,7 +36,7 @@ class Layer:
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
         self._run, self._arenas = run, [Arena()]
-        self._network = SequenceNetwork(shape.inputs, (shape.hidden,), 1)
+        self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
 
@@ -48,7 +47,7 @@ class Layer:
     def _train(self, train_shard: Any) -> tuple[np.ndarray, list[Any]]:
         """The gradient, and the rest of each shard."""
         with using(self._kernels):
-            shards = _shards(self._sequences.lengths)
+            shards = shards_of(self._sequences.lengths, self._network)
             run = self._where_it_pays(len(shards))
             parts = list(run(train_shard, shards, self._upstream))
         gradient = parts[0][0]
@@ -59,7 +58,7 @@ class Layer:
     def infer(self) -> list[tuple[PackedSequences, Hidden]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
         with using(self._kernels):
-            indices = chunks(len(self._sequences))
+            indices = chunks_of(self._sequences.lengths, self._network)
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
 
     def _where_it_pays(self, n_parts: int) -> Run:
@@ -74,16 +73,18 @@ class Layer:
         views = self._layout.views(gradient)
         results = {f"gradient of {name[5:]}": view for name, view in views.items()}
         batches, hiddens, dxs = zip(*(part[1:] for part in parts), strict=True)
-        indices = _shards(self._sequences.lengths)
+        indices = shards_of(self._sequences.lengths, self._network)
         results |= self._outputs(indices, batches, hiddens, "training ")
         results["gradient of inputs"] = self._in_order(indices, batches, dxs)
         batches, hiddens = zip(*self.infer(), strict=True)
-        return results | self._outputs(chunks(len(self._sequences)), batches, hiddens, "inference ")
+        return results | self._outputs(
+            chunks_of(self._sequences.lengths, self._network), batches, hiddens, "inference "
+        )
 
     def _packed_upstream(self, dy: np.ndarray) -> list[Hidden]:
         """Gradients come from the layer above, which has them in packed order already."""
         upstream = Sequences(dy, self._sequences.lengths, "list")
-        shards = _shards(self._sequences.lengths)
+        shards = shards_of(self._sequences.lengths, self._network)
         return [Hidden(upstream.pack(indices).values, None) for indices in shards]
 
     def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from layer import Layer
 from problem import GRID, Problem, Shape
 from timing import Turns, interleaved
 
-from sklstm._objective import _shards
+from sklstm._objective import shards_of
 from sklstm._threads import workers
 
 HIDDEN = 128
@@ -42,7 +42,7 @@ def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
 
 def products(problem: Problem) -> Callable[[], None]:
     """Does the products of every shard, into arrays that are there already."""
-    shards = [_of_shard(problem, len(rows)) for rows in _shards(problem.lengths)]
+    shards = [_of_shard(problem, len(rows)) for rows in shards_of(problem.lengths, problem.network)]
 
     def call() -> None:
         for shard in shards:

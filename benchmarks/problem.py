@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklstm._network.network import SequenceNetwork
+
 
 class Shape(NamedTuple):
     batch: int
@@ -50,6 +52,11 @@ class Problem:
     weight_hh: np.ndarray  # (H, 4H)
     bias: np.ndarray  # (4H,)
     lengths: np.ndarray  # (N,), at most T; steps beyond them are ignored
+
+    @property
+    def network(self) -> SequenceNetwork:
+        """With one such layer: by it sklstm decides how a batch is shared out."""
+        return SequenceNetwork(self.shape.inputs, (self.shape.hidden,), 1)
 
     @classmethod
     def random(cls, shape: Shape, lengths: np.ndarray | None = None, seed: int = 0) -> Problem:

@@ -26,7 +26,7 @@ FEWEST_ROUNDS = 7
 #: OpenMP's threads spin for some milliseconds after their last work.
 PAUSE_SECONDS = 0.05
 #: After a pause it may take the system some time to give a second thread a core of its own: a turn
-#: on several threads begins with a run that is not timed. Batches follow each other in training too.
+#: on several threads begins with a run that is not timed. In training batch follows batch as well.
 RUN_UP_SECONDS = 0.1
 
 

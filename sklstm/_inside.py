@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._network.network import SequenceNetwork
-from sklstm._objective import chunks
+from sklstm._objective import chunks_of, where_it_pays
 from sklstm._threads import workers
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -99,7 +99,9 @@ class Inside:
                     batch = part.pack(indices, self._dtype)
                     return batch.unpack(function(batch))
 
-                steps = np.concatenate(list(run(on_chunk, chunks(len(part)))))
+                indices = chunks_of(part.lengths, self._network)
+                run_here = where_it_pays(run, self._network, part.lengths, len(indices))
+                steps = np.concatenate(list(run_here(on_chunk, indices)))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 

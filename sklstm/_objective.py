@@ -35,8 +35,10 @@ Array = NDArray[np.floating]
 #: Sequences of a part of a batch, where that leaves parts enough for two threads.
 SHARD_ROWS = 64
 
-#: Sequences that are predicted together.
+#: Sequences that are predicted together: most, and so many where that leaves chunks enough for two
+#: threads.
 CHUNK_SEQUENCES = 256
+CHUNK_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ class Objective:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
 
         lengths = self.samples.sequences.lengths[indices]
-        shards = _shards(lengths)
+        shards = shards_of(lengths, self.network)
         room = self._room / len(shards)
         run = where_it_pays(self._run, self.network, lengths, len(shards))
         inner_run = run if len(shards) == 1 else map
@@ -232,7 +234,7 @@ def raw_predictions(
 ) -> Array:
     """What the read-out gives for each sequence, or for each stacked step, (rows, K)."""
     params = network.layout.views(parameters)
-    indices = chunks(len(sequences))
+    indices = chunks_of(sequences.lengths, network)
     room = _working_memory() / min(len(indices), os.cpu_count() or 1)
     run = where_it_pays(run, network, sequences.lengths, len(indices))
     inner_run = run if len(indices) == 1 else map
@@ -257,10 +259,13 @@ def _predict(
 
 def where_it_pays(run: Run, network: SequenceNetwork, lengths: NDArray[np.intp], n: int) -> Run:
     """``run`` where threads save time with so long sequences in ``n`` parts, or ``map``."""
-    steps = int(lengths.sum())
-    rows = steps / int(lengths.max()) / n
+    rows = lengths.sum() / lengths.max() / n
     values = rows * min(layer.hidden for layer in network.layers)
-    return run if kernels.threads_pay(steps * network.weights_a_step, values) else map
+    return run if kernels.threads_pay(_work(lengths, network), values) else map
+
+
+def _work(lengths: NDArray[np.intp], network: SequenceNetwork) -> float:
+    return float(lengths.sum()) * network.weights_a_step
 
 
 def _working_memory() -> float:
@@ -268,28 +273,30 @@ def _working_memory() -> float:
     return float(get_config()["working_memory"]) * 2**20
 
 
-def chunks(n: int) -> list[NDArray[np.intp]]:
+def chunks_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArray[np.intp]]:
     """Indices of neighbouring sequences that are predicted together."""
-    if n <= 2 * CHUNK_SEQUENCES:
-        return np.array_split(np.arange(n), _number_of_shards(n))
-    return np.array_split(np.arange(n), range(CHUNK_SEQUENCES, n, CHUNK_SEQUENCES))
+    n = len(lengths)
+    if n > 2 * CHUNK_SEQUENCES:
+        return np.array_split(np.arange(n), range(CHUNK_SEQUENCES, n, CHUNK_SEQUENCES))
+    return np.array_split(np.arange(n), _number_of_parts(lengths, network, CHUNK_ROWS))
+
+
+def shards_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArray[np.intp]]:
+    """Positions in a batch, dealt out by falling length so that all shards have like work."""
+    by_length = np.argsort(-lengths, kind="stable")
+    n_shards = _number_of_parts(lengths, network, SHARD_ROWS)
+    return [by_length[k::n_shards] for k in range(n_shards)]
+
+
+def _number_of_parts(lengths: NDArray[np.intp], network: SequenceNetwork, rows: int) -> int:
+    """An even number, or one for batches too small for two of what the kernels still do well."""
+    n = len(lengths)
+    if n < 2 * kernels.least_rows(_work(lengths, network)):
+        return 1
+    whole = max(2, n // rows)
+    return whole + whole % 2
 
 
 def _overflow_is_reported_later() -> np.errstate:
     """The solver refuses a value or gradient that is not finite, with a better message."""
     return np.errstate(over="ignore", invalid="ignore")
-
-
-def _shards(lengths: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Positions in a batch, dealt out by falling length so that all shards have like work."""
-    by_length = np.argsort(-lengths, kind="stable")
-    n_shards = _number_of_shards(len(lengths))
-    return [by_length[k::n_shards] for k in range(n_shards)]
-
-
-def _number_of_shards(n: int) -> int:
-    """An even number, or one for batches too small for two of what the kernels still do well."""
-    if n < 2 * kernels.least_rows():
-        return 1
-    whole = max(2, n // SHARD_ROWS)
-    return whole + whole % 2

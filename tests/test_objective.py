@@ -203,9 +203,9 @@ def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
 @pytest.mark.parametrize("least", [32, 64])
 @pytest.mark.parametrize("n", [1, 63, 64, 127, 128, 200, 300])
 def test_shards_take_every_row_once_and_have_like_work(n, least, rng, monkeypatch):
-    monkeypatch.setattr(_objective.kernels, "least_rows", lambda: least)
+    monkeypatch.setattr(_objective.kernels, "least_rows", lambda work: least)
     lengths = rng.integers(1, 50, n)
-    shards = _objective._shards(lengths)
+    shards = _objective.shards_of(lengths, make_network())
     assert len(shards) == 1 if n < 2 * least else len(shards) % 2 == 0
     assert sorted(np.concatenate(shards)) == list(range(n))
     sizes = [len(shard) for shard in shards]
@@ -294,8 +294,9 @@ def test_raw_predictions_keep_the_callers_order(n, n_threads, threads_pay, rng):
     for k in some:
         alone = network.predict(params, samples.sequences.pack(np.array([k])))
         np.testing.assert_allclose(found[k : k + 1], alone, rtol=1e-12, atol=1e-13)
-    assert max(len(c) for c in _objective.chunks(n)) <= 256
-    assert np.concatenate(_objective.chunks(n)).tolist() == list(range(n))
+    chunks = _objective.chunks_of(samples.sequences.lengths, network)
+    assert max(map(len, chunks)) <= 256
+    assert np.concatenate(chunks).tolist() == list(range(n))
 
 
 # --- samples ---

@@ -62,9 +62,9 @@ def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
     return _chosen().Stepper(weights, n, read_out)
 
 
-def least_rows() -> int:
-    """Sequences of a step from which on its time grows no slower than they do."""
-    rows: int = _chosen().LEAST_ROWS
+def least_rows(work: float) -> int:
+    """Sequences of a step that lose little by being worked on apart; for ``work`` see below."""
+    rows: int = _chosen().least_rows(work)
     return rows
 
 

@@ -22,9 +22,6 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
-#: See ``kernels.least_rows``.
-LEAST_ROWS = 32
-
 #: See ``kernels.numbers_a_unit``.
 NUMBERS_A_UNIT = 7
 
@@ -35,6 +32,11 @@ LEAST_WORK, LEAST_VALUES = 4e7, 0
 CHUNK_ROWS = 128
 
 _INTEGER = np.dtype(np.int64)
+
+
+def least_rows(work: float) -> int:
+    """See ``kernels.least_rows``. To pack the weights twice is nothing beside many steps."""
+    return 16 if work >= 1e8 else 32
 
 
 class Cache(NamedTuple):

@@ -29,9 +29,6 @@ from sklstm._network.kernels.walk import Walk
 
 Array = NDArray[np.floating]
 
-#: See ``kernels.least_rows``.
-LEAST_ROWS = 64
-
 #: See ``kernels.numbers_a_unit``.
 NUMBERS_A_UNIT = 10
 
@@ -40,6 +37,11 @@ LEAST_WORK, LEAST_VALUES = 2e7, 5000
 
 #: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
 CHUNK_SIZE = 2**16
+
+
+def least_rows(work: float) -> int:
+    """See ``kernels.least_rows``."""
+    return 64
 
 
 class Cache(NamedTuple):
