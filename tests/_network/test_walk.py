@@ -16,7 +16,7 @@ def test_three_sequences_forward():
     """Lengths 3, 2, 1; slots 0-2 before the first step, then steps at 3-5, 6-7 and 8."""
     walk = Walk(np.array([3, 2, 1]), reverse=False)
     assert (walk.n_sequences, walk.n_packed, walk.n_slots, walk.even) == (3, 6, 9, False)
-    assert walk.steps == [(3, 0, 0, 3), (2, 3, 3, 6), (1, 5, 6, 8)]
+    assert walk.table.tolist() == [[3, 0, 0, 3], [2, 3, 3, 6], [1, 5, 6, 8]]
     assert indices(walk.start, 9) == [0, 1, 2]
     assert indices(walk.final, 9) == [8, 7, 5]
     assert indices(walk.inputs, 9) == [0, 1, 2, 3, 4, 6]
@@ -25,7 +25,7 @@ def test_three_sequences_forward():
 
 def test_three_sequences_in_reverse():
     walk = Walk(np.array([3, 2, 1]), reverse=True)
-    assert walk.steps == [(1, 5, 8, 6), (2, 3, 6, 3), (3, 0, 3, 0)]
+    assert walk.table.tolist() == [[1, 5, 8, 6], [2, 3, 6, 3], [3, 0, 3, 0]]
     assert indices(walk.start, 9) == [8, 7, 5]
     assert indices(walk.final, 9) == [0, 1, 2]
     assert indices(walk.inputs, 9) == [3, 4, 5, 6, 7, 8]
@@ -58,7 +58,8 @@ def check(lengths, reverse):
     assert [indices(rows, walk.n_slots) for rows in found] == [read, written, start, final]
     times = range(lengths[0])[:: -1 if reverse else 1]
     visited = [[p for p, (t, _) in enumerate(cells) if t == time] for time in times]
-    assert walk.steps == [(len(p), p[0], read[p[0]], written[p[0]]) for p in visited]
+    table = [[len(p), p[0], read[p[0]], written[p[0]]] for p in visited]
+    assert walk.table.tolist() == table
 
 
 @pytest.mark.parametrize("reverse", [False, True])

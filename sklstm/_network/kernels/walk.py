@@ -13,13 +13,10 @@ or joins in the middle needs no copy, and both directions share one picture::
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = slice | NDArray[np.intp]
-Step = tuple[int, int, int, int]  # see ``Walk.steps``
 
 
 class Walk:
@@ -55,11 +52,6 @@ class Walk:
         table = np.column_stack((batch_sizes, starts, source, target))
         #: (rows that run, first packed row, first slot read, first slot written) of each step
         self.table = np.ascontiguousarray(table[:: -1 if reverse else 1], np.int64)
-
-    @cached_property
-    def steps(self) -> list[Step]:
-        """The rows of ``table``."""
-        return [(size, row, source, target) for size, row, source, target in self.table.tolist()]
 
     def _rows(self, batch_sizes: NDArray[np.intp], first: NDArray[np.intp]) -> Rows:
         """The slots of each step from ``first`` on, in packed order."""
