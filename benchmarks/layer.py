@@ -12,7 +12,7 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
-from sklstm._network.kernels.memory import Arena, taken_from
+from sklstm._network.kernels.memory import Arenas
 from sklstm._network.kernels.walk import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
@@ -35,7 +35,7 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._run, self._arenas = run, [Arena()]
+        self._run, self._arenas = run, Arenas(most_bytes=2**27)
         self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
@@ -97,11 +97,8 @@ class Layer:
 
     def _train_in_arena(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
         """As the estimators do, who need no more of it than the gradient."""
-        arena = self._arenas.pop() if self._arenas else Arena()
-        with taken_from(arena):
-            result = self._train_shard(indices, upstream)
-        self._arenas.append(arena)
-        return result
+        with self._arenas.one():
+            return self._train_shard(indices, upstream)
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
         batch = self._sequences.pack(indices)

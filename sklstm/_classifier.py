@@ -141,7 +141,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         In what precision to compute. None takes that of ``X``: float32 stays, all else is float64.
 
     n_jobs : int or None, default=None
-        Threads among which large batches are shared out; None is one unless in a
+        Threads that share large batches and both directions of a layer; None is one unless in a
         :obj:`joblib.parallel_config` context. The results do not depend on it.
 
     random_state : int, RandomState instance or None, default=None

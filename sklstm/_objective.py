@@ -10,19 +10,18 @@ given twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import fsum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 
 from sklstm._network import kernels, segments
-from sklstm._network.kernels.memory import Arena, taken_from
+from sklstm._network.kernels.memory import Arenas
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -31,14 +30,18 @@ from sklstm._threads import Run
 from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
+R = TypeVar("R")
 
 #: Sequences of a part of a batch, where that leaves parts enough for two threads.
 SHARD_ROWS = 64
 
 #: Sequences that are predicted together: most, and so many where that leaves chunks enough for two
 #: threads.
-CHUNK_SEQUENCES = 256
-CHUNK_ROWS = 128
+MOST_SEQUENCES = 256
+CHUNK_SEQUENCES = 128
+
+#: Of the working memory, what may be kept from one batch to the next.
+KEPT_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,7 @@ class _Shard(NamedTuple):
 class Objective:
     """Value and gradient over samples, shared out over threads.
 
-    A batch is cut into shards by its size alone and their gradients are added in a fixed order, so
+    A batch is cut into shards by what is in it and their gradients are added in a fixed order, so
     that the number of threads never changes a bit of the result.
     """
 
@@ -134,8 +137,9 @@ class Objective:
         self.alpha = alpha
         self._run = run
         self._total_weight = samples.total_weight
-        self._room = _working_memory()
-        self._arenas: list[Arena] = []  # those that no thread works with
+        memory = _working_memory()
+        self._room = memory * (1 - KEPT_SHARE)
+        self._arenas = Arenas(memory * KEPT_SHARE)
 
     def __call__(
         self,
@@ -154,7 +158,7 @@ class Objective:
         shards = shards_of(lengths, self.network)
         room = self._room / len(shards)
         run = where_it_pays(self._run, self.network, lengths, len(shards))
-        inner_run = run if len(shards) == 1 else map
+        inner_run = _quietly(run) if len(shards) == 1 else map
 
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
@@ -195,25 +199,16 @@ class Objective:
         itemsize = parameters.itemsize
         length = segments.segment_length(network, packing, itemsize, room, training=True)
         if length < packing.n_steps:
+            self._arenas.clear()
             raw, trace = segments.forward(network, params, packing, masks, length)
             value, draw = at_output(raw)
             segments.backward(trace, draw, views)
         else:
-            with self._arena():
+            with self._arenas.one():
                 raw, cache = network.forward(params, packing.segment(), masks, run)
                 value, draw = at_output(raw)
                 network.backward(params, draw, cache, views, run=run)
         return value, gradient
-
-    @contextmanager
-    def _arena(self) -> Iterator[None]:
-        """Memory for what layers keep of a shard: that which was used last, as caches have it."""
-        arena = self._arenas.pop() if self._arenas else Arena()
-        try:
-            with taken_from(arena):
-                yield
-        finally:
-            self._arenas.append(arena)
 
     def _add_penalty(self, parameters: Array, gradient: Array) -> float:
         """Add the penalty's gradient, return its value."""
@@ -237,7 +232,7 @@ def raw_predictions(
     indices = chunks_of(sequences.lengths, network)
     room = _working_memory() / min(len(indices), os.cpu_count() or 1)
     run = where_it_pays(run, network, sequences.lengths, len(indices))
-    inner_run = run if len(indices) == 1 else map
+    inner_run = _quietly(run) if len(indices) == 1 else map
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
         packing = sequences.packing(indices, parameters.dtype)
@@ -276,9 +271,22 @@ def _working_memory() -> float:
 def chunks_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArray[np.intp]]:
     """Indices of neighbouring sequences that are predicted together."""
     n = len(lengths)
-    if n > 2 * CHUNK_SEQUENCES:
-        return np.array_split(np.arange(n), range(CHUNK_SEQUENCES, n, CHUNK_SEQUENCES))
-    return np.array_split(np.arange(n), _number_of_parts(lengths, network, CHUNK_ROWS))
+    if n > 2 * MOST_SEQUENCES:
+        return np.array_split(np.arange(n), range(MOST_SEQUENCES, n, MOST_SEQUENCES))
+    return np.array_split(np.arange(n), _number_of_parts(lengths, network, CHUNK_SEQUENCES))
+
+
+def _quietly(run: Run) -> Callable[..., Iterable[Any]]:
+    """NumPy 1 does not hand on to another thread what ``errstate`` was told in this one."""
+
+    def quiet_run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
+        def quiet(*item: Any) -> R:
+            with _overflow_is_reported_later():
+                return function(*item)
+
+        return run(quiet, *items)
+
+    return quiet_run if run is not map else map
 
 
 def shards_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArray[np.intp]]:

@@ -8,7 +8,7 @@ enters first sets it and whoever leaves last restores it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
@@ -101,11 +101,10 @@ def workers(n_jobs: int | None) -> Iterator[Run]:
 def _shared_out(pool: Executor, function: Callable[..., R], parts: list[Any]) -> list[R]:
     """Results in order: the calling thread works from the first part on, the pool from the last."""
     context = copy_context()  # options of the calling thread hold in its workers
-    futures = [
-        pool.submit(context.copy().run, function, *part)  # a context is entered once at a time
-        for part in reversed(parts[1:])
-    ]
+    futures: list[Future[R]] = []
     try:
+        for part in reversed(parts[1:]):  # a context is entered once at a time
+            futures.append(pool.submit(context.copy().run, function, *part))
         results = [function(*parts[0])]
         for part, future in zip(parts[1:], reversed(futures), strict=True):
             results.append(function(*part) if future.cancel() else future.result())

@@ -74,16 +74,27 @@ def rng(seed):
     return np.random.default_rng(seed)
 
 
+class Threads(set):
+    """Names of threads; the first waits for a second where ``several`` are expected."""
+
+    several = False
+
+    def wait_for_others(self):
+        self.add(threading.current_thread().name)
+        until = time.monotonic() + 10
+        while self.several and len(self) < 2 and time.monotonic() < until:
+            time.sleep(0.001)
+
+
 @pytest.fixture
 def threads_pay(monkeypatch):
     """Share out batches of any size; gives the names of the threads that walked the steps."""
     from sklstm._network import kernels
 
-    seen, forward = set(), kernels.forward
+    seen, forward = Threads(), kernels.forward
 
     def seen_forward(*arguments):
-        seen.add(threading.current_thread().name)
-        time.sleep(0.001)  # or one thread might be done before another has begun
+        seen.wait_for_others()
         return forward(*arguments)
 
     monkeypatch.setattr(kernels, "threads_pay", lambda work, values: True)

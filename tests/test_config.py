@@ -164,11 +164,11 @@ def test_the_number_of_threads_does_not_change_a_bit(name, threads_pay, rng):
     X, y = rng.standard_normal((300, 6, 2)), np.arange(300) % 2
     with sklstm.config_context(kernels=name):
         one, two = (
-            LSTMClassifier(5, batch_size=200, n_jobs=n_jobs, random_state=0).partial_fit(
-                X, y, [0, 1]
-            )
-            for n_jobs in (1, 2)
+            LSTMClassifier(5, batch_size=200, n_jobs=n_jobs, random_state=0) for n_jobs in (1, 2)
         )
+        one.partial_fit(X, y, [0, 1])
+        threads_pay.several = True
+        two.partial_fit(X, y, [0, 1])
         np.testing.assert_array_equal(one._parameters, two._parameters)
         np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
     assert len(threads_pay) > 1

@@ -178,6 +178,7 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, 
             masks_of = np.random.RandomState(seed)
             objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, run)
             threads_pay.clear()
+            threads_pay.several = n_threads > 1
             results.append(
                 (*objective(parameters, batch, masks_of), objective.mean_loss(parameters))
             )

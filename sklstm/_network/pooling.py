@@ -80,12 +80,12 @@ def add(pooled: Pooled, steps: Array, batch: Batch, first: int = 0, backward: bo
     chunks = list(_chunks(batch.batch_sizes, steps.shape[1]))
     for step, row, n_steps, size in chunks[::-1] if backward else chunks:
         states = steps[row : row + n_steps * size].reshape(n_steps, size, -1)
-        total, peak = (states[0],) * 2 if n_steps == 1 else (states.sum(axis=0), states.max(axis=0))
         pooled_here = pooled.part(slice(size))
         if pooled_here.total is not None:
-            pooled_here.total[...] += total
+            pooled_here.total[...] += states[0] if n_steps == 1 else states.sum(axis=0)
         if pooled_here.maximum is None:
             continue
+        peak = states[0] if n_steps == 1 else states.max(axis=0)
         if pooled_here.winners is not None:
             beats = (np.greater_equal if backward else np.greater)(peak, pooled_here.maximum)
             winners = first + step + (0 if n_steps == 1 else _first_steps(states, peak))

@@ -206,7 +206,7 @@ def segment_length(
     n, n_steps = len(packing.lengths), packing.n_steps
     row = _numbers_a_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
     step = BYTES_A_STEP[training] * len(network.layers[0].directions)
-    room -= SCRATCH_NUMBERS * itemsize if training else 0
+    room -= SCRATCH_NUMBERS * len(network.layers[0].directions) * itemsize if training else 0
     if int(packing.batch_sizes.sum()) * row + n_steps * step <= room:
         return n_steps
     step += n * row

@@ -304,6 +304,37 @@ def test_nothing_is_left_to_chance(lengths, reverse, masked, kernel, rng, monkey
 
 
 @by_direction
+def test_gradients_may_lie_as_they_like(reverse, kernel, rng):
+    """Repeated, with gaps in between, and with rows that begin off an element's place."""
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
+    rows = np.dtype([("flag", "i1"), ("values", float, H)])
+    packed = np.zeros(sum(RAGGED), rows)
+    packed["values"] = problem.at_steps[0]
+    gaps = np.zeros((sum(RAGGED), 2 * H + 1))
+    gaps[:, 1 : H + 1] = problem.at_steps[0]
+    repeated = np.broadcast_to(problem.at_steps[0, :1], problem.at_steps[0].shape)
+    for given in (packed["values"], gaps[:, 1 : H + 1], repeated, np.asfortranarray(repeated)):
+        expected = problem.backward(dy=given.copy(), dcells=given.copy())
+        found = problem.backward(dy=given, dcells=given)
+        for name, gradient in expected.items():
+            np.testing.assert_array_equal(found[name], gradient)
+
+
+@by_direction
+@pytest.mark.parametrize("large", [1e38, -1e38])
+def test_products_that_overflow_warn_of_nothing(large, reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=np.float32)
+    x = np.full_like(problem.batch.values, large)
+    weights = problem.weights._replace(ih=np.abs(problem.weights.ih) + 3)
+    h, _, _ = kernel.forward(x, weights, problem.walk, None, None, None)
+    assert np.isfinite(h[problem.walk.outputs]).all()
+    state = problem.h0.copy(), problem.c0.copy()
+    kernel.infer(x, weights, problem.walk, *state, None)
+    assert np.isfinite(state).all()
+    assert np.isfinite(kernel.Stepper(weights, len(x))(x)).all()
+
+
+@by_direction
 def test_inputs_are_left_as_they_are(reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse, masked=True)
     for array in (problem.batch.values, *problem.weights, problem.h0, problem.c0, problem.mask,

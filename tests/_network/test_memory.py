@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklstm._network.kernels import memory
-from sklstm._network.kernels.memory import LINE_BYTES, Arena
+from sklstm._network.kernels.memory import LINE_BYTES, Arena, Arenas
 
 FLOAT = np.dtype(np.float32)
 SHAPES = [(3, 5), (7,), (2, 3, 4)]
@@ -73,3 +73,46 @@ def test_an_arena_belongs_to_the_thread_that_took_it():
         for thread in threads:
             thread.join(10)
         assert all((found[name] == name).all() for name in (0, 1))
+
+
+def held(arenas):
+    return sum(arena.n_bytes for arena in arenas._all)
+
+
+def test_arenas_are_taken_again_and_given_back():
+    arenas = Arenas(most_bytes=1000)
+    for _ in range(3):
+        with arenas.one():
+            memory.empty((50,), FLOAT)
+    assert len(arenas._all) == 1
+    assert held(arenas) == 4 * LINE_BYTES
+    with arenas.one():
+        memory.empty((300,), FLOAT)  # more than may be held
+    assert held(arenas) == 0
+    with pytest.raises(ZeroDivisionError), arenas.one():
+        raise ZeroDivisionError
+    assert len(arenas._idle) == 1
+    arenas.clear()
+    assert not arenas._all
+
+
+def test_threads_that_work_at_once_have_an_arena_each():
+    arenas, barrier, failures = Arenas(most_bytes=2**20), Barrier(4), []
+
+    def work(name):
+        for _ in range(200):
+            with arenas.one():
+                array = memory.empty((64,), FLOAT)
+                array[...] = name
+                if not (array == name).all():
+                    failures.append(name)
+        barrier.wait(20)
+
+    threads = [Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not failures
+    assert 1 <= len(arenas._all) <= 4
+    assert len(arenas._idle) == len(arenas._all)

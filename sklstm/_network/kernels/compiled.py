@@ -7,7 +7,7 @@ padding, whose weights, states and gradients are all zero. Gates lie in the orde
 A product keeps a tile of its result in registers, and all that happens to a block of units in a
 step happens between one load and one store. Functions are given pointers, also to the room that
 they work in, so that what is compiled needs nobody: it allocates nothing and raises nothing. They
-return whether they did what they are there for.
+return whether they did what they are there for, which only a single step may not.
 """
 
 from __future__ import annotations

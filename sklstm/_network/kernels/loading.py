@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
 from functools import partial
@@ -29,9 +30,18 @@ def bound(name: str, dtype: np.dtype[np.floating], *numbers: int) -> Callable[[]
     return partial(function, pack(*numbers))
 
 
+def _unlocked() -> None:
+    """In a process forked while another thread compiled, nobody would ever unlock it."""
+    global _lock
+    _lock = Lock()
+
+
+_lock = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlocked)
+
 #: Functions that take a block of numbers, and what makes one of them.
 _ready: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
-_lock = Lock()
 
 
 def _first(name: str, dtype: np.dtype[np.floating], count: int) -> Any:
@@ -48,8 +58,10 @@ def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
     symbol = f"sklstm_{name}_{dtype.name}"
     code = stored.read(symbol)
     if code is None:
-        from sklstm._network.kernels.compiling import object_code
-
+        try:
+            from sklstm._network.kernels.compiling import object_code
+        except ImportError as error:
+            raise ImportError(f"to compile {symbol} needs Numba: {error}") from error
         code = object_code(name, dtype, symbol)
         stored.write(symbol, code)
     return _linked(code, symbol)

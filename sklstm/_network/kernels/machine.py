@@ -14,9 +14,9 @@ import numpy as np
 
 
 def _features() -> str:
-    """Of the named processor, as far as told; of this one where none is named."""
+    """Those that Numba compiles for: of this processor, if not told otherwise."""
     given = os.environ.get("NUMBA_CPU_FEATURES", "")
-    if given or os.environ.get("NUMBA_CPU_NAME"):
+    if given or os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
         return given
     try:
         features: str = llvm.get_host_cpu_features().flatten()
@@ -28,8 +28,14 @@ def _features() -> str:
 _AVX = os.environ.get("NUMBA_ENABLE_AVX", "")
 _FEATURES = _features()
 
-#: All that compiled code depends on.
-DESCRIPTION = (os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(), _FEATURES, _AVX)
+#: All that compiled code depends on: system and processor, and how Numba was told to compile.
+DESCRIPTION = (
+    llvm.get_process_triple(),
+    os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
+    _FEATURES,
+    _AVX,
+    *(os.environ.get(name, "") for name in ("NUMBA_OPT", "NUMBA_DEBUGINFO")),
+)
 
 #: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
 WIDE = "+avx512dq" in _FEATURES and _AVX != "0"

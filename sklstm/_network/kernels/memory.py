@@ -27,6 +27,11 @@ class Arena:
         self._taken = 0
         self._lock = Lock()
 
+    @property
+    def n_bytes(self) -> int:
+        """What it holds, or will after the next restart."""
+        return max(len(self._block), self._taken)
+
     def restart(self) -> None:
         """Nobody reads what has been dealt out: begin anew, in a block that would have sufficed."""
         if self._taken > len(self._block):
@@ -45,6 +50,43 @@ class Arena:
         if begin + size > len(self._block):
             return np.empty(shape, dtype)
         return self._block[begin : begin + size].view(dtype).reshape(shape)
+
+
+class Arenas:
+    """One for each thread at work; those that would hold more than ``most_bytes`` in all are left.
+
+    Whoever finds none has to begin with an empty one, which is as if there were none.
+    """
+
+    def __init__(self, most_bytes: float) -> None:
+        self._most_bytes = most_bytes
+        self._all: list[Arena] = []
+        self._idle: list[Arena] = []
+        self._lock = Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """What ``empty`` gives within comes from that used last: the processor's caches have it."""
+        with self._lock:
+            if not self._idle:
+                self._idle.append(Arena())
+                self._all.append(self._idle[-1])
+            arena = self._idle.pop()
+        try:
+            with taken_from(arena):
+                yield
+        finally:
+            with self._lock:
+                if sum(known.n_bytes for known in self._all) <= self._most_bytes:
+                    self._idle.append(arena)
+                else:
+                    self._all.remove(arena)
+
+    def clear(self) -> None:
+        """Give back those that are idle."""
+        with self._lock:
+            self._all = [arena for arena in self._all if arena not in self._idle]
+            self._idle = []
 
 
 _in_use: ContextVar[Arena | None] = ContextVar("arena", default=None)

@@ -55,7 +55,12 @@ def anything() -> bool:
 
 
 def folders() -> list[Path]:
-    """Where Numba would keep them."""
+    """Numba's own folder for such files if it is set, else beside the sources, else the user's.
+
+    None in applications without sources, which could not tell old code from new.
+    """
+    if not _sources():
+        return []
     given = os.environ.get("NUMBA_CACHE_DIR")
     if given:
         return [Path(given) / "sklstm"]
@@ -89,11 +94,15 @@ def key() -> str:
     NumPy is in it because Numba refuses to be imported beside one that it does not know.
     """
     digest = blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in _sources():
         digest.update(path.read_bytes())
     versions = (_version("numba"), _version("llvmlite"), np.__version__)
     digest.update(repr((versions, DESCRIPTION)).encode())
     return digest.hexdigest()
+
+
+def _sources() -> list[Path]:
+    return sorted(Path(__file__).parent.glob("*.py"))
 
 
 def _version(name: str) -> str:

@@ -23,7 +23,7 @@ from sklstm._network.kernels.walk import Walk
 Array = NDArray[np.floating]
 
 #: See ``kernels.numbers_a_unit``.
-NUMBERS_A_UNIT = 7
+NUMBERS_A_UNIT = 8
 
 #: See ``kernels.threads_pay``. To wake a thread takes a tenth of a millisecond.
 LEAST_WORK, LEAST_VALUES = 4e7, 0
@@ -186,9 +186,12 @@ def _of_way_back(
 
 
 def _with_whole_rows(array: Array | None) -> Array | None:
-    if array is None or array.strides[1] == array.itemsize:
-        return array
-    return np.ascontiguousarray(array)
+    """With rows in one piece, and a whole number of elements from each to the next."""
+    if array is None:
+        return None
+    to_row, to_element = array.strides
+    plain = to_element == array.itemsize and to_row > 0 and to_row % array.itemsize == 0
+    return array if plain else np.ascontiguousarray(array)
 
 
 def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:

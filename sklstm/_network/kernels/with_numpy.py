@@ -79,18 +79,17 @@ def forward(
         of_step, z_h, z_mask = z.kept, z.h, None if mask is None else mask[:size]
         z.c[...] = cells[first : first + size]
         kept_steps = block.steps(kept, 7, size, hidden)
-        for state, kept_t, h_t, next_state in zip(
-            block.cut(states, block.sources),
-            kept_steps,
-            block.cut(h, block.targets),
-            repeat(None) if mask is None else block.cut(states[:, :hidden], block.targets),
-            strict=False,
-        ):
-            step(state)
-            kept_t[...] = of_step
-            h_t[...] = z_h
-            if z_mask is not None:
-                np.multiply(z_h, z_mask, next_state)
+        nexts = repeat(None) if mask is None else block.cut(states[:, :hidden], block.targets)
+        reads, writes = block.cut(states, block.sources), block.cut(h, block.targets)
+        with np.errstate(over="ignore"):  # tanh of infinity is what it should be
+            for state, kept_t, h_t, next_state in zip(
+                reads, kept_steps, writes, nexts, strict=False
+            ):
+                step(state)
+                kept_t[...] = of_step
+                h_t[...] = z_h
+                if z_mask is not None:
+                    np.multiply(z_h, z_mask, next_state)
         np.add(kept_steps[:, 0], kept_steps[:, 1], block.steps(after, size, hidden))
         last = block.targets[-1]
         cells[last : last + size] = z.c
@@ -114,12 +113,13 @@ def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array |
         state, z.c[...] = states[:size], c[:size]
         h_t, inputs = state[:, :hidden], state[:, hidden:-1]
         ys = repeat(None) if y is None else block.cut(y, block.rows)
-        for x_t, y_t in zip(block.cut(x, block.rows), ys, strict=False):
-            inputs[...] = x_t
-            step(state)
-            h_t[...] = z.h
-            if y_t is not None:
-                y_t[...] = z.h
+        with np.errstate(over="ignore"):
+            for x_t, y_t in zip(block.cut(x, block.rows), ys, strict=False):
+                inputs[...] = x_t
+                step(state)
+                h_t[...] = z.h
+                if y_t is not None:
+                    y_t[...] = z.h
         h[:size], c[:size] = z.h, z.c
 
 
@@ -148,7 +148,8 @@ class Stepper:
         if np.vdot(x, self._zeros) != 0:  # NaN, also of infinity
             return None
         self._inputs[...] = x
-        self._step(self._state)
+        with np.errstate(over="ignore"):
+            self._step(self._state)
         self.h[...] = self._scratch.h
         if self._read_out is None:
             return self.h
