@@ -205,10 +205,12 @@ def segment_length(
     """
     n, n_steps = len(packing.lengths), packing.n_steps
     row = _numbers_a_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
-    step = BYTES_A_STEP[training] * len(network.layers[0].directions)
-    room -= SCRATCH_NUMBERS * len(network.layers[0].directions) * itemsize if training else 0
-    if int(packing.batch_sizes.sum()) * row + n_steps * step <= room:
+    n_directions = len(network.layers[0].directions)
+    step, scratch = BYTES_A_STEP[training] * n_directions, SCRATCH_NUMBERS * itemsize * training
+    whole = int(packing.batch_sizes.sum()) * row + n_steps * step
+    if whole + scratch * n_directions <= room:  # they may be walked at once
         return n_steps
+    room -= scratch
     step += n * row
     kept = n * 4 * sum(layer.width for layer in network.layers) * itemsize
     spare = max(room, 0) ** 2 - 4 * step * kept * n_steps

@@ -41,7 +41,7 @@ def test_arrays_of_one_pass_do_not_overlap():
     for k, array in enumerate([*arrays, more]):
         assert (array == k).all()
     with memory.taken_from(arena):
-        assert address(memory.empty((200,), FLOAT)) % LINE_BYTES == 0
+        assert address(memory.empty((150,), FLOAT)) % LINE_BYTES == 0
 
 
 def test_without_an_arena_it_is_fresh_memory():
