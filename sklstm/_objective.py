@@ -273,7 +273,8 @@ def chunks_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArr
     n = len(lengths)
     if n > 2 * MOST_SEQUENCES:
         return np.array_split(np.arange(n), range(MOST_SEQUENCES, n, MOST_SEQUENCES))
-    return np.array_split(np.arange(n), _number_of_parts(lengths, network, CHUNK_SEQUENCES))
+    parts = _number_of_parts(lengths, network, CHUNK_SEQUENCES)
+    return [np.arange(n)] if parts == 1 else np.array_split(np.arange(n), parts)
 
 
 def _quietly(run: Run) -> Callable[..., Iterable[Any]]:

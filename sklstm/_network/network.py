@@ -81,6 +81,9 @@ class SequenceNetwork:
         for k, hidden in enumerate(hidden_layer_sizes):
             self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, bidirectional))
             width = self.layers[-1].width
+        shapes = [shape for layer in self.layers for shape in layer.shapes().values()]
+        #: How many weights of LSTM layers a step multiplies.
+        self.weights_a_step = sum(map(prod, shapes))
         self.embeds = vocabulary_size is not None
         self.layout = self._layout(width, n_outputs, vocabulary_size)
 
@@ -190,11 +193,6 @@ class SequenceNetwork:
         if self.embeds and dx is not None:
             embedding.backward(cache.batch.values, dx, grad)
         return dx
-
-    @property
-    def weights_a_step(self) -> int:
-        """How many weights of LSTM layers a step multiplies."""
-        return sum(prod(shape) for layer in self.layers for shape in layer.shapes().values())
 
     @property
     def needs_steps(self) -> bool:

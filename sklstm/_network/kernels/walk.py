@@ -31,15 +31,20 @@ class Walk:
     """
 
     def __init__(self, batch_sizes: NDArray[np.intp], reverse: bool) -> None:
-        n = int(batch_sizes[0])
-        ends = np.cumsum(batch_sizes)
+        n, n_steps = int(batch_sizes[0]), len(batch_sizes)
         self.n_sequences = n
-        self.n_packed = int(ends[-1])
-        self.n_slots = n + self.n_packed
         self.even = bool(batch_sizes[-1] == n)
-        starts = ends - batch_sizes
-        own = starts + n
-        before = np.concatenate([[0], own[:-1]])
+        if self.even:
+            starts = before = np.arange(0, n * n_steps, n)
+            own = starts + n
+            self.n_packed = n * n_steps
+        else:
+            ends = np.cumsum(batch_sizes)
+            starts = ends - batch_sizes
+            own = starts + n
+            before = np.concatenate([[0], own[:-1]])
+            self.n_packed = int(ends[-1])
+        self.n_slots = n + self.n_packed
         source, target = before, own
         self.inputs: Rows = self._rows(batch_sizes, before)
         self.outputs: Rows = slice(n, self.n_slots)
@@ -49,9 +54,11 @@ class Walk:
             source, target = target, source
             self.inputs, self.outputs = self.outputs, self.inputs
             self.start, self.final = self.final, self.start
-        table = np.column_stack((batch_sizes, starts, source, target))
         #: (rows that run, first packed row, first slot read, first slot written) of each step
-        self.table = np.ascontiguousarray(table[:: -1 if reverse else 1], np.int64)
+        self.table = np.empty((n_steps, 4), np.int64)
+        visited = self.table[::-1] if reverse else self.table
+        for k, column in enumerate((batch_sizes, starts, source, target)):
+            visited[:, k] = column
 
     def _rows(self, batch_sizes: NDArray[np.intp], first: NDArray[np.intp]) -> Rows:
         """The slots of each step from ``first`` on, in packed order."""
