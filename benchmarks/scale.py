@@ -98,7 +98,9 @@ def _grid_search(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _search(x: np.ndarray, y: np.ndarray, n_jobs: int) -> None:
-    search = GridSearchCV(_classifier(max_iter=EPOCHS), CANDIDATES, cv=3, n_jobs=n_jobs, refit=False)
+    search = GridSearchCV(
+        _classifier(max_iter=EPOCHS), CANDIDATES, cv=3, n_jobs=n_jobs, refit=False
+    )
     with warnings.catch_warnings(action="ignore"):
         search.fit(x, y)
 
