@@ -14,6 +14,14 @@ PLAIN = {
 }
 
 
+@pytest.fixture(autouse=True, params=[(1, 2**20), (1, 12), (8, 2**20)], ids=str)
+def steps_at_a_time(request, monkeypatch):
+    """All that go together, some of them, and each by itself."""
+    fewest, chunk_size = request.param
+    monkeypatch.setattr(pooling, "FEWEST_STEPS", fewest)
+    monkeypatch.setattr(pooling, "CHUNK_SIZE", chunk_size)
+
+
 def draw_hidden(rng, lengths=RAGGED, dtype=np.float64):
     batch = draw_sequences(rng, lengths, 1).pack()
     steps = rng.standard_normal((len(batch.values), WIDTH)).astype(dtype)
