@@ -6,6 +6,7 @@ A cache goes back to the kernels that made it, whatever was chosen meanwhile.
 from __future__ import annotations
 
 from functools import cache as cached
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def _numba_kernels() -> ModuleType:
         from sklstm._network.kernels import stored, with_numba
 
         if not stored.anything():
-            import numba  # noqa: F401
+            import_module("numba")
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
         raise ImportError(f"{message}: {error}") from error

@@ -34,26 +34,22 @@ Emit = Callable[..., None]
 AHEAD = 16
 
 
-def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+def _places(builder: Any, signature: Any, args: Any) -> list[Any]:
     """Pointers to the elements that the arguments name."""
-    found = []
-    for position, kind in enumerate(signature.args):
-        if isinstance(kind, types.Array):
-            array = context.make_array(kind)(context, builder, args[position])
-            found.append(builder.gep(array.data, [args[position + 1]]))
-        elif isinstance(kind, types.CPointer):
-            found.append(builder.gep(args[position], [args[position + 1]]))
-    return found
+    return [
+        builder.gep(args[position], [args[position + 1]])
+        for position, kind in enumerate(signature.args)
+        if isinstance(kind, types.CPointer)
+    ]
 
 
 def _intrinsic_of(emit: Emit, given: Any) -> Any:
     """Typing and building of an intrinsic that writes where its arguments point."""
-    places = types.Array | types.CPointer
-    kinds = [kind if isinstance(kind, places) else types.intp for kind in given]
+    kinds = [kind if isinstance(kind, types.CPointer) else types.intp for kind in given]
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         numbers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
-        places = _places(context, builder, signature, args)
+        places = _places(builder, signature, args)
         emit(Lanes(builder, kinds[0].dtype), *places, *numbers[len(places) :])
         return context.get_dummy_value()
 
@@ -257,39 +253,3 @@ def _emit_scaling(lanes: Lanes, packed: Any) -> None:
 def scale_gates(context, packed, i):
     """A row of weights of all gates, (4, L), to the scale that the gates are computed in."""
     return _intrinsic_of(_emit_scaling, (packed, i))
-
-
-def _emit_sigmoid(lanes: Lanes, x: Any, y: Any) -> None:
-    lanes.store(sigmoid(lanes.load(x)), y)
-
-
-def _emit_tanh(lanes: Lanes, x: Any, y: Any) -> None:
-    lanes.store(tanh(lanes.load(x)), y)
-
-
-def _emit_scaled_sigmoid(lanes: Lanes, x: Any, y: Any) -> None:
-    lanes.store(sigmoid(lanes.load(x), True), y)
-
-
-def _emit_scaled_tanh(lanes: Lanes, x: Any, y: Any) -> None:
-    lanes.store(tanh(lanes.load(x), True), y)
-
-
-@intrinsic
-def sigmoid_of(context, x, i, y, j):
-    return _intrinsic_of(_emit_sigmoid, (x, i, y, j))
-
-
-@intrinsic
-def tanh_of(context, x, i, y, j):
-    return _intrinsic_of(_emit_tanh, (x, i, y, j))
-
-
-@intrinsic
-def scaled_sigmoid_of(context, x, i, y, j):
-    return _intrinsic_of(_emit_scaled_sigmoid, (x, i, y, j))
-
-
-@intrinsic
-def scaled_tanh_of(context, x, i, y, j):
-    return _intrinsic_of(_emit_scaled_tanh, (x, i, y, j))
