@@ -16,8 +16,8 @@ from timing import Turns, interleaved
 
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
-from sklstm._objective import Objective, Samples, raw_predictions
 from sklstm._threads import Run, workers
+from sklstm._training.objective import Objective, Samples, raw_predictions
 from sklstm.sequences import Sequences
 
 #: From where threads are not worth waking, over where they begin to be, to where they are.

@@ -12,12 +12,12 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
-from sklstm._network.kernels.memory import Arenas
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.arenas import Arenas
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
-from sklstm._objective import chunks_of, shards_of, where_it_pays
 from sklstm._threads import Run
+from sklstm._training.objective import chunks_of, shards_of, where_it_pays
 from sklstm.sequences import PackedSequences, Sequences
 
 

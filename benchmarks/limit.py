@@ -15,8 +15,8 @@ from layer import Layer
 from problem import GRID, Problem, Shape
 from timing import Turns, interleaved
 
-from sklstm._objective import shards_of
 from sklstm._threads import workers
+from sklstm._training.objective import shards_of
 
 HIDDEN = 128
 

@@ -1,8 +1,8 @@
 """LSTM networks as scikit-learn estimators, for sequences of any length."""
 
-from sklstm._classifier import LSTMClassifier
 from sklstm._config import config_context, get_config, set_config
-from sklstm._regressor import LSTMRegressor
+from sklstm._estimators.classifier import LSTMClassifier
+from sklstm._estimators.regressor import LSTMRegressor
 
 __version__ = "0.1.0.dev0"
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklstm._network import dense, kernels, losses
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._base import BaseLSTM
-from sklstm._checks import as_tokens
+from sklstm._estimators.base import BaseLSTM
+from sklstm._estimators.parameters import as_tokens
 from sklstm._network import dense, pooling
-from sklstm._network.kernels.shared import ReadOut
+from sklstm._network.kernels.weights import ReadOut
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import single_blas_thread
 from sklstm.sequences import Sequences

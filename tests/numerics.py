@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from sklstm._network.kernels.shared import Weights
+from sklstm._network.kernels.weights import Weights
 from sklstm._network.losses import (
     AbsoluteError,
     BinaryCrossEntropy,

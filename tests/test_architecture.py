@@ -27,6 +27,7 @@ FLOORS = {
     "interop": 6,
     "inspection": 6,
     "metrics": 6,
+    "metrics._step_metrics": 5.8,
     "plotting": 6,
     "preprocessing": 6,
     "preprocessing._differences": 6,
@@ -38,16 +39,18 @@ FLOORS = {
     "preprocessing._base": 5.5,  # a landing: what those six stand on
     "streaming": 6,
     # estimators
-    "_classifier": 5,
-    "_regressor": 5,
-    "_base": 4,
-    "_inside": 3.5,
-    "_training": 3.5,  # a landing between the two: trains an objective for _base
-    "_callbacks": 3,
-    "_checks": 2,
-    "_steps": 1,
-    "_step_metrics": 1,
-    "_objective": 3,
+    "_estimators": 4,
+    "_estimators.classifier": 5,
+    "_estimators.regressor": 5,
+    "_estimators.base": 4,
+    "_estimators.introspection": 3.5,
+    "_training.train": 3.5,  # a landing between the two: trains an objective for _base
+    "_estimators.callbacks": 3,
+    "_estimators.parameters": 2,
+    "sequences._step_values": -0.4,
+    "metrics._flattening": 5.5,
+    "_training": 3,
+    "_training.objective": 3,
     "functional": 3,
     # the network
     "_network": 2,
@@ -63,21 +66,22 @@ FLOORS = {
     "_network.losses": 0,
     "_network.parameters": 0,
     "_network.kernels": 0,
-    "_network.kernels.with_numba": 0,
-    "_network.kernels.with_numpy": 0,
-    "_network.kernels.shared": -0.5,  # a landing: what the two take
-    "_network.kernels.loading": -0.2,
-    "_network.kernels.compiling": -0.3,
-    "_network.kernels.stored": -0.3,
-    "_network.kernels.single_step": -0.4,
-    "_network.kernels.compiled": -0.5,
-    "_network.kernels.panels": -0.55,
-    "_network.kernels.intrinsics": -0.6,
-    "_network.kernels.vectors": -0.7,
-    "_network.kernels.machine": -0.8,
-    "_network.kernels.memory": -1,
-    "_network.kernels.walk": -1,
-    "_network.kernels.blocks": -0.5,
+    "_network.kernels.compiled.compiled_kernels": 0,
+    "_network.kernels.numpy_kernels": 0,
+    "_network.kernels.weights": -0.5,  # a landing: what the two take
+    "_network.kernels.compiled.loading": -0.2,
+    "_network.kernels.compiled.compiling": -0.3,
+    "_network.kernels.compiled.disk_cache": -0.3,
+    "_network.kernels.compiled.single_step": -0.4,
+    "_network.kernels.compiled": 0,
+    "_network.kernels.compiled.recurrence": -0.5,
+    "_network.kernels.compiled.panels": -0.55,
+    "_network.kernels.compiled.intrinsics": -0.6,
+    "_network.kernels.compiled.vectors": -0.7,
+    "_network.kernels.compiled.cpu": -0.8,
+    "_network.kernels.arenas": -1,
+    "_network.kernels.slots": -1,
+    "_network.kernels.runs": -0.5,
     # the solvers
     "_solvers": 1,
     "_solvers.lbfgs": 1,
@@ -87,13 +91,14 @@ FLOORS = {
     "_solvers.updates": 0,
     # what everything stands on
     "sequences": 0,
-    "_targets": 0,
+    "sequences._reading": -0.5,
+    "_estimators.targets": 0,
     "_threads": 0,
     "_compat": -1,
-    "_converters": -1,
-    "_packing": -1,
-    "_long_frames": -2,
-    "_ragged": -3,
+    "sequences._converters": -1,
+    "sequences._packing": -1,
+    "sequences._long_frames": -2,
+    "sequences._ragged": -3,
     "_config": -1,
 }
 LEAVES = {"interop", "inspection", "metrics", "plotting", "preprocessing", "streaming"}
@@ -107,14 +112,14 @@ PRIVATE_SKLEARN = ("sklearn.utils._param_validation", "sklearn.base._fit_context
 SLOW_TO_IMPORT = ("sklearn.preprocessing", "sklearn.model_selection", "numba", "llvmlite")
 # Imported within functions, and so free to import what is slow.
 LATE = (
-    "_network.kernels.loading",
-    "_network.kernels.compiling",
-    "_network.kernels.single_step",
-    "_network.kernels.compiled",
-    "_network.kernels.panels",
-    "_network.kernels.intrinsics",
-    "_network.kernels.vectors",
-    "_network.kernels.machine",
+    "_network.kernels.compiled.loading",
+    "_network.kernels.compiled.compiling",
+    "_network.kernels.compiled.single_step",
+    "_network.kernels.compiled.recurrence",
+    "_network.kernels.compiled.panels",
+    "_network.kernels.compiled.intrinsics",
+    "_network.kernels.compiled.vectors",
+    "_network.kernels.compiled.cpu",
 )
 
 LONGEST_FILE = 499
@@ -327,7 +332,7 @@ def length_breaches(package):
 
 
 def test_sklstm_is_where_this_test_looks():
-    assert {"", "_classifier", "_regressor", "functional"} <= set(read_modules(PACKAGE))
+    assert {"", "_estimators.classifier", "functional"} <= set(read_modules(PACKAGE))
 
 
 def test_imports_keep_the_floors():
@@ -395,7 +400,10 @@ SOUND = {
     "interop/__init__.py": "from sklstm.interop.pytorch import to_pytorch\n",
     "interop/pytorch.py": "from sklstm._base import BaseLSTM\n",
 }
-SOUND_FLOORS = FLOORS | {"interop.pytorch": 6}
+SOUND_FLOORS = FLOORS | {
+    "interop.pytorch": 6, "_classifier": 5, "_base": 4, "_objective": 3, "metrics": 6,
+    "_network.kernels.with_numpy": 0, "sequences": 0,
+}  # fmt: skip
 
 
 def test_a_sound_tree_has_no_breach(make_tree):

@@ -10,7 +10,7 @@ import pytest
 import sklstm
 from sklstm import LSTMClassifier, _config
 from sklstm._network import kernels
-from sklstm._network.kernels import with_numpy
+from sklstm._network.kernels import numpy_kernels
 from sklstm._threads import workers
 
 SETS = ("numpy", "numba")
@@ -113,11 +113,11 @@ def test_a_block_reaches_the_workers_of_its_calls(n_jobs):
 
 def test_the_named_kernels_run(monkeypatch):
     with sklstm.config_context(kernels="numpy"):
-        assert kernels._chosen() is with_numpy
+        assert kernels._chosen() is numpy_kernels
     pytest.importorskip("numba")
     for name in ("numba", "auto"):
         with sklstm.config_context(kernels=name):
-            assert kernels._chosen().__name__ == "sklstm._network.kernels.with_numba"
+            assert kernels._chosen().__name__ == "sklstm._network.kernels.compiled.compiled_kernels"
 
 
 WITHOUT_NUMBA = """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import Hidden
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import Hidden
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Caches, LSTMLayer, Run
 from sklstm._network.parameters import ParameterLayout, Views
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sklstm._network import dense, embedding, kernels, pooling
 from sklstm._network.hidden import Hidden
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Caches, LSTMLayer, State
 from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
 from sklstm._network.parameters import Views

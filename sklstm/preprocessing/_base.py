@@ -16,8 +16,8 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklstm._checks import as_table
 from sklstm._compat import _fit_context
+from sklstm._estimators.parameters import as_table
 from sklstm.sequences import Sequences, check_sequences
 
 Array = NDArray[np.floating]

@@ -22,7 +22,7 @@ from numerics import (
 
 from sklstm._network.hidden import Hidden
 from sklstm._network.initializers import INPUT_GAIN
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm.sequences import PackedSequences

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm import _config
-from sklstm._network.kernels import with_numpy
-from sklstm._network.kernels.shared import ReadOut, Weights
-from sklstm._network.kernels.walk import Walk
+from sklstm._network.kernels import numpy_kernels
+from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.weights import ReadOut, Weights
 
 if TYPE_CHECKING:
-    from sklstm._network.kernels import with_numba
+    from sklstm._network.kernels.compiled import compiled_kernels
 
-    Cache = with_numba.Cache | with_numpy.Cache
-    Stepper = with_numba.Stepper | with_numpy.Stepper
+    Cache = compiled_kernels.Cache | numpy_kernels.Cache
+    Stepper = compiled_kernels.Stepper | numpy_kernels.Stepper
 
 __all__ = [
     "ReadOut",
@@ -42,24 +42,24 @@ Array = NDArray[np.floating]
 def forward(
     x: Array, weights: Weights, walk: Walk, h0: Array | None, c0: Array | None, mask: Array | None
 ) -> tuple[Array, Array, Cache]:
-    """See ``with_numpy.forward``."""
+    """See ``numpy_kernels.forward``."""
     return _chosen().forward(x, weights, walk, h0, c0, mask)
 
 
 def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
-    """See ``with_numpy.infer``."""
+    """See ``numpy_kernels.infer``."""
     _chosen().infer(x, weights, walk, h, c, y)
 
 
 def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
-    """See ``with_numpy.backward``."""
-    if isinstance(cache, with_numpy.Cache):
-        return with_numpy.backward(cache, *arguments, **options)
+    """See ``numpy_kernels.backward``."""
+    if isinstance(cache, numpy_kernels.Cache):
+        return numpy_kernels.backward(cache, *arguments, **options)
     return _numba_kernels().backward(cache, *arguments, **options)
 
 
 def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
-    """See ``with_numpy.Stepper``."""
+    """See ``numpy_kernels.Stepper``."""
     return _chosen().Stepper(weights, n, read_out)
 
 
@@ -88,7 +88,7 @@ def threads_pay(work: float, values: float) -> bool:
 def _chosen() -> ModuleType:
     kernels = _config.get_config()["kernels"]
     if kernels == "numpy" or (kernels == "auto" and not _numba_is_there()):
-        return with_numpy
+        return numpy_kernels
     return _numba_kernels()
 
 
@@ -105,11 +105,11 @@ def _numba_is_there() -> bool:
 def _numba_kernels() -> ModuleType:
     """Numba refuses a NumPy that it does not know; where it has compiled, it is known to work."""
     try:
-        from sklstm._network.kernels import stored, with_numba
+        from sklstm._network.kernels.compiled import compiled_kernels, disk_cache
 
-        if not stored.anything():
+        if not disk_cache.anything():
             import_module("numba")
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
         raise ImportError(f"{message}: {error}") from error
-    return with_numba
+    return compiled_kernels

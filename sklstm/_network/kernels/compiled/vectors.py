@@ -1,0 +1,283 @@
+"""Vectors of LLVM, written from Python, and the sigmoid and tanh of a vector.
+
+An operation on ``Vector`` adds an instruction to the function that is being built. Arithmetic keeps
+what IEEE says of NaN and infinity; only a product and a sum may become one instruction, with one
+rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from sklstm._network.kernels.compiled.cpu import VECTOR_BYTES, WIDE
+
+
+class Lanes:
+    """Vectors of one dtype, in one function that is being built."""
+
+    def __init__(self, builder: Any, dtype: Any) -> None:
+        self.builder = builder
+        self.double = dtype == types.float64
+        self.size = VECTOR_BYTES // (8 if self.double else 4)
+        self.element = ir.DoubleType() if self.double else ir.FloatType()
+        self.integer = ir.IntType(64 if self.double else 32)
+        self.type = ir.VectorType(self.element, self.size)
+        self.bits = ir.VectorType(self.integer, self.size)
+
+    def value(self, number: float) -> Vector:
+        return Vector(self, ir.Constant(self.type, [number] * self.size))
+
+    def bit_value(self, number: int) -> Any:
+        return ir.Constant(self.bits, [number] * self.size)
+
+    def at(self, pointer: Any, stride: Any, times: Any = 1) -> Any:
+        """The element ``times`` strides behind another; either may be a number of Python."""
+        stride, times = (index(k) if isinstance(k, int) else k for k in (stride, times))
+        return self.builder.gep(pointer, [self.builder.mul(stride, times)])
+
+    def load(self, pointer: Any) -> Vector:
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        return Vector(self, self.builder.load(pointer, align=self.element_bytes))
+
+    def store(self, vector: Vector, pointer: Any) -> None:
+        pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+        self.builder.store(vector.ir, pointer, align=self.element_bytes)
+
+    @property
+    def element_bytes(self) -> int:
+        return 8 if self.double else 4
+
+    def spread(self, pointer: Any) -> Vector:
+        """One element in all lanes."""
+        one = self.builder.insert_element(
+            ir.Constant(self.type, ir.Undefined), self.builder.load(pointer), _int32(0)
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.size), [0] * self.size)
+        return Vector(
+            self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
+        )
+
+    def prefetch(self, pointer: Any) -> None:
+        """Have the processor fetch what will soon be read; any address will do."""
+        kind, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        of = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
+        function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], of)
+        options = [number(0), number(3), number(1)]  # to read, into the nearest cache, data
+        self.builder.call(function, [self.builder.bitcast(pointer, kind), *options])
+
+    def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
+        """``a b + c``, in one rounding where the machine can."""
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fmuladd.v{self.size}f{8 * self.element_bytes}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return Vector(self, self.builder.call(function, [a.ir, b.ir, c.ir]))
+
+
+class Vector:
+    """One value of all lanes, with arithmetic."""
+
+    def __init__(self, lanes: Lanes, value: Any) -> None:
+        self.lanes = lanes
+        self.ir = value
+
+    def _do(self, operation: str, other: Vector | float) -> Vector:
+        other = other if isinstance(other, Vector) else self.lanes.value(other)
+        return Vector(self.lanes, getattr(self.lanes.builder, operation)(self.ir, other.ir))
+
+    def __add__(self, other: Vector | float) -> Vector:
+        return self._do("fadd", other)
+
+    def __sub__(self, other: Vector | float) -> Vector:
+        return self._do("fsub", other)
+
+    def __mul__(self, other: Vector | float) -> Vector:
+        return self._do("fmul", other)
+
+    def __truediv__(self, other: Vector) -> Vector:
+        return self._do("fdiv", other)
+
+    def at_least(self, bound: float) -> Vector:
+        """NaN stays what it is."""
+        limit = self.lanes.value(bound)
+        below = self.lanes.builder.fcmp_ordered("<", self.ir, limit.ir)
+        return Vector(self.lanes, self.lanes.builder.select(below, limit.ir, self.ir))
+
+    def where_negative(self, yes: Vector, no: Vector) -> Vector:
+        builder, zero = self.lanes.builder, self.lanes.bit_value(0)
+        negative = builder.icmp_signed("<", self.as_bits(), zero)
+        return Vector(self.lanes, builder.select(negative, yes.ir, no.ir))
+
+    def as_bits(self) -> Any:
+        return self.lanes.builder.bitcast(self.ir, self.lanes.bits)
+
+    def negated_size(self) -> Vector:
+        """``-|x|``, by setting the sign."""
+        return self._bitwise("or_", self.lanes.bit_value(_SIGN[self.lanes.double]))
+
+    def signed_as(self, other: Vector) -> Vector:
+        """A value without sign given that of ``other``."""
+        builder, sign = self.lanes.builder, self.lanes.bit_value(_SIGN[self.lanes.double])
+        return self._bitwise("or_", builder.and_(other.as_bits(), sign))
+
+    def _bitwise(self, operation: str, bits: Any) -> Vector:
+        builder = self.lanes.builder
+        result = getattr(builder, operation)(self.as_bits(), bits)
+        return Vector(self.lanes, builder.bitcast(result, self.lanes.type))
+
+
+_SIGN = {False: -(2**31), True: -(2**63)}
+
+
+def index(number: int) -> Any:
+    return ir.Constant(ir.IntType(64), number)
+
+
+def _int32(number: int) -> Any:
+    return ir.Constant(ir.IntType(32), number)
+
+
+# --- sigmoid and tanh ---
+
+LOG2_E = float(1 / np.log(2.0))
+SIGMOID_SCALE, TANH_SCALE = LOG2_E, 2 * LOG2_E
+#: Added to a number, they leave it rounded to an integer in the lowest bits.
+_ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
+#: ln 2 in two parts; multiples of the first that occur here are exact.
+_LN2 = {
+    False: (0.693359375, -2.12194440054690583e-4),
+    True: (6.93145751953125e-1, 1.42860682030941723212e-6),
+}
+#: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first: fitted, and of Taylor.
+_EXPM1 = {
+    False: [
+        0.001393372775055468,
+        0.008363232016563416,
+        0.041666463017463684,
+        0.16666576266288757,
+        0.5,
+    ],
+    True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 1, -1)],
+}
+#: (2^r - 1) / r for |r| <= 1/2.
+_EXP2M1 = {
+    False: [
+        0.00015461447765119374,
+        0.0013390866806730628,
+        0.009618056938052177,
+        0.055503569543361664,
+        0.24022650718688965,
+        0.6931471824645996,
+    ],
+    True: [float(np.prod(np.log(2.0) / np.arange(1.0, k + 1))) for k in range(14, 0, -1)],
+}
+#: Bits of the exponent's zero, and where the exponent begins.
+_EXPONENT = {False: (127, 23), True: (1023, 52)}
+
+
+class _Power:
+    """``2^k`` as a factor; a product may be denormal."""
+
+    def __init__(self, shifted: Vector, k: Vector) -> None:
+        self._lanes, self._shifted, self._k = k.lanes, shifted, k
+
+    def times(self, factor: Vector) -> Vector:
+        """In one instruction, or in two halves."""
+        if WIDE:
+            return self._scaled(factor)
+        lanes, builder = self._lanes, self._lanes.builder
+        half = builder.ashr(self._integer(), lanes.bit_value(1))
+        rest = builder.sub(self._integer(), half)
+        return factor * self._of(rest) * self._of(half)
+
+    def value(self) -> Vector:
+        """The power itself, which must be normal."""
+        return self._scaled(self._lanes.value(1.0)) if WIDE else self._of(self._integer())
+
+    def _integer(self) -> Any:
+        rounder = self._lanes.value(_ROUNDER[self._lanes.double])
+        return self._lanes.builder.sub(self._shifted.as_bits(), rounder.as_bits())
+
+    def _of(self, k: Any) -> Vector:
+        lanes = self._lanes
+        bias, position = _EXPONENT[lanes.double]
+        biased = lanes.builder.add(k, lanes.bit_value(bias))
+        bits = lanes.builder.shl(biased, lanes.bit_value(position))
+        return Vector(lanes, lanes.builder.bitcast(bits, lanes.type))
+
+    def _scaled(self, factor: Vector) -> Vector:
+        lanes = self._lanes
+        mask, rounding = ir.IntType(lanes.size), ir.IntType(32)
+        kind = ir.FunctionType(lanes.type, [lanes.type] * 3 + [mask, rounding])
+        name = f"llvm.x86.avx512.mask.scalef.p{'d' if lanes.double else 's'}.512"
+        function = cgutils.get_or_insert_function(lanes.builder.module, kind, name)
+        arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_AS_IT_IS)]
+        return Vector(lanes, lanes.builder.call(function, arguments))
+
+
+#: Rounding as the processor does otherwise.
+_AS_IT_IS = 4
+
+
+def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
+    """``exp(r) - 1`` and ``2^k`` such that ``y = k ln 2 + r``."""
+    lanes, double = y.lanes, y.lanes.double
+    rounder, (high, low) = _ROUNDER[double], _LN2[double]
+    shifted = lanes.fma(y, lanes.value(LOG2_E), lanes.value(rounder))
+    k = shifted - rounder
+    r = lanes.fma(k, lanes.value(-low), lanes.fma(k, lanes.value(-high), y))
+    return lanes.fma(r * r, _series(r, _EXPM1[double]), r), _Power(shifted, k)
+
+
+def _exponential_parts_of_powers(y: Vector) -> tuple[Vector, _Power]:
+    """``2^r - 1`` and ``2^k`` such that ``y = k + r``."""
+    double = y.lanes.double
+    shifted = y + _ROUNDER[double]
+    k = shifted - _ROUNDER[double]
+    r = y - k
+    return _series(r, _EXP2M1[double]) * r, _Power(shifted, k)
+
+
+def _series(r: Vector, coefficients: list[float]) -> Vector:
+    first, *others = coefficients
+    value = r.lanes.value(first)
+    for coefficient in others:
+        value = r.lanes.fma(value, r, r.lanes.value(coefficient))
+    return value
+
+
+def sigmoid_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
+    """Numerator and denominator of ``1 / (1 + exp(-x))``, of ``e^x / (1 + e^x)`` below zero.
+
+    If ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``, which saves some steps.
+    """
+    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
+    part, power = parts(x.negated_size().at_least(-1090.0 if lanes.double else -160.0))
+    e = power.times(part + 1.0)
+    return x.where_negative(e, lanes.value(1.0)), e + 1.0
+
+
+def tanh_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
+    """Those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``.
+
+    If ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
+    """
+    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
+    part, power = parts((x if scaled else x + x).negated_size().at_least(-80.0))
+    scale = power.value()
+    e = lanes.fma(scale, part, scale - 1.0)
+    return (lanes.value(0.0) - e).signed_as(x), e + 2.0
+
+
+def sigmoid(x: Vector, scaled: bool = False) -> Vector:
+    above, below = sigmoid_parts(x, scaled)
+    return above / below
+
+
+def tanh(x: Vector, scaled: bool = False) -> Vector:
+    above, below = tanh_parts(x, scaled)
+    return above / below

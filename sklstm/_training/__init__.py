@@ -1,0 +1,1 @@
+"""From samples and settings to trained parameters."""

@@ -1,0 +1,29 @@
+"""What X may be: check, pack and convert sequences of any accepted form."""
+
+from sklstm.sequences._converters import (
+    from_channels_first,
+    from_concatenated,
+    from_nan_padded,
+    make_windows,
+    to_channels_first,
+    to_concatenated,
+    to_nan_padded,
+)
+from sklstm.sequences._long_frames import from_long_frame, to_long_frame
+from sklstm.sequences._packing import PackedSequences, Sequences
+from sklstm.sequences._reading import check_sequences
+
+__all__ = [
+    "PackedSequences",
+    "Sequences",
+    "check_sequences",
+    "from_channels_first",
+    "from_concatenated",
+    "from_long_frame",
+    "from_nan_padded",
+    "make_windows",
+    "to_channels_first",
+    "to_concatenated",
+    "to_long_frame",
+    "to_nan_padded",
+]

@@ -1,0 +1,416 @@
+"""Sequences from the layouts of other libraries and back, and windows of long series.
+
+Shapes: ``n`` sequences, ``T_i`` time steps of the i-th, ``S`` of all together, ``D`` features
+(channels). Views are returned where they do.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from sklstm.sequences._ragged import (
+    as_columns,
+    as_list,
+    as_numbers,
+    as_sequences,
+    check_alike,
+    has_axes,
+    is_array,
+    unpadded,
+)
+
+Array = NDArray[Any]
+
+
+# --- channels first ---
+
+
+def from_channels_first(X: Any) -> Array | list[Array]:
+    """Read sequences from the layout of sktime and aeon, with channels before time steps.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_sequences, n_channels, n_timesteps) or list of array-like
+        A list holds arrays of shape (n_channels, n_timesteps_i), or (n_timesteps_i,) for one
+        channel.
+
+    Returns
+    -------
+    ndarray of shape (n_sequences, n_timesteps, n_channels) or list of ndarray
+        Views: an array for an array, a list of (n_timesteps_i, n_channels) for a list.
+
+    Raises
+    ------
+    ValueError
+        If an array is not 3-D, or the numbers of channels differ; the message names the sequence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import from_channels_first
+    >>> from_channels_first(np.zeros((10, 3, 50))).shape
+    (10, 50, 3)
+    >>> [x.shape for x in from_channels_first([np.zeros((3, 50)), np.zeros((3, 70))])]
+    [(50, 3), (70, 3)]
+    """
+    if is_array(X):
+        X = np.asarray(X)
+        if X.ndim == 3:
+            return X.transpose(0, 2, 1)
+        raise ValueError(
+            f"X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape {X.shape}; "
+            "a 2-D array with one series a row needs no conversion, and a single sequence is given "
+            "as a list of one"
+        )
+    parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
+    return check_alike(parts)
+
+
+def to_channels_first(X: Any) -> Array | list[Array]:
+    """Bring sequences to the layout of sktime and aeon: the way back from `from_channels_first`.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_sequences, n_timesteps[, n_features]) or list of array-like
+        A list holds arrays of shape (n_timesteps_i[, n_features]).
+
+    Returns
+    -------
+    ndarray of shape (n_sequences, n_features, n_timesteps) or list of ndarray
+        Views: an array for an array, a list of (n_features, n_timesteps_i) for a list.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of features differ; the message names the sequence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import to_channels_first
+    >>> to_channels_first(np.zeros((10, 50, 3))).shape
+    (10, 3, 50)
+    """
+    if is_array(X) and np.ndim(X) in (2, 3):
+        X = np.asarray(X)
+        return X[:, None] if X.ndim == 2 else X.transpose(0, 2, 1)
+    return [as_columns(part).T for part in check_alike(as_list(X))]
+
+
+# --- NaN padding ---
+
+
+def from_nan_padded(X: ArrayLike) -> list[Array]:
+    """Read sequences from an array whose rows are filled up with NaN, as tslearn has them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_sequences, n_timesteps[, n_features])
+        Steps at the end of a sequence that are NaN in every feature are padding.
+
+    Returns
+    -------
+    list of ndarray of shape (n_timesteps_i, n_features)
+        Views without the padding; NaN before the last valid step stay.
+
+    Raises
+    ------
+    ValueError
+        If the array is not 2-D or 3-D, or a sequence is nothing but NaN; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import from_nan_padded
+    >>> [x.ravel().tolist() for x in from_nan_padded([[1, 2, np.nan], [3, np.nan, 4]])]
+    [[1.0, 2.0], [3.0, nan, 4.0]]
+    """
+    array = np.asarray(X)
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            "X: expected an array (n_sequences, n_timesteps, n_features) or (n_sequences, "
+            f"n_timesteps), got shape {array.shape}"
+        )
+    return unpadded(array[:, :, None] if array.ndim == 2 else array)
+
+
+def to_nan_padded(X: Any, n_timesteps: int | None = None) -> NDArray[np.floating]:
+    """Put sequences into one array, filled up with NaN: the way back from `from_nan_padded`.
+
+    Parameters
+    ----------
+    X : array, or list of arrays of shape (n_timesteps_i[, n_features])
+        Numbers.
+    n_timesteps : int, optional
+        Length to fill up to; that of the longest sequence by default.
+
+    Returns
+    -------
+    ndarray of shape (n_sequences, n_timesteps, n_features)
+        Float32 where all sequences are, else float64.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of features differ, or a sequence is longer than ``n_timesteps``; the
+        message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import to_nan_padded
+    >>> to_nan_padded([np.array([1.0, 2.0]), np.array([3.0])])[:, :, 0]
+    array([[ 1.,  2.],
+           [ 3., nan]])
+    """
+    parts = [as_columns(as_numbers(x, f"X[{k}]")) for k, x in enumerate(as_sequences(X))]
+    longest = max(map(len, parts)) if n_timesteps is None else n_timesteps
+    single = all(part.dtype == np.float32 for part in parts)
+    shape = (len(parts), longest, parts[0].shape[1])
+    padded = np.full(shape, np.nan, np.float32 if single else np.float64)
+    for k, part in enumerate(parts):
+        if len(part) > longest:
+            raise ValueError(f"X[{k}]: expected at most {longest} steps, got {len(part)}")
+        padded[k, : len(part)] = part
+    return padded
+
+
+# --- one below the other ---
+
+
+def from_concatenated(X: ArrayLike, lengths: ArrayLike | None = None) -> list[Array]:
+    """Split one array into sequences by their lengths, as hmmlearn and seqlearn have them.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_total_steps, ...)
+        The steps of the first sequence, then those of the second, and so on; or one target a step.
+    lengths : array-like of int of shape (n_sequences,), optional
+        Steps of each sequence; by default all belong to one.
+
+    Returns
+    -------
+    list of ndarray of shape (n_timesteps_i, ...)
+        Views.
+
+    Raises
+    ------
+    ValueError
+        If a length is not a positive integer, or they do not add up to the rows of ``X``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import from_concatenated
+    >>> [x.shape for x in from_concatenated(np.zeros((5, 2)), [3, 2])]
+    [(3, 2), (2, 2)]
+    """
+    array = np.asarray(X)
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(
+            "X: expected an array of shape (n_total_steps, n_features) or (n_total_steps,), "
+            f"got {type(X).__name__} of shape {np.shape(X)}"
+        )
+    counts = np.asarray([len(array)] if lengths is None else lengths)
+    if counts.ndim != 1 or counts.dtype.kind not in "iu":
+        raise ValueError(f"lengths: expected integers of shape (n_sequences,), got {lengths!r}")
+    if (counts < 1).any():
+        k = int(np.argmax(counts < 1))
+        raise ValueError(f"lengths[{k}]: expected at least one time step, got {counts[k]}")
+    if counts.sum() != len(array):
+        raise ValueError(
+            f"lengths: expected a sum of {len(array)}, the rows of X, got {counts.sum()}"
+        )
+    return np.split(array, np.cumsum(counts)[:-1])
+
+
+def to_concatenated(X: Any) -> tuple[Array, NDArray[np.intp]]:
+    """Put sequences one below the other: the way back from `from_concatenated`.
+
+    Parameters
+    ----------
+    X : array, or list of arrays of shape (n_timesteps_i, ...)
+        Sequences; or targets or weights, one a step.
+
+    Returns
+    -------
+    X : ndarray of shape (n_total_steps, ...)
+        With an axis for features where the sequences have one.
+    lengths : ndarray of int of shape (n_sequences,)
+        Steps of each sequence.
+
+    Raises
+    ------
+    ValueError
+        If a sequence is empty, or the numbers of features differ; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import to_concatenated
+    >>> X, lengths = to_concatenated([np.zeros((3, 2)), np.ones((2, 2))])
+    >>> X.shape, lengths.tolist()
+    ((5, 2), [3, 2])
+    """
+    parts = as_sequences(X)
+    return np.concatenate(parts), np.array([len(part) for part in parts], dtype=np.intp)
+
+
+# --- windows ---
+
+
+def make_windows(
+    series: Any,
+    width: int,
+    horizon: int = 1,
+    stride: int = 1,
+    *,
+    target: Any = None,
+    return_index: bool = False,
+) -> tuple[Array, ...]:
+    """Cut one long series, or many, into windows and the steps that follow them, to forecast.
+
+    A window and its targets lie within one series. ``series[s : s + width]`` is an input, and
+    ``series[s + width : s + width + horizon]`` its target, for s = 0, stride, 2 stride, and so on
+    as long as there are that many steps.
+
+    Parameters
+    ----------
+    series : array-like of shape (n_timesteps,) or (n_timesteps, n_features), or many of them
+        One series as an array or frame; or several, of any lengths, as a list of arrays or frames
+        or as a 3-D array. Unlike elsewhere, a 2-D array is a single series here.
+    width : int
+        Steps of a window.
+    horizon : int, default=1
+        How many of the steps after a window are its targets.
+    stride : int, default=1
+        Steps from the start of one window to that of the next.
+    target : int, column name or list of them, optional
+        Which columns to forecast, by position or, in frames, by name; all by default.
+    return_index : bool, default=False
+        Return where each window comes from.
+
+    Returns
+    -------
+    X : ndarray of shape (n_windows, width, n_features)
+        For a single series a read-only view of it.
+    y : ndarray of shape (n_windows[, horizon][, n_targets])
+        Without the axis of the horizon where that is 1, and without the last axis for a single
+        target: a ``target`` that is no list, or series with one column.
+    index : ndarray of int of shape (n_windows, 2)
+        The number of the series and the step at which the window starts. Only with
+        ``return_index``.
+
+    Raises
+    ------
+    ValueError
+        If a series has fewer than ``width + horizon`` steps, another number of features than the
+        first, or holds other things than numbers; the message names the series.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import make_windows
+    >>> X, y = make_windows(np.arange(6.0), width=3)
+    >>> X[:, :, 0].tolist(), y.tolist()
+    ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]], [3.0, 4.0, 5.0])
+    >>> X, y, index = make_windows([np.zeros(9), np.ones(5)], 3, 2, return_index=True)
+    >>> X.shape, y.shape, index[-1].tolist()
+    ((6, 3, 1), (6, 2), [1, 0])
+    """
+    for name, value in (("width", width), ("horizon", horizon), ("stride", stride)):
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    many = _is_many(series)
+    each = _each_of(series) if many else [series]
+    names = [f"series[{k}]" for k in range(len(each))] if many else ["series"]
+    values = [_one_series(x, name) for x, name in zip(each, names, strict=True)]
+    check_alike(values, "series")
+    _check_same_columns(each)
+    columns = _target_columns(each[0], values[0].shape[1], target)
+    cuts = []
+    for name, steps in zip(names, values, strict=True):
+        if len(steps) < width + horizon:
+            raise ValueError(
+                f"{name}: expected at least width + horizon = {width + horizon} steps, "
+                f"got {len(steps)}"
+            )
+        cuts.append(_cut(steps, columns, width, horizon, stride))
+    X, y = (
+        arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        for arrays in zip(*cuts, strict=True)
+    )
+    if not return_index:
+        return X, y
+    counts = [len(windows) for windows, _ in cuts]
+    starts = np.concatenate([stride * np.arange(count) for count in counts])
+    return X, y, np.column_stack([np.repeat(np.arange(len(counts)), counts), starts])
+
+
+def _is_many(series: Any) -> bool:
+    """Whether these are several series, and not one array, one frame, or numbers in lists."""
+    if is_array(series):
+        return len(series.shape) == 3
+    if not isinstance(series, list | tuple):
+        return has_axes(series) and any(map(has_axes, series))
+    if any(map(has_axes, series)):
+        return True
+    try:
+        return np.asarray(series, dtype=np.float64).ndim == 3
+    except (TypeError, ValueError):  # ragged
+        return True
+
+
+def _each_of(series: Any) -> list[Any]:
+    """An array's without their padding."""
+    return list(as_sequences(series) if is_array(series) else series)
+
+
+def _one_series(x: Any, name: str) -> Array:
+    """Numbers of shape (n_timesteps, n_features)."""
+    steps = as_numbers(x, name)
+    if steps.ndim not in (1, 2) or 0 in steps.shape[1:]:
+        raise ValueError(
+            f"{name}: expected shape (n_timesteps,) or (n_timesteps, n_features), got {steps.shape}"
+        )
+    return as_columns(steps)
+
+
+def _check_same_columns(series: list[Any]) -> None:
+    """Frames have to agree on their columns."""
+    expected = list(getattr(series[0], "columns", []))
+    for k, x in enumerate(series):
+        if expected and list(getattr(x, "columns", expected)) != expected:
+            raise ValueError(
+                f"series[{k}]: expected the columns {expected} as in series[0], "
+                f"got {list(x.columns)}"
+            )
+
+
+def _target_columns(first: Any, n_features: int, target: Any) -> Any:
+    """What picks the targets of the columns of a series."""
+    if target is None:
+        return 0 if n_features == 1 else slice(None)
+    names = list(getattr(first, "columns", range(n_features)))
+    if isinstance(target, list | tuple):
+        return [_position(names, name) for name in target]
+    return _position(names, target)
+
+
+def _position(names: list[Any], name: Any) -> int:
+    if name not in names:
+        raise ValueError(f"target: expected columns among {names}, got {name!r}")
+    return names.index(name)
+
+
+def _cut(steps: Array, columns: Any, width: int, horizon: int, stride: int) -> tuple[Array, Array]:
+    """Windows (n_windows, width, D) of one series and their targets, views."""
+    X = sliding_window_view(steps[:-horizon], width, axis=0)[::stride].transpose(0, 2, 1)
+    targets = steps[width:, columns]
+    y = np.moveaxis(sliding_window_view(targets, horizon, axis=0)[::stride], -1, 1)
+    return X, (y[:, 0] if horizon == 1 else y)

@@ -1,0 +1,264 @@
+"""What X may be: from arrays, frames and ragged lists to one stacked matrix, and to packed batches.
+
+Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` features (channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
+
+from sklstm.sequences._packing import Sequences
+
+Array = NDArray[np.floating]
+
+FLOATS = [np.float64, np.float32]
+
+
+def check_sequences(
+    X: Any, *, ensure_all_finite: bool = True, first_sample: int = 0, estimator: Any = None
+) -> Sequences:
+    """Check sequences of any accepted form and stack them.
+
+    Nothing is copied of an array that is contiguous (C order) and of dtype float32 or float64,
+    unless it has NaN padding to be cut off. Other numbers become float64.
+
+    Parameters
+    ----------
+    X : array, dataframe or list
+        A 2-D array or frame (n_samples, n_timesteps) holds one univariate series a row. A 3-D array
+        (n_samples, n_timesteps, n_features) holds equally long sequences; steps at its end that
+        are NaN in every feature are padding. A list, tuple or object array of arrays or frames
+        (n_timesteps_i, n_features) or of 1-D arrays (n_timesteps_i,) holds sequences of any length.
+        Nested lists of numbers are an array if they are regular, and else a list of sequences.
+    ensure_all_finite : bool, default=True
+        Refuse NaN and infinity (NaN padding aside).
+    first_sample : int, default=0
+        The number by which errors call the first sample, where ``X`` is part of a larger whole.
+    estimator : object, optional
+        Whose name error messages carry.
+
+    Returns
+    -------
+    Sequences
+        Stacked, in double precision unless ``X`` is all float32.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is none of these, is empty, has an empty sequence, sequences that differ in their
+        number of features, or values that are not finite. The message names the sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import check_sequences
+    >>> check_sequences(np.zeros((4, 7))).form
+    '2d'
+    >>> check_sequences([[[1, 2]], [[3, 4], [5]]])
+    Traceback (most recent call last):
+    ...
+    ValueError: X[1]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), got ...
+    """
+    if is_list_of_sequences(X):
+        sequences = _from_list(X, first_sample, estimator)
+    else:
+        sequences = _from_array(X, first_sample, estimator)
+    if ensure_all_finite:
+        _check_finite(sequences, first_sample, estimator)
+    return sequences
+
+
+def is_list_of_sequences(X: Any) -> bool:
+    """Whether ``X`` is a list (or object array) with one array-like a sequence.
+
+    Only nested lists of plain numbers that form a regular array are that array.
+    """
+    if getattr(getattr(X, "dtype", None), "kind", "") == "O" and X.ndim == 1:
+        return len(X) > 0 and any(map(_is_sequence, X))
+    if not isinstance(X, list | tuple) or not any(map(_is_sequence, X)):
+        return False
+    return _regular_shape(X) is None
+
+
+def _is_sequence(element: Any) -> bool:
+    if isinstance(element, list | tuple):
+        return True
+    return getattr(element, "shape", ()) != () or (
+        hasattr(element, "__array__") and not np.isscalar(element)
+    )
+
+
+def _regular_shape(nested: Any) -> tuple[int, ...] | None:
+    """Shape of regularly nested lists of scalars; None where they are ragged or hold arrays."""
+    if not isinstance(nested, list | tuple):
+        return None if _is_sequence(nested) else ()
+    shapes = {_regular_shape(element) for element in nested}
+    if len(shapes) > 1 or None in shapes:
+        return None
+    inner = shapes.pop() if shapes else ()
+    return None if inner is None else (len(nested), *inner)
+
+
+def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
+    array = check_array(
+        # A polars frame does not tell NumPy its dtype unless it is converted.
+        X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
+        dtype=FLOATS,
+        allow_nd=True,
+        ensure_all_finite=False,
+        input_name="X",
+        estimator=estimator,
+    )
+    frame = X if hasattr(X, "columns") else None
+    if array.ndim == 2:
+        lengths = np.full(len(array), array.shape[1])
+        values = np.ascontiguousarray(array).reshape(-1, 1)
+        return Sequences(values, lengths, "2d", frame, array.shape[1], flat=True)
+    if array.ndim > 3:
+        raise ValueError(
+            "X: expected a 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps,"
+            f" n_features) or a list of sequences, got an array of shape {array.shape}"
+        )
+    _check_not_empty(array)
+    lengths = _unpadded_lengths(array)
+    if (lengths == array.shape[1]).all():
+        values = np.ascontiguousarray(array).reshape(-1, array.shape[2])
+    else:
+        _raise_at(lengths == 0, first_sample, "expected at least one time step that is not NaN")
+        values = array[np.arange(array.shape[1]) < lengths[:, None]]
+    return Sequences(values, lengths, "3d", None, array.shape[1])
+
+
+def _check_not_empty(array: Array) -> None:
+    for axis, name in ((1, "time step"), (2, "feature")):
+        if array.shape[axis] == 0:
+            raise ValueError(
+                f"Found array with 0 {name}(s) (shape={array.shape}) while a minimum of 1 is "
+                "required."
+            )
+
+
+def _unpadded_lengths(array: Array) -> NDArray[np.intp]:
+    """Steps of each sample up to the last that is not NaN in every feature."""
+    n, n_steps = array.shape[:2]
+    if _all_finite(array):
+        return np.full(n, n_steps)
+    lengths = np.empty(n, dtype=np.intp)
+    for k, sample in enumerate(array):
+        valid = np.flatnonzero(~np.isnan(sample).all(axis=1))
+        lengths[k] = valid[-1] + 1 if len(valid) else 0
+    return lengths
+
+
+def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
+    parts = [_one_sequence(x, first_sample + k, estimator) for k, x in enumerate(X)]
+    lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
+    _raise_at(lengths == 0, first_sample, "an empty sequence; expected at least one time step")
+    widths = np.array([part.shape[1] for part in parts])
+    expected = widths[0]
+    _raise_at(
+        widths != expected,
+        first_sample,
+        lambda k: f"expected {expected} feature(s) as in X[{first_sample}], got {widths[k]}",
+    )
+    dtype = np.float32 if all(part.dtype == np.float32 for part in parts) else np.float64
+    values: Array = _stack(parts, np.dtype(dtype))
+    frame = _common_frame(X, first_sample)
+    return Sequences(values, lengths, "list", frame, flat=all(map(_is_flat, X)))
+
+
+def _stack(parts: list[Array], dtype: np.dtype[Any]) -> Array:
+    """One below the other; a single one is not copied unless it must be."""
+    if len(parts) == 1:
+        return np.asarray(np.ascontiguousarray(parts[0]), dtype)
+    return np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
+
+
+def _is_flat(x: Any) -> bool:
+    return np.ndim(x) == 1
+
+
+def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
+    """One element of a list as numbers of shape (n_timesteps, n_features)."""
+    plain = isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
+    if not plain:
+        try:
+            x = check_array(
+                x,
+                dtype="numeric",
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_all_finite=False,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+                estimator=estimator,
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or "
+                f"(n_timesteps,), got {type(x).__name__}: {error}"
+            ) from error
+    if x.dtype.kind not in "fiub":
+        raise ValueError(
+            f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), "
+            f"got {x.dtype}"
+        )
+    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
+        raise ValueError(
+            f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), "
+            f"got {x.shape}"
+        )
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _common_frame(X: Any, first_sample: int) -> Any:
+    """The first of a list of frames, whose columns the others must share; else None."""
+    if not all(hasattr(x, "columns") for x in X):
+        return None
+    expected = list(X[0].columns)
+    for k, x in enumerate(X):
+        if list(x.columns) != expected:
+            raise ValueError(
+                f"X[{first_sample + k}]: expected the columns {expected} as in "
+                f"X[{first_sample}], got {list(x.columns)}"
+            )
+    return X[0]
+
+
+def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> None:
+    values = sequences.values
+    if _all_finite(values):
+        return
+    row, feature = np.argwhere(~np.isfinite(values))[0]
+    sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+    step = row - sequences.starts[sample]
+    what = "NaN" if np.isnan(values[row, feature]) else "infinity"
+    name = "the model" if estimator is None else type(estimator).__name__
+    raise ValueError(
+        f"Input X contains {what} at sample {first_sample + sample}, time step {step}, "
+        f"feature {feature}. {name} expects finite numbers: impute gaps before; as padding, only "
+        "steps at the end of a sample in a 3-D array may be NaN, in every feature."
+    )
+
+
+def _all_finite(values: ArrayLike) -> bool:
+    """Without a temporary array where all is well: a sum with NaN or infinity is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values)):
+            return True
+    return bool(np.isfinite(values).all())
+
+
+def _raise_at(
+    wrong: NDArray[np.bool_], first_sample: int, message: str | Callable[[int], str]
+) -> None:
+    """Raise for the first sample that is wrong, if any."""
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        text = message if isinstance(message, str) else message(k)
+        raise ValueError(f"X[{first_sample + k}]: {text}")

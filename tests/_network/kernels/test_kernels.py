@@ -1,0 +1,390 @@
+"""The kernels against a plain LSTM that knows one sequence and one step at a time.
+
+Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numerics import (
+    RAGGED,
+    ROUNDING,
+    assert_close,
+    assert_gradient,
+    draw_sequences,
+    naive_lstm,
+    naive_lstm_backward,
+)
+
+from sklstm._network.kernels import runs
+from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.weights import Weights
+from sklstm.sequences import PackedSequences
+
+D, H = 2, 3
+EVEN = (4, 4, 4)
+
+KERNELS = ("numpy_kernels", "compiled.compiled_kernels")
+
+by_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+by_lengths = pytest.mark.parametrize("lengths", [RAGGED, EVEN, (1,)], ids=str)
+by_mask = pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request):
+    if request.param == "compiled.compiled_kernels":
+        pytest.importorskip("numba")
+    return import_module(f"sklstm._network.kernels.{request.param}")
+
+
+@dataclass
+class Problem:
+    """A walk with everything that a kernel can be given, and gradients at all its results."""
+
+    kernel: ModuleType
+    batch: PackedSequences
+    reverse: bool
+    walk: Walk
+    weights: Weights
+    h0: np.ndarray  # (n, H)
+    c0: np.ndarray
+    mask: np.ndarray | None  # (n, H)
+    at_final: np.ndarray  # (2, n, H): gradients at hidden and cell state
+    at_steps: np.ndarray  # (2, P, H)
+
+    @classmethod
+    def draw(cls, kernel, rng, lengths, reverse, masked=False, dtype=np.float64, hidden=H):
+        def normal(*shape):
+            return rng.standard_normal(shape).astype(dtype)
+
+        batch = draw_sequences(rng, lengths, D, dtype).pack()
+        n, p = len(lengths), sum(lengths)
+        weights = Weights(normal(D, 4 * hidden), normal(hidden, 4 * hidden), normal(4 * hidden))
+        mask = None
+        if masked:
+            mask = rng.choice([0, 2], (n, hidden)).astype(dtype)
+            mask[:, 0] = 2  # of a sequence with nothing left, there is no gradient to compare
+        walk = Walk(batch.batch_sizes, reverse)
+        h0, c0 = normal(n, hidden), normal(n, hidden)
+        at_final, at_steps = normal(2, n, hidden), normal(2, p, hidden)
+        return cls(kernel, batch, reverse, walk, weights, h0, c0, mask, at_final, at_steps)
+
+    def forward(self, x=None, weights=None, h0=None, c0=None):
+        """Hidden and cell states of every step (2, P, H), final ones (2, n, H), and the cache."""
+        h, c, cache = self.kernel.forward(
+            self.batch.values if x is None else x,
+            self.weights if weights is None else weights,
+            self.walk,
+            self.h0 if h0 is None else h0,
+            self.c0 if c0 is None else c0,
+            self.mask,
+        )
+        outputs, final = self.walk.outputs, self.walk.final
+        return np.stack([h[outputs], c[outputs]]), np.stack([h[final], c[final]]), cache
+
+    def value(self, **changed):
+        steps, final, _ = self.forward(**changed)
+        return np.vdot(steps, self.at_steps) + np.vdot(final, self.at_final)
+
+    def backward(self, **options):
+        """Gradients by name, at the inputs, the states to start from and the weights."""
+        *_, cache = self.forward()
+        dh, dc = self.at_final.copy()
+        gradient = Weights(*map(np.zeros_like, self.weights))
+        options = {"dy": self.at_steps[0], "dcells": self.at_steps[1]} | options
+        dx = self.kernel.backward(
+            cache, self.weights, gradient, dh, dc, need_inputs=True, **options
+        )
+        return {"x": dx, "h0": dh, "c0": dc, **gradient._asdict()}
+
+
+def naive(problem):
+    """The same results, one sequence at a time, summed over sequences where they share weights."""
+    p, batch = problem, problem.batch
+    steps, final = np.empty_like(p.at_steps), np.empty_like(p.at_final)
+    weights = Weights(*map(np.zeros_like, p.weights))
+    gradients = {"x": np.empty_like(batch.values), "h0": np.empty_like(p.h0),
+                 "c0": np.empty_like(p.c0), **weights._asdict()}  # fmt: skip
+    for k in range(len(batch)):
+        rows = np.flatnonzero(batch.row_of == k)
+        rows = rows[::-1] if p.reverse else rows
+        mask = np.ones_like(p.h0[k]) if p.mask is None else p.mask[k]
+        hs, cs, cache = naive_lstm(batch.values[rows], p.weights, p.h0[k], p.c0[k], mask)
+        steps[:, rows], final[:, k] = [hs, cs], [hs[-1], cs[-1]]
+        at_steps = p.at_steps[:, rows]
+        at_steps[:, -1] += p.at_final[:, k]
+        found = naive_lstm_backward(cache, p.weights, *at_steps, mask)
+        gradients["x"][rows], gradients["h0"][k], gradients["c0"][k] = found.x, found.h, found.c
+        for total, part in zip(weights, found.weights, strict=True):
+            total += part
+    return steps, final, gradients
+
+
+@by_dtype
+@by_mask
+@by_direction
+@by_lengths
+def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
+    steps, final, gradients = naive(problem)
+    found_steps, found_final, _ = problem.forward()
+    assert_close(found_steps, steps, ROUNDING[dtype])
+    assert_close(found_final, final, ROUNDING[dtype])
+    found = problem.backward()
+    for name, gradient in gradients.items():
+        assert_close(found[name], gradient, ROUNDING[dtype])
+
+
+@by_mask
+@by_direction
+@by_lengths
+@pytest.mark.parametrize("at", ["x", "h0", "c0"])
+def test_gradient_of_states_and_inputs_against_differences(
+    at, lengths, reverse, masked, kernel, rng
+):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
+    start = {"x": problem.batch.values, "h0": problem.h0, "c0": problem.c0}[at]
+    gradient = problem.backward()[at]
+    rows = [slice(k, k + 1) for k in range(len(start))]
+    assert_gradient(lambda v: problem.value(**{at: v}), start, gradient, rng, rows)
+
+
+@by_mask
+@by_direction
+@by_lengths
+@pytest.mark.parametrize("at", Weights._fields)
+def test_gradient_of_weights_against_differences(at, lengths, reverse, masked, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
+    start, gradient = getattr(problem.weights, at), problem.backward()[at]
+
+    def value(changed):
+        return problem.value(weights=problem.weights._replace(**{at: changed}))
+
+    gates = [(..., slice(k * H, (k + 1) * H)) for k in range(4)]
+    assert_gradient(value, start, gradient, rng, gates)
+
+
+@by_direction
+def test_gradient_against_differences_at_realistic_size(reverse, kernel, rng):
+    lengths = (100, 1, *rng.integers(2, 100, 6).tolist())
+    problem = Problem.draw(kernel, rng, lengths, reverse, hidden=64)
+    for weights in problem.weights:
+        weights *= 0.1
+    flat = np.concatenate([*map(np.ravel, problem.weights)])
+    ends = np.cumsum([weights.size for weights in problem.weights])
+
+    def value(changed):
+        parts = np.split(changed, ends[:-1])
+        shaped = [q.reshape(w.shape) for q, w in zip(parts, problem.weights, strict=True)]
+        return problem.value(weights=Weights(*shaped))
+
+    found = problem.backward()
+    gradient = np.concatenate([found[name].ravel() for name in Weights._fields])
+    parts = [slice(stop - w.size, stop) for stop, w in zip(ends, problem.weights, strict=True)]
+    assert_gradient(value, flat, gradient, rng, parts)
+
+
+@by_direction
+def test_without_a_state_it_starts_from_zero(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
+    zero = np.zeros_like(problem.h0)
+    h, c, _ = kernel.forward(problem.batch.values, problem.weights, problem.walk, None, None, None)
+    steps, _, _ = problem.forward(h0=zero, c0=zero)
+    np.testing.assert_array_equal([h[problem.walk.outputs], c[problem.walk.outputs]], steps)
+
+
+@by_direction
+def test_gradients_are_added_to_what_is_there(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
+    expected, (*_, cache) = problem.backward(), problem.forward()
+    gradient = Weights(*map(np.ones_like, problem.weights))
+    dh, dc = problem.at_final.copy()
+    nothing = kernel.backward(cache, problem.weights, gradient, dh, dc, *problem.at_steps)
+    assert nothing is None
+    for name, found in gradient._asdict().items():
+        assert_close(found, 1 + expected[name], 1e-13)
+
+
+@by_direction
+@pytest.mark.parametrize("left_out", ["dy", "dcells"])
+def test_no_gradient_is_a_gradient_of_zero(left_out, reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
+    without = problem.backward(**{left_out: None})
+    zero = problem.backward(**{left_out: np.zeros_like(problem.at_steps[0])})
+    for name, gradient in zero.items():
+        assert_close(without[name], gradient, 1e-15)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 5, 7, 11])
+@by_mask
+@by_direction
+@by_lengths
+def test_chunks_of_the_way_back_do_not_matter(
+    lengths, reverse, masked, chunk_rows, kernel, rng, monkeypatch
+):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
+    expected = problem.backward()
+    most = {"CHUNK_SIZE": chunk_rows * H} if hasattr(kernel, "CHUNK_SIZE") else {}
+    for name, value in (most or {"CHUNK_ROWS": chunk_rows}).items():
+        monkeypatch.setattr(kernel, name, value)
+    found = problem.backward()
+    for name, gradient in expected.items():
+        assert_close(found[name], gradient, 1e-12)
+
+
+@by_direction
+def test_chunks_cover_every_step_once(reverse):
+    walk = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse)
+    tables = [run.table for run in runs.runs(walk, 5)]
+    assert np.concatenate(tables).tolist() == walk.table[::-1].tolist()
+    assert len(tables) > 2
+    assert all(table[:, 0].sum() <= 5 for table in tables)
+
+
+@by_dtype
+@by_direction
+@by_lengths
+def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, dtype=dtype)
+    steps, final, _ = problem.forward()
+    h, c = problem.h0.copy(), problem.c0.copy()
+    y = np.empty_like(steps[0])
+    kernel.infer(problem.batch.values, problem.weights, problem.walk, h, c, y)
+    assert_close(y, steps[0], ROUNDING[dtype])
+    assert_close([h, c], final, ROUNDING[dtype])
+    again = problem.h0.copy(), problem.c0.copy()
+    kernel.infer(problem.batch.values, problem.weights, problem.walk, *again, None)
+    np.testing.assert_array_equal(again, [h, c])
+
+
+@by_dtype
+@by_direction
+def test_saturated_gates_overflow_nothing(reverse, dtype, kernel, rng):
+    """Gates at their ends pass no gradient; exp(1e6) is met on the way."""
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=dtype)
+    problem.weights.bias[...] = rng.choice([-1e6, 1e6], 4 * H)
+    steps, _, _ = problem.forward()
+    assert (np.abs(steps[0]) <= 1).all()
+    assert np.isfinite(steps).all()
+    assert all(np.isfinite(gradient).all() for gradient in problem.backward().values())
+    h, c = problem.h0.copy(), problem.c0.copy()
+    kernel.infer(problem.batch.values, problem.weights, problem.walk, h, c, None)
+    assert np.isfinite([h, c]).all()
+
+
+@by_mask
+@by_direction
+@by_lengths
+def test_nothing_is_left_to_chance(lengths, reverse, masked, kernel, rng, monkeypatch):
+    """Whatever fresh memory holds, results are the same bits."""
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
+    states, expected = problem.forward()[:2], problem.backward()
+
+    def poisoned(empty):
+        def full_of_nan(*args, **options):
+            array = empty(*args, **options)
+            array.fill(np.nan)
+            return array
+
+        return full_of_nan
+
+    monkeypatch.setattr(np, "empty", poisoned(np.empty))
+    monkeypatch.setattr(np, "empty_like", poisoned(np.empty_like))
+    found_states, found = problem.forward()[:2], problem.backward()
+    monkeypatch.undo()
+    for one, other in zip(found_states, states, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(found[name], gradient)
+
+
+@by_direction
+def test_gradients_may_lie_as_they_like(reverse, kernel, rng):
+    """Repeated, with gaps in between, and with rows that begin off an element's place."""
+    problem = Problem.draw(kernel, rng, RAGGED, reverse)
+    rows = np.dtype([("flag", "i1"), ("values", float, H)])
+    packed = np.zeros(sum(RAGGED), rows)
+    packed["values"] = problem.at_steps[0]
+    gaps = np.zeros((sum(RAGGED), 2 * H + 1))
+    gaps[:, 1 : H + 1] = problem.at_steps[0]
+    repeated = np.broadcast_to(problem.at_steps[0, :1], problem.at_steps[0].shape)
+    for given in (packed["values"], gaps[:, 1 : H + 1], repeated, np.asfortranarray(repeated)):
+        expected = problem.backward(dy=given.copy(), dcells=given.copy())
+        found = problem.backward(dy=given, dcells=given)
+        for name, gradient in expected.items():
+            np.testing.assert_array_equal(found[name], gradient)
+
+
+@by_direction
+@pytest.mark.parametrize("large", [1e38, -1e38])
+def test_products_that_overflow_warn_of_nothing(large, reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=np.float32)
+    x = np.full_like(problem.batch.values, large)
+    weights = problem.weights._replace(ih=np.abs(problem.weights.ih) + 3)
+    h, _, _ = kernel.forward(x, weights, problem.walk, None, None, None)
+    assert np.isfinite(h[problem.walk.outputs]).all()
+    state = problem.h0.copy(), problem.c0.copy()
+    kernel.infer(x, weights, problem.walk, *state, None)
+    assert np.isfinite(state).all()
+    assert np.isfinite(kernel.Stepper(weights, len(x))(x)).all()
+
+
+@by_direction
+def test_inputs_are_left_as_they_are(reverse, kernel, rng):
+    problem = Problem.draw(kernel, rng, RAGGED, reverse, masked=True)
+    for array in (problem.batch.values, *problem.weights, problem.h0, problem.c0, problem.mask,
+                  problem.at_final, problem.at_steps):  # fmt: skip
+        array.flags.writeable = False
+    problem.backward()
+
+
+@by_mask
+@by_direction
+@pytest.mark.parametrize("lengths", [RAGGED, EVEN], ids=str)
+@pytest.mark.parametrize("cuts", [(1,), (2,), (3,), (1, 3)], ids=str)
+def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, masked, kernel, rng):
+    """The first rows of the state are those of the sequences that run in a segment."""
+    p = Problem.draw(kernel, rng, lengths, reverse, masked)
+    steps, final, _ = p.forward()
+    sizes, ends = p.batch.batch_sizes, np.cumsum(p.batch.batch_sizes)
+    rows = np.split(np.arange(ends[-1]), ends[np.array(cuts) - 1])
+    segments = list(zip(rows, np.split(sizes, cuts), strict=True))[:: -1 if reverse else 1]
+    state, found_steps, caches = np.stack([p.h0, p.c0]), np.empty_like(steps), []
+    for rows, sizes in segments:
+        n, walk = sizes[0], Walk(sizes, reverse)
+        mask = None if p.mask is None else p.mask[:n]
+        h, c, cache = kernel.forward(p.batch.values[rows], p.weights, walk, *state[:, :n], mask)
+        found_steps[:, rows] = h[walk.outputs], c[walk.outputs]
+        state[:, :n] = h[walk.final], c[walk.final]
+        caches.append(cache)
+    assert_close(found_steps, steps, 1e-12)
+    assert_close(state, final, 1e-12)
+
+    gradient, dx = Weights(*map(np.zeros_like, p.weights)), np.empty_like(p.batch.values)
+    dh, dc = p.at_final.copy()
+    for (rows, sizes), cache in zip(segments[::-1], caches[::-1], strict=True):
+        n, at_steps = sizes[0], p.at_steps[:, rows]
+        dx[rows] = kernel.backward(
+            cache, p.weights, gradient, dh[:n], dc[:n], *at_steps, need_inputs=True
+        )
+    for name, expected in p.backward().items():
+        found = {"x": dx, "h0": dh, "c0": dc, **gradient._asdict()}
+        assert_close(found[name], expected, 1e-12)
+
+
+@by_dtype
+@pytest.mark.parametrize("n", [1, 2, 7, 13])
+@pytest.mark.parametrize("hidden", [1, 16, 21])
+def test_steps_one_at_a_time_are_a_sequence(n, hidden, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, (9,) * n, False, dtype=dtype, hidden=hidden)
+    steps, _, _ = problem.forward()
+    fed = kernel.Stepper(problem.weights, n)
+    fed.h[...], fed.c[...] = problem.h0, problem.c0
+    found = [(fed(x).copy(), fed.c.copy()) for x in np.split(problem.batch.values, 9)]
+    for states, expected in zip(zip(*found, strict=True), steps, strict=True):
+        assert_close(np.concatenate(states), expected, ROUNDING[dtype])
