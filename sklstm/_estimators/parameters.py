@@ -106,7 +106,7 @@ def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequen
         cast = sequences.astype(dtype)
     if cast.values is not sequences.values and not np.isfinite(cast.values).all():
         row = int(np.argmax(~np.isfinite(cast.values).all(axis=1)))
-        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        sample, _ = sequences.where(row)
         raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
     return cast
 
@@ -125,11 +125,10 @@ def as_tokens(
     known = (values >= 0) & (values < vocabulary_size) & (values == np.floor(values))
     if not known.all():
         row = int(np.argmin(known[:, 0]))
-        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        sample, step = sequences.where(row)
         raise ValueError(
             f"{name}[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
-            f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step "
-            f"{row - sequences.starts[sample]}"
+            f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step {step}"
         )
     return replace(sequences, values=values.astype(np.intp))
 

@@ -216,9 +216,8 @@ def _refuse_infinity(sequences: Sequences, name: str) -> None:
     wrong = np.isinf(sequences.values)
     if wrong.any():
         row, feature = np.argwhere(wrong)[0]
-        sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
+        sample, step = sequences.where(row)
         raise ValueError(
-            f"Input X contains infinity at sample {sample}, time step "
-            f"{row - sequences.starts[sample]}, feature {feature}. {name} expects finite numbers, "
-            "or NaN where one is missing."
+            f"Input X contains infinity at sample {sample}, time step {step}, feature {feature}. "
+            f"{name} expects finite numbers, or NaN where one is missing."
         )

@@ -67,6 +67,22 @@ class Sequences:
         """The row at which each sequence begins, shape (n_sequences,)."""
         return np.cumsum(self.lengths) - self.lengths
 
+    def where(self, row: int) -> tuple[int, int]:
+        """Find the sample and the time step of a row.
+
+        Parameters
+        ----------
+        row : int
+            A row of ``values``.
+
+        Returns
+        -------
+        sample, step : int
+            Both counted from zero.
+        """
+        sample = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return sample, int(row - self.starts[sample])
+
     def take(self, indices: NDArray[np.intp]) -> Sequences:
         """Copy some of the sequences.
 

@@ -235,8 +235,7 @@ def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> No
     if _all_finite(values):
         return
     row, feature = np.argwhere(~np.isfinite(values))[0]
-    sample = int(np.searchsorted(sequences.starts, row, side="right")) - 1
-    step = row - sequences.starts[sample]
+    sample, step = sequences.where(row)
     what = "NaN" if np.isnan(values[row, feature]) else "infinity"
     name = "the model" if estimator is None else type(estimator).__name__
     raise ValueError(
