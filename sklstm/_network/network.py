@@ -33,7 +33,7 @@ class Batch(pooling.Batch, Protocol):
 
 
 class Cache(NamedTuple):
-    """What ``backward`` needs; a pickle never sees it."""
+    """What ``backward`` needs of a forward pass."""
 
     batch: Batch
     masks: Masks
@@ -73,28 +73,50 @@ class SequenceNetwork:
         recurrent_dropout: float = 0.0,
         vocabulary_size: int | None = None,
     ) -> None:
-        self.pooling = pooling
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
+        self.n_inputs = int(n_inputs)
+        self.hidden_layer_sizes = tuple(int(size) for size in hidden_layer_sizes)
+        self.n_outputs = int(n_outputs)
+        self.bidirectional = bool(bidirectional)
+        self.pooling = None if pooling is None else str(pooling)
+        self.dropout = float(dropout)
+        self.recurrent_dropout = float(recurrent_dropout)
+        self.vocabulary_size = None if vocabulary_size is None else int(vocabulary_size)
         self.layers: list[LSTMLayer] = []
-        width = n_inputs
-        for k, hidden in enumerate(hidden_layer_sizes):
-            self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, bidirectional))
+        width = self.n_inputs
+        for k, hidden in enumerate(self.hidden_layer_sizes):
+            self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, self.bidirectional))
             width = self.layers[-1].width
         shapes = [shape for layer in self.layers for shape in layer.shapes().values()]
         #: How many weights of LSTM layers a step multiplies.
         self.weights_a_step = sum(map(prod, shapes))
-        self.embeds = vocabulary_size is not None
-        self.layout = self._layout(width, n_outputs, vocabulary_size)
+        self.embeds = self.vocabulary_size is not None
+        self.layout = self._layout()
 
-    def _layout(self, width: int, n_outputs: int, vocabulary_size: int | None) -> ParameterLayout:
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of the constructor: ``SequenceNetwork(**settings)`` is equal.
+
+        Values are None, bool, int, float, str or a tuple of int, so that any format can store them.
+        """
+        return {
+            "n_inputs": self.n_inputs,
+            "hidden_layer_sizes": self.hidden_layer_sizes,
+            "n_outputs": self.n_outputs,
+            "bidirectional": self.bidirectional,
+            "pooling": self.pooling,
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "vocabulary_size": self.vocabulary_size,
+        }
+
+    def _layout(self) -> ParameterLayout:
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in self.layers:
             shapes |= layer.shapes()
+        width = self.layers[-1].width
         seen = width if self.pooling is None else pooling.width(self.pooling, width)
-        shapes |= dense.shapes(seen, n_outputs)
-        if vocabulary_size is not None:
-            shapes |= embedding.shapes(vocabulary_size, self.layers[0].n_inputs)
+        shapes |= dense.shapes(seen, self.n_outputs)
+        if self.vocabulary_size is not None:
+            shapes |= embedding.shapes(self.vocabulary_size, self.n_inputs)
         return ParameterLayout(shapes)
 
     def initialize(

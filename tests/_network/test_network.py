@@ -291,6 +291,55 @@ def test_hidden_states_are_those_that_the_read_out_sees(pooling, bidirectional, 
     assert network.hidden_states(params, batch, need_steps=False).steps is None
 
 
+# --- settings ---
+
+SETTINGS = {
+    "defaults": {},
+    "all": {
+        "bidirectional": True,
+        "pooling": "mean_max",
+        "dropout": 0.25,
+        "recurrent_dropout": 0.5,
+        "vocabulary_size": 7,
+    },
+    "numpy scalars": {
+        "bidirectional": np.True_,
+        "pooling": None,
+        "dropout": np.float32(0.5),
+        "vocabulary_size": np.int64(7),
+    },
+}
+
+
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS)
+def test_a_network_is_equal_to_one_made_from_its_settings(options, seed):
+    network = SequenceNetwork(np.int64(2), (np.int32(3), 4), 5, **options)
+    settings = network.settings()
+    again = SequenceNetwork(**settings)
+    assert again.settings() == settings
+    assert list(again.layout.shapes.items()) == list(network.layout.shapes.items())
+    assert again.layers == network.layers
+    vectors = (
+        each.initialize(np.random.RandomState(seed), np.float32, 1.0) for each in (network, again)
+    )
+    np.testing.assert_array_equal(*vectors)
+    masks, masks_again = (
+        each.draw_masks(np.random.RandomState(seed), 6, np.float32) for each in (network, again)
+    )
+    assert masks.keys() == masks_again.keys()
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, masks_again[name])
+
+
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS)
+def test_settings_are_plain_values(options):
+    settings = SequenceNetwork(np.int64(2), [np.int32(3), 4], 5, **options).settings()
+    sizes = settings.pop("hidden_layer_sizes")
+    assert type(sizes) is tuple
+    for value in (*sizes, *settings.values()):
+        assert type(value) in (type(None), bool, int, float, str)
+
+
 # --- PyTorch ---
 
 
