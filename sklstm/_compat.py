@@ -30,7 +30,11 @@ except ImportError:  # scikit-learn < 1.9
             return _NoCallbacks()
 
 
+#: Attributes that scikit-learn's callbacks set on an estimator while it is fitted.
+CALLBACK_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+
 __all__ = [
+    "CALLBACK_ATTRIBUTES",
     "CallbackSupportMixin",
     "Interval",
     "Options",

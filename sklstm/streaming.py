@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._estimators.base import BaseLSTM
-from sklstm._estimators.parameters import as_tokens
 from sklstm._network import dense, pooling
 from sklstm._network.kernels.weights import ReadOut
 from sklstm._network.network import SequenceNetwork
+from sklstm._persistence import checked, shallow_copy, with_format
 from sklstm._threads import single_blas_thread
 from sklstm.sequences import Sequences
+from sklstm.sequences._input_form import as_tokens
 
 if TYPE_CHECKING:
     from sklstm._network.kernels import Stepper
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["SequenceStream"]
 
 Array = NDArray[np.floating]
+
+#: Format of a saved stream.
+FORMAT = 1
 
 #: BLAS shares out no product with fewer multiplications for each gate, and the guard costs time.
 ONE_THREAD_ANYWAY = 2**13
@@ -84,34 +87,37 @@ class SequenceStream:
         check_is_fitted(estimator)
         if n_streams < 1:
             raise ValueError(f"n_streams: expected at least 1, got {n_streams}")
-        if estimator._network.layers[0].bidirectional:
+        if estimator._model.network.layers[0].bidirectional:
             raise ValueError(
                 f"estimator: a bidirectional {type(estimator).__name__} reads each sequence from "
                 "its end too, and cannot predict step by step; fit one with bidirectional=False"
             )
-        self._model = copy(estimator)  # a later fit gives the original other attributes
-        self._network: SequenceNetwork = estimator._network
-        self._params = self._network.layout.views(estimator._parameters)
-        self._n_features = 1 if estimator._table else estimator.n_features_in_
-        self._shape, self._dtype = (n_streams, self._n_features), estimator._dtype
-        self._embeds = self._network.embeds
+        self._estimator = shallow_copy(estimator)  # a later fit changes the original alone
+        self._model = self._estimator._model
+        form, network = self._model.form, self._model.network
+        self._network: SequenceNetwork = network
+        self._targets: Any = form.targets
+        self._params = self._model.views
+        self._n_features = form.inputs.n_channels
+        self._shape, self._dtype = (n_streams, self._n_features), form.dtype
+        self._embeds = network.embeds
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
         self._pooled = None
-        if self._network.pooling != "last":
-            self._pooled = self._network.start_pooling(n_streams, self._params, winners=False)
+        if network.pooling != "last":
+            self._pooled = network.start_pooling(n_streams, self._params, winners=False)
         self._read_out, self._in_units = self._make_read_out()
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
         self._guard = single_blas_thread if largest > ONE_THREAD_ANYWAY else None
 
     def _make_read_out(self) -> tuple[ReadOut, bool]:
-        """The dense layer; where the prediction is an affine map of it, that prediction at once."""
+        """The output layer, with the units of the targets where predictions are affine in it."""
         weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
-        units = self._model._units()
-        if units is None or self._model._input_dtype != self._dtype:
+        targets = self._targets
+        if not getattr(targets, "is_affine", False) or targets.dtype != self._dtype.name:
             return ReadOut(weight, bias), False
-        factor, offset = units
-        in_units = weight * factor, bias * factor + offset
+        deviation, mean = targets.units
+        in_units = weight * deviation, bias * deviation + mean
         return ReadOut(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
@@ -122,10 +128,11 @@ class SequenceStream:
         return [*steppers, last.stepper(self._params, self.n_streams, read_out)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"model": self._model, "state": self.get_state()}
+        return with_format({"estimator": self._estimator, "state": self.get_state()}, FORMAT)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        SequenceStream.__init__(self, state["model"], len(state["state"]["n_steps"]))
+        state = checked(state, FORMAT, ("estimator", "state"), type(self).__name__)
+        SequenceStream.__init__(self, state["estimator"], len(state["state"]["n_steps"]))
         self.set_state(state["state"])
 
     @property
@@ -159,9 +166,7 @@ class SequenceStream:
             the vocabulary; the streams then are as they were.
         """
         raw = self._advance(X_t)
-        if not self._in_units:
-            return self._model._decode(raw)
-        return raw[:, 0] if self._model._one_column else raw
+        return self._targets.shaped(raw) if self._in_units else self._targets.decode(raw)
 
     def step_proba(self, X_t: ArrayLike) -> Array:
         """Take in one step of every stream, and predict probabilities.
@@ -184,11 +189,11 @@ class SequenceStream:
         ValueError
             As :meth:`step`.
         """
-        if not hasattr(self._model, "predict_proba"):
+        if not hasattr(self._estimator, "predict_proba"):
             raise AttributeError(
-                f"step_proba: expected a classifier, got {type(self._model).__name__}"
+                f"step_proba: expected a classifier, got {type(self._estimator).__name__}"
             )
-        return self._model._loss.probabilities(self._advance(X_t))
+        return self._targets.loss.probabilities(self._advance(X_t))
 
     def reset(self, streams: ArrayLike | None = None) -> None:
         """Begin anew.
@@ -299,7 +304,7 @@ class SequenceStream:
         if wrong.any():
             k = int(np.argmax(wrong))
             raise ValueError(f"X_t[{k}]: expected finite numbers, got {x[k]}")
-        vocabulary_size = self._model._vocabulary_size
+        vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
             return x
         tokens = Sequences(x, np.ones(len(x), np.intp), "list")

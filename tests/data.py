@@ -130,7 +130,7 @@ def parameter_vector(estimator):
 
 def fingerprint(estimator):
     """A hash of everything that the estimator holds."""
-    return joblib.hash(vars(estimator))
+    return joblib.hash(estimator.__getstate__())
 
 
 def central_differences(function, sequences, step=1e-5):

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from data import assert_same_fit
 
 import sklstm
 from sklstm import LSTMClassifier, _config
@@ -169,6 +170,6 @@ def test_the_number_of_threads_does_not_change_a_bit(name, threads_pay, rng):
         one.partial_fit(X, y, [0, 1])
         threads_pay.several = True
         two.partial_fit(X, y, [0, 1])
-        np.testing.assert_array_equal(one._parameters, two._parameters)
+        assert_same_fit(one, two)
         np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
     assert len(threads_pay) > 1

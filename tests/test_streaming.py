@@ -52,7 +52,7 @@ def check_every_prefix(model, X, method="predict", step="step", tolerance=1e-12)
     for t in range(len(X[0])):
         found = getattr(stream, step)(rows_at(X, t))
         expected = getattr(model, method)(prefixes(X, t))
-        if model._per_step:
+        if model._model.form.per_step:
             expected = np.stack([steps[-1] for steps in expected])
         assert found.shape == expected.shape
         assert found.dtype == expected.dtype

@@ -1,14 +1,13 @@
-"""What the two estimators share: the way from X and y to a fitted network and back.
+"""What LSTMClassifier and LSTMRegressor share: fit, partial_fit, and how they are saved.
 
-Wiring, no numerics: `sequences` reads X, `_objective` is what is minimised, `_solvers` minimise it.
+Only wiring: `reading` reads the data, `train` trains, `model` predicts.
 """
 
 from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,47 +15,43 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sklstm._compat import CallbackSupportMixin, _fit_context
-from sklstm._estimators.introspection import Inside, joined
-from sklstm._estimators.parameters import (
-    CONSTRAINTS,
-    as_table,
-    as_tokens,
-    cast_sequences,
-    check_weights,
-    layer_sizes,
-    own_generator,
-    part_bounds,
+from sklstm import _persistence
+from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
+from sklstm._estimators.introspection import Introspection
+from sklstm._estimators.model import FittedModel
+from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generator
+from sklstm._estimators.reading import (
+    DataForm,
+    hold_out,
+    read_first,
+    read_for_validation,
+    read_more,
 )
-from sklstm._network.losses import Loss
+from sklstm._estimators.targets import Targets
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import workers
-from sklstm._training.objective import Samples, raw_predictions
-from sklstm.sequences import Sequences, check_sequences
-from sklstm.sequences._reading import is_list_of_sequences
-from sklstm.sequences._step_values import like_targets, stack_steps, stack_weights
+from sklstm._training.state import TrainingState
+from sklstm.sequences._step_values import stack_steps, stack_weights
 
 if TYPE_CHECKING:
     from sklstm._estimators.callbacks import EpochCallbacks
     from sklstm._solvers import Outcome
-    from sklstm._training.train import State
+    from sklstm._training.objective import Samples
 
 Array = NDArray[np.floating]
 
+#: Format of a saved estimator.
+FORMAT = 1
 
-class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+
+class BaseLSTM(Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of LSTMClassifier and LSTMRegressor."""
-
-    _doc_link_module = "sklstm"
-    _doc_link_template = (
-        "https://sklstm.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
-    )
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
+    # The parameters that this module reads; each estimator assigns all of them in `__init__`.
     hidden_layer_sizes: Any
     bidirectional: bool
     pooling: str
@@ -66,68 +61,15 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     return_sequences: bool
     vocabulary_size: int | None
     embedding_size: int
-    solver: str
-    alpha: float
-    batch_size: Any
-    learning_rate: str
-    learning_rate_init: Any
     max_iter: Any
-    max_fun: int
-    max_grad_norm: float | None
-    shuffle: bool
-    tol: float
-    n_iter_no_change: float
     early_stopping: bool
     validation_fraction: float
-    momentum: float
-    nesterovs_momentum: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
     warm_start: bool
-    dtype: Any
-    n_jobs: int | None
     random_state: Any
-    verbose: Any
-    _per_step: bool
-    _array_targets: bool
 
     @abstractmethod
-    def __init__(self, **parameters: Any) -> None:
-        for name, value in parameters.items():
-            setattr(self, name, value)
-
-    @abstractmethod
-    def _learn_targets(self, y: Any, kinds: Any) -> None:
-        """Learn what kind the targets are and how many outputs they take, from y and ``kinds``."""
-
-    @abstractmethod
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        """Targets of that kind as numbers, one row a sample."""
-
-    @abstractmethod
-    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
-        """Sample weights times what else weighs on a sample."""
-
-    @abstractmethod
-    def _scale(self, samples: Samples, reset: bool) -> Samples:
-        """Targets in the units that the network learns; with ``reset``, learn these units."""
-
-    @abstractmethod
-    def _make_loss(self) -> Loss:
-        """The loss for the kind of targets seen."""
-
-    @abstractmethod
-    def _decode(self, raw: Array) -> NDArray[Any]:
-        """Predictions out of raw ones (rows, n_outputs)."""
-
-    def _units(self) -> tuple[Array, Array] | None:
-        """Factor and offset of each output, if predictions are raw ones times that plus this."""
-        return None
-
-    @abstractmethod
-    def _target_gradient(self, raw: Array, target: Any) -> Array:
-        """Slope of the prediction that ``target`` names at the raw predictions (n, K)."""
+    def _new_targets(self, y: Any, classes: Any, dtype: np.dtype[Any]) -> Targets:
+        """The kind of targets that ``y`` has; ``dtype`` is that of X."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -142,14 +84,15 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             or a list of arrays (n_timesteps_i, n_features); see
             :func:`sklstm.sequences.check_sequences`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets. With ``return_sequences``, one or several for each step: an array
+            Targets. With ``return_sequences``, one or several for each time step: an array
             (n_samples, n_timesteps[, n_outputs]) or a list of (n_timesteps_i[, n_outputs]) arrays.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a sample of weight two counts as two samples. With
-            ``return_sequences`` also one a step, in the form of ``y``; weight 0 leaves a step out.
+            ``return_sequences`` they may also be given for each time step, in the form of ``y``; a
+            step of weight zero is left out.
         X_val, y_val : like ``X`` and ``y``, default=None
-            Samples whose loss is recorded in ``validation_scores_`` after every epoch, and which
-            early stopping watches in place of a random fraction.
+            Validation samples. Their loss is recorded in ``validation_scores_`` after each epoch,
+            and early stopping monitors it instead of that of a random fraction.
 
         Returns
         -------
@@ -159,259 +102,187 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If an input is malformed (the message names the sample), or if the loss turns
-            non-finite (it names the step). The estimator then is what it was before the call.
+            If an input is malformed (the message names the sample), or if the loss becomes infinite
+            or NaN (the message names the update). The estimator is then unchanged.
         """
-        from sklstm._estimators.callbacks import EpochCallbacks  # see _begin
+        from sklstm._estimators.callbacks import EpochCallbacks  # loads the solvers
 
         n_epochs = None if self.max_iter == "auto" else self.max_iter
         context = self._init_callback_context(max_subtasks=n_epochs)
-        with self._all_or_nothing():
-            data = {"X": X, "y": y, "metadata": None}
-            if sample_weight is not None:
-                data["metadata"] = {"sample_weight": sample_weight}
-            context.call_on_fit_task_begin(estimator=self, **data)
-            fresh = not (self.warm_start and hasattr(self, "_parameters"))
-            samples = self._check_samples(X, y, sample_weight, fresh)
-            rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
-            samples, held_out = self._hold_out(samples, X_val, y_val, rng, fresh)
-            state, samples = self._begin(samples, rng, fresh)
-            held_out = None if held_out is None else self._scale(held_out, reset=False)
-            tell = EpochCallbacks(self, context, data, lambda: self._fitted(state))
-            self._train(state, samples, held_out, self.max_iter, tell)
-            context.call_on_fit_task_end(
-                estimator=self, reconstruction_attributes=lambda: vars(self), **data
-            )
+        data = {"X": X, "y": y, "metadata": None}
+        if sample_weight is not None:
+            data["metadata"] = {"sample_weight": sample_weight}
+        context.call_on_fit_task_begin(estimator=self, **data)
+        earlier = getattr(self, "_model", None) if self.warm_start else None
+        samples, form = self._read(X, y, sample_weight, earlier)
+        rng = self._generator(earlier)
+        seed = None if earlier is None else earlier.state.split_seed
+        held_out = None
+        if X_val is not None or y_val is not None:
+            held_out = read_for_validation(self, X_val, y_val, form)
+        elif self.early_stopping:
+            # A warm start holds out the same samples: it must not train on them.
+            seed = rng.randint(np.iinfo(np.int32).max) if seed is None else seed
+            samples, held_out = hold_out(samples, self.validation_fraction, seed)
+        model, samples = self._begin(samples, form, rng, earlier)
+        model.state.split_seed = seed
+        callbacks = EpochCallbacks(self, context, data, lambda: _fitted(model.snapshot()))
+        outcome = self._train(model, samples, held_out, self.max_iter, callbacks)
+        context.call_on_fit_task_end(
+            estimator=self, reconstruction_attributes=lambda: _fitted(model), **data
+        )
+        self._set_model(model)
+        self._warn(outcome)
         return self
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, kinds: Any = None) -> Self:
-        """One epoch over the samples; the first learns the targets' kind from ``kinds`` too."""
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
+        """Train for one epoch on the samples; ``classes`` are all classes to expect."""
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        with self._all_or_nothing():
-            fresh = not hasattr(self, "_parameters")
-            samples = self._check_samples(X, y, sample_weight, fresh, kinds)
-            rng = own_generator(self.random_state) if fresh else deepcopy(self._rng)
-            state, samples = self._begin(samples, rng, fresh)
-            self._train(state, samples, None, n_epochs=None, tell=None)
+        earlier = getattr(self, "_model", None)
+        samples, form = self._read(X, y, sample_weight, earlier, classes)
+        model, samples = self._begin(samples, form, self._generator(earlier), earlier)
+        self._train(model, samples, None, None, None)
+        self._set_model(model)
         return self
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """On any error, every attribute is again what it was."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, earlier: FittedModel | None, classes: Any = None
+    ) -> tuple[Samples, DataForm]:
+        """Samples to train on, and their form."""
+        if earlier is None:
+            return read_first(self, X, y, sample_weight, classes)
+        return read_more(self, X, y, sample_weight, earlier.form)
 
-    def _check_samples(
-        self, X: Any, y: Any, sample_weight: Any, reset: bool, kinds: Any = None
-    ) -> Samples:
-        """Validated, encoded and weighted samples, without those that weigh nothing."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None."
-            )
-        sequences = self._read(X, reset=reset)
-        per_step: bool = self.return_sequences if reset else self._per_step
-        if reset:
-            tokens = self.vocabulary_size is not None
-            self._input_dtype = np.dtype(np.float64) if tokens else sequences.values.dtype
-            self._dtype = np.dtype(self.dtype or self._input_dtype)
-            self._per_step, self._array_targets = per_step, not is_list_of_sequences(y)
-        if per_step:
-            y = stack_steps(y, sequences, "y")
-            if sample_weight is not None:
-                sample_weight = stack_weights(sample_weight, sequences)
-        else:
-            check_consistent_length(sequences, y)
-        if reset:
-            self._learn_targets(y, kinds)
-        targets = self._check_y(y)
-        weights = self._weigh(targets, check_weights(sample_weight, len(targets)))
-        samples = Samples(cast_sequences(sequences, self._dtype), targets, weights, per_step)
-        if not weights.any():
-            raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
-        return samples.without_weightless()
-
-    def _hold_out(
-        self, samples: Samples, X_val: Any, y_val: Any, rng: np.random.RandomState, fresh: bool
-    ) -> tuple[Samples, Samples | None]:
-        """Samples to train on, and those to validate on: the given ones, or a random fraction."""
-        if (X_val is None) != (y_val is None):
-            raise ValueError("expected X_val and y_val together, got only one of them")
-        if X_val is not None:
-            try:
-                return samples, self._check_samples(X_val, y_val, None, reset=False)
-            except ValueError as error:
-                raise ValueError(f"Validation data (X_val, y_val): {error}") from error
-        if not self.early_stopping:
-            return samples, None
-        if fresh:  # going on with warm_start must not train on what was held out before
-            self._split_seed = rng.randint(np.iinfo(np.int32).max)
-        from sklearn.model_selection import train_test_split
-
-        kept, held_out = train_test_split(
-            np.arange(len(samples)),
-            test_size=self.validation_fraction,
-            random_state=self._split_seed,
-            stratify=samples.targets if samples.stratifiable else None,
-        )
-        return samples.take(np.sort(kept)), samples.take(np.sort(held_out))
+    def _generator(self, earlier: FittedModel | None) -> np.random.RandomState:
+        """A new random generator, or a copy of that of the earlier fit."""
+        return own_generator(self.random_state) if earlier is None else deepcopy(earlier.state.rng)
 
     def _begin(
-        self, samples: Samples, rng: np.random.RandomState, fresh: bool
-    ) -> tuple[State, Samples]:
-        """The state to train from, a copy of an earlier one unless ``fresh``; scaled samples."""
-        # Solvers are loaded by the first fit: prediction needs none, and imports stay quick.
-        from sklstm._training.train import State, canonical, start
+        self, samples: Samples, form: DataForm, rng: np.random.RandomState,
+        earlier: FittedModel | None,
+    ) -> tuple[FittedModel, Samples]:  # fmt: skip
+        """A model to train, a copy of the earlier one if there is one, and the scaled samples."""
+        from sklstm._training.train import in_fixed_order  # loads the solvers
 
-        samples = self._scale(canonical(samples, self), reset=fresh)
-        loss = self._make_loss()
-        if fresh:
-            network = self._make_network()
-            return start(network, loss, self, self._dtype, rng), samples
-        if self._network.layout.shapes != self._make_network().layout.shapes:
+        samples = in_fixed_order(samples, self)
+        network = self._new_network(form)
+        if earlier is None:
+            form = form.fit(samples)
+            parameters = network.initialize(rng, form.dtype, self.forget_bias)
+            state = TrainingState(parameters, rng)
+        else:
+            self._check_same_network(network, earlier.network)
+            state = earlier.state.copy()
+            state.rng, state.best_score = rng, None
+        return FittedModel(form, network, state), form.scale(samples)
+
+    def _check_same_network(self, network: SequenceNetwork, earlier: SequenceNetwork) -> None:
+        if network.layout.shapes != earlier.layout.shapes:
             raise ValueError(
-                f"{type(self).__name__} goes on training the network that it was fitted with; its "
-                "shape, such as hidden_layer_sizes, cannot change. Clone it or set "
-                "warm_start=False to begin anew."
+                f"{type(self).__name__} continues to train the network of the earlier fit; "
+                "parameters that change its shape, such as hidden_layer_sizes, cannot change. "
+                "Clone the estimator or set warm_start=False to begin anew."
             )
-        state = State(
-            network=self._make_network(),
-            loss=loss,
-            parameters=self._parameters.copy(),
-            moments=[moment.copy() for moment in self._moments],
-            step=self.t_,
-            rng=rng,
-            loss_curve=list(self.loss_curve_),
-            validation_scores=list(self.validation_scores_),
-        )
-        return state, samples
 
-    def _make_network(self) -> SequenceNetwork:
-        n_inputs = 1 if self._table else self.n_features_in_
+    def _new_network(self, form: DataForm) -> SequenceNetwork:
+        inputs = form.inputs
         return SequenceNetwork(
-            n_inputs if self._vocabulary_size is None else self.embedding_size,
+            inputs.n_channels if inputs.vocabulary_size is None else self.embedding_size,
             layer_sizes(self.hidden_layer_sizes),
-            self.n_outputs_,
+            form.targets.n_outputs,
             bidirectional=self.bidirectional,
-            pooling=None if self._per_step else self.pooling,
+            pooling=None if form.per_step else self.pooling,
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
-            vocabulary_size=self._vocabulary_size,
+            vocabulary_size=inputs.vocabulary_size,
         )
 
     def _train(
         self,
-        state: State,
+        model: FittedModel,
         samples: Samples,
         held_out: Samples | None,
         n_epochs: int | str | None,
-        tell: EpochCallbacks | None,
-    ) -> None:
-        from sklstm._training.train import train
+        callbacks: EpochCallbacks | None,
+    ) -> Outcome:
+        """Train the state of the model in place."""
+        from sklstm._training.train import Task, train  # loads the solvers
 
+        form = model.form
+        held_out = None if held_out is None else form.scale(held_out)
+        task = Task(model.network, form.targets.loss, samples, held_out)
         with workers(self.n_jobs) as run:
-            outcome = train(state, self, samples, held_out, n_epochs, run, tell)
-        self.__dict__.update(self._fitted(state))
-        if n_epochs is not None:
-            self._warn(outcome)
+            return train(task, model.state, self, n_epochs, run, callbacks)
 
-    def _fitted(self, state: State) -> dict[str, Any]:
-        """The attributes of an estimator fitted so far, apart from what training moves on."""
-        return {
-            "_network": state.network,
-            "_loss": state.loss,
-            "_parameters": state.parameters.astype(self._dtype),
-            "_moments": [moment.copy() for moment in state.moments],
-            "_rng": deepcopy(state.rng),
-            "t_": state.step,
-            "n_iter_": len(state.loss_curve),
-            "n_layers_": len(state.network.layers),
-            "out_activation_": state.loss.out_activation,
-            "loss_": state.loss_curve[-1] if state.loss_curve else np.nan,
-            "best_loss_": min(state.loss_curve, default=np.nan),
-            "loss_curve_": list(state.loss_curve),
-            "validation_scores_": list(state.validation_scores),
-            "best_validation_score_": state.best_score,
-        }
+    def _set_model(self, model: FittedModel) -> None:
+        """Replace the fitted model and the public attributes, all at once."""
+        earlier = getattr(self, "_model", None)
+        outdated = {} if earlier is None else _fitted(earlier)
+        kept = {name: value for name, value in vars(self).items() if name not in outdated}
+        self.__dict__ = {**kept, **_fitted(model)}
 
     def _warn(self, outcome: Outcome) -> None:
-        """Say why training ended, unless it converged."""
+        """Warn unless training converged."""
         if outcome.status == "interrupted":
             warnings.warn(
-                f"Training was interrupted after {outcome.n_epochs} epochs; what was learnt so far "
-                "is kept.",
-                stacklevel=5,
+                f"Training was interrupted after {outcome.n_epochs} epochs; the parameters learned "
+                "so far are kept.",
+                stacklevel=4,
             )
         elif outcome.status in ("max_iter", "abnormal"):
             warnings.warn(
-                f"Training stopped before it converged: {outcome.message}. Raise max_iter, or tol "
-                "if this loss is good enough.",
+                f"Training stopped before it converged: {outcome.message}. Increase max_iter, or "
+                "tol if this loss is good enough.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
-    def _read(self, X: Any, *, reset: bool = False, first_sample: int = 0) -> Sequences:
-        """Sequences out of X; with ``reset``, learn the form that later X is read by."""
-        sequences = check_sequences(X, first_sample=first_sample, estimator=self)
-        if reset:
-            self._table = sequences.form == "2d"
-            self._vocabulary_size = self.vocabulary_size
-        elif self._table:
-            sequences = as_table(sequences, self.n_features_in_, type(self).__name__)
-        elif sequences.form == "2d" and self.n_features_in_ != 1:
-            raise ValueError(
-                f"{type(self).__name__} was fitted on sequences with {self.n_features_in_} "
-                "features; expected a 3-D array or a list of arrays, got a 2-D array, which is "
-                f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]}))"
-            )
-        shape = (len(sequences), -1) if self._table else sequences.values.shape
-        seen = sequences.values.reshape(shape)
-        if sequences.frame is not None and self._table == (sequences.form == "2d"):
-            seen = sequences.frame  # whose columns are time steps of a table, or channels
-        validate_data(self, seen, reset=reset, skip_check_array=True)
-        if self._vocabulary_size is None:
-            return sequences
-        return as_tokens(sequences, self._vocabulary_size, first_sample)
+    def _predict(self, X: Any, decode: Callable[[Any, Array], NDArray[Any]]) -> Any:
+        """What ``decode`` makes of raw predictions, in the form that the targets had."""
+        model = self._fitted_model()
+        return model.predict(X, self, lambda raw: decode(model.form.targets, raw))
 
-    def _parts(self, X: Any) -> Iterator[Sequences]:
-        """X validated; a list part by part, so that it is never copied as a whole."""
+    def _score_steps(
+        self, metric: Callable[..., float], X: Any, y: Any, sample_weight: Any
+    ) -> float:
+        """The metric over all time steps."""
+        y_pred, sequences = self._fitted_model().predict_rows(X, self)
+        if sample_weight is not None:
+            sample_weight = stack_weights(sample_weight, sequences)
+        y_true = stack_steps(y, sequences, "y")
+        return float(metric(y_true, y_pred, sample_weight=sample_weight))
+
+    def _fitted_model(self) -> FittedModel:
         check_is_fitted(self)
-        if not is_list_of_sequences(X):
-            yield self._read(X)
-            return
-        for first, stop in part_bounds(X):
-            yield self._read(X[first:stop], first_sample=first)
+        model: FittedModel = self._model
+        return model
 
-    def _raw(self, X: Any) -> Array:
-        """What the read-out gives for each sample, or each stacked step, (rows, n_outputs)."""
-        return np.concatenate([raw for raw, _ in self._raw_parts(X)])
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
 
-    def _raw_parts(self, X: Any) -> Iterator[tuple[Array, Sequences]]:
-        with workers(self.n_jobs) as run:
-            for part in self._parts(X):
-                yield raw_predictions(self._network, self._parameters, part, run), part
+    def __getstate__(self) -> dict[str, Any]:
+        during_fit = CALLBACK_ATTRIBUTES
+        state = {name: value for name, value in vars(self).items() if name not in during_fit}
+        model = state.pop("_model", None)
+        if model is not None:
+            state["model"] = model.as_dict()
+        return _persistence.with_format(state, FORMAT)
 
-    def _decoded(self, X: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
-        """What ``decode`` makes of the read-out, in the form that the targets had."""
-        parts = [(decode(raw), part) for raw, part in self._raw_parts(X)]
-        if not self._per_step:
-            return np.concatenate([rows for rows, _ in parts])
-        return joined([like_targets(rows, part, self._array_targets) for rows, part in parts])
-
-    def _stacked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """True and predicted targets and weights, a row for each step, for scores."""
-        sequences = self._read(X)
-        rows = self._decode(self._raw(X))
-        weights = None if sample_weight is None else stack_weights(sample_weight, sequences)
-        return stack_steps(y, sequences, "y"), rows, weights
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parameters = self._get_param_names()
+        state = _persistence.checked(state, FORMAT, parameters, type(self).__name__)
+        model = state.pop("model", None)
+        if model is not None:
+            state["_model"] = FittedModel.from_dict(model)
+        self.__dict__ = state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _fitted(model: FittedModel) -> dict[str, Any]:
+    """All attributes that an estimator gets when it is fitted."""
+    return {**model.attributes(), "_model": model}

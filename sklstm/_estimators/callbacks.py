@@ -1,4 +1,4 @@
-"""From what a solver tells to scikit-learn's callbacks: one task an epoch."""
+"""scikit-learn's callbacks: one task for each epoch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sklstm._solvers.observers import BatchDone, Progress
 
 
 class EpochCallbacks:
-    """Hears of batches and epochs, and passes on what the callbacks answer.
+    """Calls the estimator's callbacks at the beginning and end of each epoch.
 
-    ``data`` is what they are told of the samples; ``attributes`` gives the fitted attributes of the
-    moment, for callbacks that score.
+    ``data`` are the samples to pass to them; ``attributes`` returns the fitted attributes that the
+    estimator would have now, for callbacks that score.
     """
 
     def __init__(

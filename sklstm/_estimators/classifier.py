@@ -2,171 +2,174 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
-from sklstm._estimators.targets import check_labels, class_factors, encode_labels, label_factors
-from sklstm._network.losses import (
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    MultilabelCrossEntropy,
-)
-from sklstm._training.objective import Samples
+from sklstm._estimators.target_checks import check_labels
+from sklstm._estimators.targets import ClassTargets, LabelTargets
 
 Array = NDArray[np.floating]
 
-REQUIRED = object()  # stands for the classes that a first partial_fit was not given
+#: The ``classes`` of a first call of partial_fit without them.
+REQUIRED = object()
 
 
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
     """Classify sequences with a long short-term memory network [1]_.
 
-    It minimises the cross-entropy of two or more classes, or of several yes-or-no labels a sample.
-    Sequences may be rows of a 2-D array, a 3-D array, or a list of any lengths; see :meth:`fit`.
+    The estimator minimises the cross-entropy of two or more classes, or of several binary labels.
+    Sequences may be rows of a 2-D array, a 3-D array, or a list of arrays of any lengths; see
+    :meth:`fit`.
 
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(64,)
-        Units of the LSTM layer, or of each of several stacked layers.
+        Number of units of the LSTM layer, or of each of several stacked layers.
 
     bidirectional : bool, default=False
-        Let a second set of weights walk each layer backward in time; its states stand beside those
-        of the first.
+        Add a second LSTM that reads each sequence in reverse. Its hidden states are concatenated
+        with those of the first.
 
     pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
-        What the read-out sees of the last layer's states: those at the end of the sequence (for
-        the backward walk, at its beginning), or their mean or maximum over time, or both.
+        How the hidden states of the last layer become the input of the output layer: the state at
+        the last time step (of the reverse direction, at the first), the mean or maximum over time,
+        or mean and maximum together. Not used with ``return_sequences``.
 
     return_sequences : bool, default=False
-        Predict a label for every step instead of one for the sequence; ``y`` then holds as
-        many, and ``pooling`` is not used.
+        Predict a label for every time step instead of one for the sequence. ``y`` then has one
+        for each time step.
 
     vocabulary_size : int or None, default=None
-        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
-        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
-        array.
+        Number of tokens. If given, the time steps of ``X`` are tokens, integers from 0 to
+        ``vocabulary_size - 1``, and an embedding layer learns a vector for each. ``X`` is a list of
+        1-D arrays or a 2-D array.
 
     embedding_size : int, default=32
-        Numbers in the vector of a token.
+        Dimension of the embedding. Only used with ``vocabulary_size``.
 
     dropout : float, default=0.0
-        Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
-        one mask a sequence [3]_.
+        Dropout rate of the outputs of every LSTM layer, the last included. One mask is drawn for
+        each sequence and used at all its time steps [3]_.
 
     recurrent_dropout : float, default=0.0
-        Rate at which the hidden states that the next step reads are dropped in training; one mask
-        a sequence [3]_.
+        Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
+        sequence and used at all its time steps [3]_.
 
     forget_bias : float, default=1.0
-        Starting value of the forget gate's bias [2]_.
+        Initial bias of the forget gates [2]_.
 
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        "adam" [4]_ and "sgd" go through the samples in minibatches; "lbfgs", SciPy's L-BFGS-B,
-        sees all of them at once, in float64, and suits small data sets.
+        "adam" [4]_ and "sgd" train on minibatches. "lbfgs" is SciPy's L-BFGS-B; it uses all samples
+        at each iteration, computes in float64, and suits small data sets.
 
     alpha : float, default=1e-4
-        Strength of the L2 penalty on all weights, biases excepted. The penalty,
+        Strength of the L2 penalty on the weights; biases are not penalised. The penalty,
         ``alpha / 2 * |weights|^2``, is divided by the total weight of the training samples.
 
     batch_size : int or "auto", default="auto"
-        Samples of a minibatch, at most all. "auto" takes all of up to 32 samples, and else 32.
-        Epochs are cut into batches of nearly equal size. Not used by "lbfgs".
+        Maximum number of samples in a minibatch. "auto" is 32. The batches of an epoch have nearly
+        equal sizes. Not used by "lbfgs".
 
     learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
-        How the learning rate changes. "cosine" lets it fall to zero at ``max_iter``, where training
-        ends (``partial_fit`` knows no end, and keeps it); "constant" keeps it; "adaptive" divides
-        it by five each time the loss stands still, down to 1e-6. Not used by "lbfgs".
+        Learning rate schedule. "cosine" lowers the rate to zero at ``max_iter``, where training
+        ends; ``partial_fit``, which has no last epoch, keeps it constant. "constant" keeps the
+        rate. "adaptive" divides it by five each time the loss stops improving, until it is at most
+        1e-6. Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
-        Learning rate to start with. "auto" is 0.01 for "adam" and 0.1 for "sgd".
+        Initial learning rate. "auto" is 0.01 for "adam" and 0.1 for "sgd". Not used by "lbfgs".
 
     max_iter : int or "auto", default="auto"
-        Most epochs (for "lbfgs": iterations). "auto" is what makes 1000 updates, but no fewer than
-        20 and no more than 100; for "lbfgs" it is 200.
+        Maximum number of epochs, or for "lbfgs" of iterations. "auto" is the number of epochs that
+        makes 1000 updates, but at least 20 and at most 100; for "lbfgs" it is 200.
 
     max_fun : int, default=15000
-        Most evaluations of the objective by "lbfgs".
+        Maximum number of evaluations of the objective by "lbfgs".
 
     max_grad_norm : float or None, default=1.0
-        Gradients are scaled down to this Euclidean norm; None leaves them. Not used by "lbfgs".
+        Maximum Euclidean norm of the gradient: longer gradients are scaled down to it. None scales
+        none. Not used by "lbfgs".
 
     shuffle : bool, default=True
-        Draw a new order of the samples for each epoch.
+        Whether to shuffle the samples in each epoch. Not used by "lbfgs".
 
     tol : float, default=1e-4
-        With a rate that is constant or adaptive, training converges when the loss fails to improve
-        by ``tol`` in more than ``n_iter_no_change`` epochs in a row; so it does with early
-        stopping. For "lbfgs", the largest component of the gradient at which it stops.
+        Tolerance of the stopping criterion. With a constant or adaptive learning rate, or with
+        early stopping, training stops when the loss does not improve by at least ``tol`` for more
+        than ``n_iter_no_change`` consecutive epochs. For "lbfgs", training stops when no component
+        of the gradient exceeds ``tol``.
 
     n_iter_no_change : int, default=10
-        Epochs without improvement that are put up with.
+        Maximum number of epochs without an improvement of at least ``tol``.
 
     early_stopping : bool, default=False
-        Watch the loss of held-out samples instead of the training loss, and end with the
-        parameters for which it was best.
+        Stop when the loss of validation samples stops improving, and keep the parameters for which
+        it was lowest.
 
     validation_fraction : float, default=0.1
-        Share of the samples held out by early stopping, unless ``fit`` is given ``X_val``.
+        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``.
 
     momentum : float, default=0.9
         Momentum of "sgd".
 
     nesterovs_momentum : bool, default=True
-        Whether that momentum is Nesterov's.
+        Whether "sgd" uses Nesterov's momentum.
 
     beta_1, beta_2 : float, default=0.9 and 0.999
-        Decay rates of "adam"'s moments.
+        Exponential decay rates of the first and second moments of "adam".
 
     epsilon : float, default=1e-8
-        Added to the denominator by "adam".
+        Constant added to the denominator of "adam" for numerical stability.
 
-    class_weight : dict, "balanced", list of dict or None, default=None
-        Factors on the weights of each class. "balanced" gives all classes the same total weight.
-        For multilabel targets, one dict for the zeros and ones of each column, multiplied over the
-        columns.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which sample weights are multiplied; a class that the dict does
+        not name has weight one. "balanced" gives all classes the same total weight. For multilabel
+        targets, a list with a dict for each label, or "balanced"; the weights of a sample's labels
+        are multiplied.
 
     warm_start : bool, default=False
-        Let ``fit`` go on from the last solution, the solver's moments included.
+        Whether ``fit`` continues from the solution of the previous call, with the moments of the
+        solver.
 
     dtype : {"float32", "float64"} or None, default=None
-        In what precision to compute. None takes that of ``X``: float32 stays, all else is float64.
+        Precision of parameters and computations. None is the dtype of ``X`` if that is float32, and
+        else float64.
 
     n_jobs : int or None, default=None
-        Threads that share large batches and both directions of a layer; None is one unless in a
-        :obj:`joblib.parallel_config` context. The results do not depend on it.
+        Number of threads, which share the work of large batches and of the two directions of a
+        layer. None is one, unless in a :obj:`joblib.parallel_config` context. The results do not
+        depend on it.
 
     random_state : int, RandomState instance or None, default=None
-        Decides starting values, order of the samples, dropout masks and the samples held out. An
-        int makes every fit the same, to the last bit.
+        Determines initial weights, the order of the samples, dropout masks and the samples held out
+        for validation. Pass an int for results that are the same, to the last bit, in every call.
 
     verbose : bool or int, default=False
-        Print the loss after every epoch, or every so many.
+        Print the loss after every epoch, or every ``verbose`` epochs.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels; for multilabel targets, the columns' numbers.
+        Class labels; for multilabel targets, the indices of the labels.
 
     n_features_in_ : int
-        Features of a step; for a 2-D ``X``, its columns, which are time steps.
+        Number of features of a time step; for a 2-D ``X``, its columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
 
     parameters_ : dict of str to ndarray
-        The network's parameters, read-only.
+        The parameters of the network by name, read-only.
 
     loss_ : float
-        Objective after the last epoch.
+        Objective of the last epoch.
 
     best_loss_ : float
         Lowest objective of all epochs.
@@ -175,35 +178,36 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Objective of each epoch.
 
     validation_scores_ : list of float
-        Negative validation loss after each epoch; empty where nothing was held out.
+        Negative validation loss after each epoch; empty without validation samples.
 
     best_validation_score_ : float or None
-        The highest of them.
+        Highest of ``validation_scores_``; None without validation samples.
 
     n_iter_ : int
-        Epochs (for "lbfgs": iterations) run.
+        Number of epochs, or for "lbfgs" of iterations.
 
     t_ : int
-        Updates that the solver has made.
+        Number of updates by the solver.
 
     n_layers_ : int
-        LSTM layers.
+        Number of LSTM layers.
 
     n_outputs_ : int
-        Values of the read-out.
+        Number of values that the output layer gives.
 
     out_activation_ : str
-        What turns them into predictions.
+        Name of the function that turns these values into predictions.
 
     See Also
     --------
     LSTMRegressor : The same network for numbers.
-    sklstm.functional : The LSTM's equations as functions.
+    sklstm.functional : The LSTM as functions.
 
     Notes
     -----
-    A sample of weight two is a sample given twice. Where one batch holds all samples and there is
-    no dropout, equal samples are merged and ordered by content: such a fit knows no other order.
+    A sample of weight two counts as two equal samples. Without dropout, and if one batch holds all
+    samples, equal samples are merged and sorted by content, so that such a fit does not depend on
+    the order of the samples.
 
     References
     ----------
@@ -230,6 +234,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     >>> bool(clf.score(X, y) > 0.9)
     True
     """
+
+    __module__ = "sklstm"  # the public path, which saved models name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
@@ -273,75 +279,74 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         random_state: Any = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            bidirectional=bidirectional,
-            pooling=pooling,
-            return_sequences=return_sequences,
-            vocabulary_size=vocabulary_size,
-            embedding_size=embedding_size,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            forget_bias=forget_bias,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            max_iter=max_iter,
-            max_fun=max_fun,
-            max_grad_norm=max_grad_norm,
-            shuffle=shuffle,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            warm_start=warm_start,
-            dtype=dtype,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.return_sequences = return_sequences
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.forget_bias = forget_bias
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.max_fun = max_fun
+        self.max_grad_norm = max_grad_norm
+        self.shuffle = shuffle
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
 
     @available_if(has_minibatches)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Go through the given samples once more, or for the first time.
+        """Train for one epoch on the given samples.
 
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
             As in :meth:`fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels, out of ``classes``.
+            Labels, each one of ``classes``.
         classes : array-like of shape (n_classes,), default=None
-            All labels that may ever come; needed in the first call, unless ``y`` is multilabel.
+            All labels that any call may see. Required in the first call, unless ``y`` is
+            multilabel.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
 
         Returns
         -------
         self : object
-            The estimator, one epoch further.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            As :meth:`fit`; if ``classes`` is missing in the first call or differs later; with
-            ``early_stopping`` or ``class_weight="balanced"``, which need all samples.
+            As :meth:`fit`; if ``classes`` is missing in the first call, or differs in a later one;
+            with ``early_stopping`` or ``class_weight="balanced"``, which need all samples at once.
         AttributeError
-            With ``solver="lbfgs"``, which knows no minibatches.
+            With ``solver="lbfgs"``, which uses all samples at once.
         """
         if self.class_weight == "balanced":
             raise ValueError(
-                "partial_fit cannot know the balance of all samples: expected class_weight to be "
-                'None or a dict, got "balanced"'
+                "partial_fit does not see all samples, and cannot balance their classes: expected "
+                'class_weight to be None or a dict, got "balanced"'
             )
         if hasattr(self, "classes_"):
             given = self.classes_ if classes is None else np.unique(classes)
@@ -352,23 +357,25 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         return self._partial_fit(X, y, sample_weight, REQUIRED if classes is None else classes)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Most probable label of each sequence.
+        """Predict the most probable label of each sequence.
 
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
-            As in :meth:`fit`; lengths may differ, unless that was given a 2-D array.
+            As in :meth:`fit`. Lengths may differ from those seen there, unless that was a 2-D
+            array.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels, or ones where one of several is more probable than not. With
-            ``return_sequences``, for each step, in the form that ``y`` had in :meth:`fit`.
+            Class labels; for multilabel targets, one for each label that is more probable than not,
+            and zero for the others. With ``return_sequences``, labels for each time step, in the
+            form that ``y`` had in :meth:`fit`.
         """
-        return self._decoded(X, self._decode)
+        return self._predict(X, lambda targets, raw: targets.decode(raw))
 
     def decision_function(self, X: Any) -> Array:
-        """Logits: the read-out before the softmax or logistic function.
+        """Compute the logits, the outputs before the softmax or logistic function.
 
         Parameters
         ----------
@@ -378,12 +385,13 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            One value a sample for two classes, positive for the second; else one a class.
+            For two classes one logit, positive where the second class is more probable; else one
+            for each class or label.
         """
-        return self._decoded(X, lambda raw: raw[:, 0] if self._one_logit else raw)
+        return self._predict(X, lambda targets, raw: targets.logits(raw))
 
     def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the classes.
+        """Predict the probabilities of the classes.
 
         Parameters
         ----------
@@ -393,13 +401,15 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``. Rows sum to one; for multilabel targets each value
-            stands for itself, strictly between zero and one.
+            Probabilities in the order of ``classes_``. Rows sum to one; for multilabel targets each
+            value is the probability of that label alone, strictly between zero and one.
         """
-        return self._decoded(X, lambda raw: self._loss.probabilities(raw))
+        return self._predict(X, lambda targets, raw: targets.loss.probabilities(raw))
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of the probabilities, from the logits: exact where these round to 0 or 1.
+        """Predict the logarithms of the probabilities.
+
+        They are computed from the logits, and exact where probabilities round to zero or one.
 
         Parameters
         ----------
@@ -409,12 +419,12 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Logarithms of the probabilities in the order of ``classes_``.
         """
-        return self._decoded(X, lambda raw: self._loss.log_probabilities(raw))
+        return self._predict(X, lambda targets, raw: targets.loss.log_probabilities(raw))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy, with ``return_sequences`` that of all steps.
+        """Compute the accuracy; with ``return_sequences``, over all time steps.
 
         Parameters
         ----------
@@ -428,70 +438,23 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Returns
         -------
         float
-            Weighted share of correct labels.
+            Weighted fraction of correct labels.
         """
-        check_is_fitted(self)
-        if not self._per_step:
+        if not self._fitted_model().form.per_step:
             return super().score(X, y, sample_weight)
-        from sklearn.metrics import accuracy_score
+        from sklearn.metrics import accuracy_score  # slow to import
 
-        y_true, y_pred, weights = self._stacked(X, y, sample_weight)
-        return float(accuracy_score(y_true, y_pred, sample_weight=weights))
+        return self._score_steps(accuracy_score, X, y, sample_weight)
 
-    @property
-    def _one_logit(self) -> bool:
-        return self.n_outputs_ == 1 and not self._multilabel
-
-    def _decode(self, raw: Array) -> NDArray[Any]:
-        if self._multilabel:
-            return (raw > 0).astype(np.int64)
-        if self.n_outputs_ == 1:
-            return self.classes_[(raw[:, 0] > 0).astype(np.intp)]
-        return self.classes_[raw.argmax(axis=1)]
-
-    def _learn_targets(self, y: Any, kinds: Any) -> None:
-        y, self._multilabel = check_labels(y)
-        if self._multilabel:
-            self.classes_, self.n_outputs_ = np.arange(y.shape[1]), y.shape[1]
-            return
-        if kinds is REQUIRED:
+    def _new_targets(
+        self, y: Any, classes: Any, dtype: np.dtype[Any]
+    ) -> ClassTargets | LabelTargets:
+        y, multilabel = check_labels(y)
+        if multilabel:
+            return LabelTargets(y.shape[1], self.class_weight)
+        if classes is REQUIRED:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        classes = np.unique(y if kinds is None else kinds)
-        if len(classes) < 2:
-            raise ValueError(f"expected at least two classes in y, got 1 class: {classes.tolist()}")
-        self.classes_ = classes
-        self.n_outputs_ = 1 if len(classes) == 2 else len(classes)
-
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        return encode_labels(y, self.classes_, self.n_outputs_ if self._multilabel else None)
-
-    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
-        if self.class_weight is None:
-            return weights
-        if self._multilabel:
-            return weights * label_factors(self.class_weight, targets, weights)
-        return weights * class_factors(self.class_weight, targets, weights, self.classes_)
-
-    def _scale(self, samples: Samples, reset: bool) -> Samples:
-        if samples.targets.ndim == 1 and self.n_outputs_ == 1:
-            return replace(samples, targets=samples.targets[:, None].astype(float))
-        return samples
-
-    def _make_loss(self) -> Any:
-        if self._multilabel:
-            return MultilabelCrossEntropy()
-        return BinaryCrossEntropy() if self.n_outputs_ == 1 else CategoricalCrossEntropy()
-
-    def _target_gradient(self, raw: Array, target: Any) -> Array:
-        units = np.eye(self.n_outputs_, dtype=raw.dtype)
-        if target is None:
-            return units[raw.argmax(axis=1)]
-        found = np.flatnonzero(self.classes_ == target)
-        if len(found) == 0:
-            raise ValueError(f"target: expected one of {self.classes_.tolist()}, got {target!r}")
-        if self._one_logit:
-            return np.full_like(raw, 1 if found[0] == 1 else -1)
-        return units[np.repeat(found, len(raw))]
+        return ClassTargets.of(y if classes is None else classes, self.class_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

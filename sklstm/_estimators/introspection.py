@@ -1,15 +1,14 @@
-"""A look inside a fitted estimator: its states, its slopes and its parameters."""
+"""Methods of a fitted estimator that show its hidden states, input gradients and parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
-from sklstm._network.network import SequenceNetwork
+from sklstm._estimators.model import FittedModel, joined
 from sklstm._threads import workers
 from sklstm._training.objective import chunks_of, where_it_pays
 from sklstm.sequences import PackedSequences, Sequences
@@ -17,111 +16,105 @@ from sklstm.sequences import PackedSequences, Sequences
 Array = NDArray[np.floating]
 
 
-class Inside:
-    """Methods of a fitted estimator that show how it comes to its predictions."""
+class Introspection:
+    """Hidden states, input gradients and parameters of a fitted estimator."""
 
-    _network: SequenceNetwork
-    _parameters: Array
-    _dtype: np.dtype[np.floating]
-    _parts: Callable[[Any], Iterator[Sequences]]
-    _target_gradient: Callable[[Array, Any], Array]
     n_jobs: int | None
+    _fitted_model: Callable[[], FittedModel]
 
     def hidden_states(self, X: Any) -> Any:
-        """States of the last LSTM layer at every step.
+        """Compute the hidden states of the last LSTM layer at every time step.
 
         Parameters
         ----------
-        X : array-like, dataframe or list
-            Sequences, as in ``fit``.
+        X : array-like, dataframe or list of n_samples sequences
+            As in ``fit``.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_timesteps, width) or list of ndarray
-            For a list, a list of arrays (n_timesteps_i, width); the steps that padding took up in a
-            3-D array are NaN. The width is the last of ``hidden_layer_sizes``, twice that if
-            bidirectional, the forward states first.
+        ndarray of shape (n_samples, n_timesteps, n_units) or list of ndarray
+            For a list, a list of arrays (n_timesteps_i, n_units); in a padded 3-D array the padding
+            is NaN. ``n_units`` is the last of ``hidden_layer_sizes``, or twice that if
+            bidirectional, with the states of the forward direction first.
         """
-        check_is_fitted(self)
-        params = self._network.layout.views(self._parameters)
+        model = self._fitted_model()
+        params = model.views
 
         def on_chunk(batch: PackedSequences) -> Array:
-            steps = self._network.hidden_states(params, batch).steps
+            steps = model.network.hidden_states(params, batch).steps
             assert steps is not None
             return steps
 
-        return self._by_step(X, on_chunk)
+        return self._by_step(model, X, on_chunk)
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
-        """How a prediction changes with each input, by backpropagation through time.
+        """Compute the gradient of a prediction with respect to its inputs.
 
         Parameters
         ----------
-        X : array-like, dataframe or list
-            Sequences, as in ``fit``.
+        X : array-like, dataframe or list of n_samples sequences
+            As in ``fit``.
         target : label or int, default=None
-            A class, whose logit is meant, or the number of a regression output. None is the only
-            output, or for three and more classes (or labels) the one with the highest logit.
+            A class, for its logit, or the index of a regression output. None is the only output,
+            or with three or more classes (or labels) the one with the highest logit.
 
         Returns
         -------
         ndarray of shape (n_samples, n_timesteps[, n_features]) or list of ndarray
-            Partial derivatives, in the form of ``X``; NaN where a 3-D array was padded. With
-            ``vocabulary_size``, those at each token's vector, ``embedding_size`` numbers a step.
+            Partial derivatives in the form of ``X``; NaN where a 3-D array was padded. With
+            ``vocabulary_size``, the derivatives by the embedding of each token, of shape
+            (n_timesteps, embedding_size).
 
         Raises
         ------
         ValueError
-            If ``target`` is no class or output, or missing where there are several outputs.
+            If ``target`` is no class or output, or is None where there are several outputs.
         """
-        check_is_fitted(self)
-        params = self._network.layout.views(self._parameters)
+        model = self._fitted_model()
+        network, params = model.network, model.views
 
-        def on_batch(batch: PackedSequences) -> Array:
-            raw, cache = self._network.forward(params, batch)
-            unused = self._network.layout.views(np.zeros_like(self._parameters))
-            draw = self._target_gradient(raw, target)
-            dx = self._network.backward(params, draw, cache, unused, need_inputs=True)
+        def on_chunk(batch: PackedSequences) -> Array:
+            raw, cache = network.forward(params, batch)
+            unused = network.layout.views(np.zeros_like(model.state.parameters))
+            draw = model.form.targets.gradient(raw, target)
+            dx = network.backward(params, draw, cache, unused, need_inputs=True)
             assert dx is not None
             return dx
 
-        return self._by_step(X, on_batch, like_values=not self._network.embeds)
+        return self._by_step(model, X, on_chunk, like_values=not network.embeds)
 
     def _by_step(
-        self, X: Any, function: Callable[[PackedSequences], Array], like_values: bool = False
+        self,
+        model: FittedModel,
+        X: Any,
+        function: Callable[[PackedSequences], Array],
+        like_values: bool = False,
     ) -> Any:
-        """What ``function`` gives for each packed step, in the form of X."""
+        """What ``function`` returns for each packed step, in the form of X."""
         forms: list[Any] = []
         with workers(self.n_jobs) as run:
-            for part in self._parts(X):
+            for part in model.parts(X, self):
 
                 def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
-                    batch = part.pack(indices, self._dtype)
+                    batch = part.pack(indices, model.form.dtype)
                     return batch.unpack(function(batch))
 
-                indices = chunks_of(part.lengths, self._network)
-                run_here = where_it_pays(run, self._network, part.lengths, len(indices))
+                indices = chunks_of(part.lengths, model.network)
+                run_here = where_it_pays(run, model.network, part.lengths, len(indices))
                 steps = np.concatenate(list(run_here(on_chunk, indices)))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 
     @property
     def parameters_(self) -> dict[str, Array]:
-        """Read-only views of the network's parameters by name.
+        """The network's parameters by name, as read-only arrays.
 
         ``lstm_0.weight_ih`` (n_inputs, 4 * hidden), ``lstm_0.weight_hh`` (hidden, 4 * hidden) and
-        ``lstm_0.bias`` (4 * hidden,), gates in the order input, forget, output, candidate; the
-        same for ``lstm_0_reverse`` and further layers; ``dense.weight`` and ``dense.bias``; with
-        ``vocabulary_size``, ``embedding.weight`` (vocabulary_size, embedding_size).
+        ``lstm_0.bias`` (4 * hidden,), with the gates in the order input, forget, output, candidate;
+        the same for ``lstm_0_reverse`` and further layers; ``dense.weight`` and ``dense.bias``;
+        with ``vocabulary_size``, ``embedding.weight`` (vocabulary_size, embedding_size).
         """
-        check_is_fitted(self, "_parameters")
-        flat = self._parameters.view()
+        model = self._fitted_model()
+        flat = model.state.parameters.view()
         flat.flags.writeable = False
-        return self._network.layout.views(flat)
-
-
-def joined(forms: list[Any]) -> Any:
-    """One list or array out of those of the parts."""
-    if len(forms) == 1:
-        return forms[0]
-    return [steps for form in forms for steps in form]
+        return model.network.layout.views(flat)

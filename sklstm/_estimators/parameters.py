@@ -1,9 +1,7 @@
-"""Checks of what users pass, beyond those of `sequences`."""
+"""The parameters of the estimators: their constraints and the values that they stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,14 +11,8 @@ from sklearn.utils import check_array, check_random_state
 
 from sklstm._compat import Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
-from sklstm.sequences import Sequences
 
-#: A list of sequences is validated in parts for prediction: at most so many sequences, and no more
-#: once they hold so many numbers.
-PART_SEQUENCES = 4096
-PART_NUMBERS = 2**22
-
-#: What both estimators allow for their parameters, in scikit-learn's terms.
+#: Constraints of the parameters that both estimators have, as scikit-learn declares them.
 CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "bidirectional": ["boolean"],
@@ -100,79 +92,14 @@ def check_weights(sample_weight: Any, n_samples: int) -> NDArray[np.float64]:
     return weights
 
 
-def cast_sequences(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
-    """To the dtype of the model, which must have room for the values; tokens stay."""
-    with np.errstate(over="ignore"):
-        cast = sequences.astype(dtype)
-    if cast.values is not sequences.values and not np.isfinite(cast.values).all():
-        row = int(np.argmax(~np.isfinite(cast.values).all(axis=1)))
-        sample, _ = sequences.where(row)
-        raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
-    return cast
-
-
-def as_tokens(
-    sequences: Sequences, vocabulary_size: int, first_sample: int = 0, name: str = "X"
-) -> Sequences:
-    """Sequences (S, 1) of integers below ``vocabulary_size``."""
-    n_features = sequences.values.shape[1]
-    if n_features != 1:
-        raise ValueError(
-            f"vocabulary_size={vocabulary_size} reads {name} as tokens: expected one integer for "
-            f"each step, got sequences with {n_features} features"
-        )
-    values = sequences.values
-    known = (values >= 0) & (values < vocabulary_size) & (values == np.floor(values))
-    if not known.all():
-        row = int(np.argmin(known[:, 0]))
-        sample, step = sequences.where(row)
-        raise ValueError(
-            f"{name}[{first_sample + sample}]: expected tokens from 0 to {vocabulary_size - 1} "
-            f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step {step}"
-        )
-    return replace(sequences, values=values.astype(np.intp))
-
-
 def has_minibatches(estimator: Any) -> bool:
-    """Whether the solver can go on from batch to batch; if not, say why."""
+    """True, or an error that says why the solver has no partial_fit."""
     if estimator.solver == "lbfgs":
         raise AttributeError('partial_fit needs minibatches, which solver="lbfgs" does not have')
     return True
 
 
-def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
-    """Where to cut a list of sequences so that a part has so many of them, or so many numbers."""
-    first, n_numbers = 0, 0
-    for k, x in enumerate(X):
-        n_numbers += getattr(x, "size", 0)
-        if k + 1 - first == PART_SEQUENCES or n_numbers >= PART_NUMBERS:
-            yield first, k + 1
-            first, n_numbers = k + 1, 0
-    if first < len(X):
-        yield first, len(X)
-
-
 def own_generator(random_state: Any) -> np.random.RandomState:
-    """A generator that nobody else draws from, so that a later call can go on with it."""
+    """A generator of the estimator's own, which a later call can continue to draw from."""
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     return np.random.RandomState(seed)
-
-
-def as_table(sequences: Sequences, n_steps: int, name: str) -> Sequences:
-    """Equally long series, one a row, as a model called ``name`` fitted on a 2-D array expects."""
-    if sequences.form == "2d":
-        return sequences
-    n_features = sequences.values.shape[1]
-    wrong = sequences.lengths != n_steps
-    if sequences.form == "list" and n_features == 1 and not wrong.any():
-        return sequences
-    got = f"{n_features} feature(s) a step"
-    if wrong.any():
-        sample = int(np.argmax(wrong))
-        got = f"{sequences.lengths[sample]} steps in sample {sample}"
-    raise ValueError(
-        f"{name} was fitted on a 2-D array (n_samples, {n_steps}): expected such an array, or a "
-        f"list of univariate series of {n_steps} steps, got a "
-        f"{'list' if sequences.form == 'list' else '3-D array'} with {got}. Fit it on a 3-D array "
-        "or a list to use sequences of any length."
-    )

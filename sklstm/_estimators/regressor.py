@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -10,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
-from sklstm._estimators.targets import TargetScaler, check_numbers
-from sklstm._network.losses import AbsoluteError, Huber, Poisson, Quantile, SquaredError
-from sklstm._training.objective import Samples
+from sklstm._estimators.targets import NumberTargets
 
 Array = NDArray[np.floating]
 
@@ -32,141 +28,148 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(64,)
-        Units of the LSTM layer, or of each of several stacked layers.
+        Number of units of the LSTM layer, or of each of several stacked layers.
 
     bidirectional : bool, default=False
-        Let a second set of weights walk each layer backward in time; its states stand beside those
-        of the first.
+        Add a second LSTM that reads each sequence in reverse. Its hidden states are concatenated
+        with those of the first.
 
     pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
-        What the read-out sees of the last layer's states: those at the end of the sequence (for
-        the backward walk, at its beginning), or their mean or maximum over time, or both.
+        How the hidden states of the last layer become the input of the output layer: the state at
+        the last time step (of the reverse direction, at the first), the mean or maximum over time,
+        or mean and maximum together. Not used with ``return_sequences``.
 
     return_sequences : bool, default=False
-        Predict a value for every step instead of one for the sequence; ``y`` then holds as
-        many, and ``pooling`` is not used.
+        Predict a value for every time step instead of one for the sequence. ``y`` then has one
+        for each time step.
 
     vocabulary_size : int or None, default=None
-        Where steps are tokens, integers from 0 to ``vocabulary_size - 1``: how many there are.
-        Each then has a vector of its own that is learnt. Give ``X`` as 1-D arrays, or as a 2-D
-        array.
+        Number of tokens. If given, the time steps of ``X`` are tokens, integers from 0 to
+        ``vocabulary_size - 1``, and an embedding layer learns a vector for each. ``X`` is a list of
+        1-D arrays or a 2-D array.
 
     embedding_size : int, default=32
-        Numbers in the vector of a token.
+        Dimension of the embedding. Only used with ``vocabulary_size``.
 
     dropout : float, default=0.0
-        Rate at which the outputs of every LSTM layer, the last included, are dropped in training;
-        one mask a sequence [3]_.
+        Dropout rate of the outputs of every LSTM layer, the last included. One mask is drawn for
+        each sequence and used at all its time steps [3]_.
 
     recurrent_dropout : float, default=0.0
-        Rate at which the hidden states that the next step reads are dropped in training; one mask
-        a sequence [3]_.
+        Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
+        sequence and used at all its time steps [3]_.
 
     forget_bias : float, default=1.0
-        Starting value of the forget gate's bias [2]_.
+        Initial bias of the forget gates [2]_.
 
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, \
             default="squared_error"
-        What is minimised, as a mean over outputs and samples. "poisson" is for counts: the network
-        predicts the logarithm of their mean.
+        The loss function. It is averaged over outputs and samples. "poisson" is for counts: the
+        network predicts the logarithm of their mean.
 
     huber_delta : float, default=1.35
-        Residual, in standard deviations of the target, at which "huber" turns from squared to
-        linear.
+        Residual, in standard deviations of the target, at which "huber" changes from quadratic to
+        linear. Only used with ``loss="huber"``.
 
     quantile : float, default=0.5
-        The quantile that "quantile" predicts.
+        The quantile to predict. Only used with ``loss="quantile"``.
 
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        "adam" [4]_ and "sgd" go through the samples in minibatches; "lbfgs", SciPy's L-BFGS-B,
-        sees all of them at once, in float64, and suits small data sets.
+        "adam" [4]_ and "sgd" train on minibatches. "lbfgs" is SciPy's L-BFGS-B; it uses all samples
+        at each iteration, computes in float64, and suits small data sets.
 
     alpha : float, default=1e-4
-        Strength of the L2 penalty on all weights, biases excepted. The penalty,
+        Strength of the L2 penalty on the weights; biases are not penalised. The penalty,
         ``alpha / 2 * |weights|^2``, is divided by the total weight of the training samples.
 
     batch_size : int or "auto", default="auto"
-        Samples of a minibatch, at most all. "auto" takes all of up to 32 samples, and else 32.
-        Epochs are cut into batches of nearly equal size. Not used by "lbfgs".
+        Maximum number of samples in a minibatch. "auto" is 32. The batches of an epoch have nearly
+        equal sizes. Not used by "lbfgs".
 
     learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
-        How the learning rate changes. "cosine" lets it fall to zero at ``max_iter``, where training
-        ends (``partial_fit`` knows no end, and keeps it); "constant" keeps it; "adaptive" divides
-        it by five each time the loss stands still, down to 1e-6. Not used by "lbfgs".
+        Learning rate schedule. "cosine" lowers the rate to zero at ``max_iter``, where training
+        ends; ``partial_fit``, which has no last epoch, keeps it constant. "constant" keeps the
+        rate. "adaptive" divides it by five each time the loss stops improving, until it is at most
+        1e-6. Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
-        Learning rate to start with. "auto" is 0.01 for "adam" and 0.1 for "sgd".
+        Initial learning rate. "auto" is 0.01 for "adam" and 0.1 for "sgd". Not used by "lbfgs".
 
     max_iter : int or "auto", default="auto"
-        Most epochs (for "lbfgs": iterations). "auto" is what makes 1000 updates, but no fewer than
-        20 and no more than 100; for "lbfgs" it is 200.
+        Maximum number of epochs, or for "lbfgs" of iterations. "auto" is the number of epochs that
+        makes 1000 updates, but at least 20 and at most 100; for "lbfgs" it is 200.
 
     max_fun : int, default=15000
-        Most evaluations of the objective by "lbfgs".
+        Maximum number of evaluations of the objective by "lbfgs".
 
     max_grad_norm : float or None, default=1.0
-        Gradients are scaled down to this Euclidean norm; None leaves them. Not used by "lbfgs".
+        Maximum Euclidean norm of the gradient: longer gradients are scaled down to it. None scales
+        none. Not used by "lbfgs".
 
     shuffle : bool, default=True
-        Draw a new order of the samples for each epoch.
+        Whether to shuffle the samples in each epoch. Not used by "lbfgs".
 
     tol : float, default=1e-4
-        With a rate that is constant or adaptive, training converges when the loss fails to improve
-        by ``tol`` in more than ``n_iter_no_change`` epochs in a row; so it does with early
-        stopping. For "lbfgs", the largest component of the gradient at which it stops.
+        Tolerance of the stopping criterion. With a constant or adaptive learning rate, or with
+        early stopping, training stops when the loss does not improve by at least ``tol`` for more
+        than ``n_iter_no_change`` consecutive epochs. For "lbfgs", training stops when no component
+        of the gradient exceeds ``tol``.
 
     n_iter_no_change : int, default=10
-        Epochs without improvement that are put up with.
+        Maximum number of epochs without an improvement of at least ``tol``.
 
     early_stopping : bool, default=False
-        Watch the loss of held-out samples instead of the training loss, and end with the
-        parameters for which it was best.
+        Stop when the loss of validation samples stops improving, and keep the parameters for which
+        it was lowest.
 
     validation_fraction : float, default=0.1
-        Share of the samples held out by early stopping, unless ``fit`` is given ``X_val``.
+        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``.
 
     momentum : float, default=0.9
         Momentum of "sgd".
 
     nesterovs_momentum : bool, default=True
-        Whether that momentum is Nesterov's.
+        Whether "sgd" uses Nesterov's momentum.
 
     beta_1, beta_2 : float, default=0.9 and 0.999
-        Decay rates of "adam"'s moments.
+        Exponential decay rates of the first and second moments of "adam".
 
     epsilon : float, default=1e-8
-        Added to the denominator by "adam".
+        Constant added to the denominator of "adam" for numerical stability.
 
     warm_start : bool, default=False
-        Let ``fit`` go on from the last solution, the solver's moments included.
+        Whether ``fit`` continues from the solution of the previous call, with the moments of the
+        solver.
 
     dtype : {"float32", "float64"} or None, default=None
-        In what precision to compute. None takes that of ``X``: float32 stays, all else is float64.
+        Precision of parameters and computations. None is the dtype of ``X`` if that is float32, and
+        else float64.
 
     n_jobs : int or None, default=None
-        Threads that share large batches and both directions of a layer; None is one unless in a
-        :obj:`joblib.parallel_config` context. The results do not depend on it.
+        Number of threads, which share the work of large batches and of the two directions of a
+        layer. None is one, unless in a :obj:`joblib.parallel_config` context. The results do not
+        depend on it.
 
     random_state : int, RandomState instance or None, default=None
-        Decides starting values, order of the samples, dropout masks and the samples held out. An
-        int makes every fit the same, to the last bit.
+        Determines initial weights, the order of the samples, dropout masks and the samples held out
+        for validation. Pass an int for results that are the same, to the last bit, in every call.
 
     verbose : bool or int, default=False
-        Print the loss after every epoch, or every so many.
+        Print the loss after every epoch, or every ``verbose`` epochs.
 
     Attributes
     ----------
     n_features_in_ : int
-        Features of a step; for a 2-D ``X``, its columns, which are time steps.
+        Number of features of a time step; for a 2-D ``X``, its columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
 
     parameters_ : dict of str to ndarray
-        The network's parameters, read-only.
+        The parameters of the network by name, read-only.
 
     loss_ : float
-        Objective after the last epoch.
+        Objective of the last epoch.
 
     best_loss_ : float
         Lowest objective of all epochs.
@@ -175,37 +178,38 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Objective of each epoch.
 
     validation_scores_ : list of float
-        Negative validation loss after each epoch; empty where nothing was held out.
+        Negative validation loss after each epoch; empty without validation samples.
 
     best_validation_score_ : float or None
-        The highest of them.
+        Highest of ``validation_scores_``; None without validation samples.
 
     n_iter_ : int
-        Epochs (for "lbfgs": iterations) run.
+        Number of epochs, or for "lbfgs" of iterations.
 
     t_ : int
-        Updates that the solver has made.
+        Number of updates by the solver.
 
     n_layers_ : int
-        LSTM layers.
+        Number of LSTM layers.
 
     n_outputs_ : int
-        Values of the read-out.
+        Number of values that the output layer gives.
 
     out_activation_ : str
-        What turns them into predictions.
+        Name of the function that turns these values into predictions.
 
     See Also
     --------
     LSTMClassifier : The same network for labels.
-    sklstm.functional : The LSTM's equations as functions.
+    sklstm.functional : The LSTM as functions.
 
     Notes
     -----
-    Losses count in units of the standardised targets. A constant target is predicted as it is.
+    The loss is computed on standardised targets. A constant target is predicted exactly.
 
-    A sample of weight two is a sample given twice. Where one batch holds all samples and there is
-    no dropout, equal samples are merged and ordered by content: such a fit knows no other order.
+    A sample of weight two counts as two equal samples. Without dropout, and if one batch holds all
+    samples, equal samples are merged and sorted by content, so that such a fit does not depend on
+    the order of the samples.
 
     References
     ----------
@@ -230,6 +234,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     >>> bool(reg.score(X, y) > 0.9)
     True
     """
+
+    __module__ = "sklstm"  # the public path, which saved models name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
@@ -277,50 +283,48 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         random_state: Any = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            bidirectional=bidirectional,
-            pooling=pooling,
-            return_sequences=return_sequences,
-            vocabulary_size=vocabulary_size,
-            embedding_size=embedding_size,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            forget_bias=forget_bias,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            max_iter=max_iter,
-            max_fun=max_fun,
-            max_grad_norm=max_grad_norm,
-            shuffle=shuffle,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            warm_start=warm_start,
-            dtype=dtype,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.return_sequences = return_sequences
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.forget_bias = forget_bias
         self.loss = loss
         self.huber_delta = huber_delta
         self.quantile = quantile
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.max_fun = max_fun
+        self.max_grad_norm = max_grad_norm
+        self.shuffle = shuffle
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
 
     @available_if(has_minibatches)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Go through the given samples once more, or for the first time.
+        """Train for one epoch on the given samples.
 
-        The first call fixes mean and scale of the targets for those to come.
+        The first call fixes the mean and scale of the targets.
 
         Parameters
         ----------
@@ -334,34 +338,37 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Returns
         -------
         self : object
-            The estimator, one epoch further.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            As :meth:`fit`; with ``early_stopping``, which needs all samples.
+            As :meth:`fit`; with ``early_stopping``, which needs all samples at once.
         AttributeError
-            With ``solver="lbfgs"``, which knows no minibatches.
+            With ``solver="lbfgs"``, which uses all samples at once.
         """
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
-        """Prediction for each sequence, in the units of the targets.
+        """Predict the targets of each sequence.
 
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
-            As in :meth:`fit`; lengths may differ, unless that was given a 2-D array.
+            As in :meth:`fit`. Lengths may differ from those seen there, unless that was a 2-D
+            array.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Of dtype float32 if the model was fitted on such ``X``, else float64.
+            Predictions in the units of the targets, of dtype float32 if the model was fitted on
+            such ``X``, and else float64. With ``return_sequences``, predictions for each time step,
+            in the form that ``y`` had in :meth:`fit`.
         """
-        return self._decoded(X, self._decode)
+        return self._predict(X, lambda targets, raw: targets.decode(raw))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R^2, with ``return_sequences`` over all steps.
+        """Compute the coefficient of determination R^2; with ``return_sequences``, over all steps.
 
         Parameters
         ----------
@@ -375,68 +382,16 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Returns
         -------
         float
-            One for perfect predictions, zero for those of the mean; over several outputs, the mean.
+            One for perfect predictions, zero for those of the mean; the mean over several outputs.
         """
-        check_is_fitted(self)
-        if not self._per_step:
+        if not self._fitted_model().form.per_step:
             return super().score(X, y, sample_weight)
-        from sklearn.metrics import r2_score
+        from sklearn.metrics import r2_score  # slow to import
 
-        y_true, y_pred, weights = self._stacked(X, y, sample_weight)
-        return float(r2_score(y_true, y_pred, sample_weight=weights))
+        return self._score_steps(r2_score, X, y, sample_weight)
 
-    def _decode(self, raw: Array) -> NDArray[Any]:
-        y = self._scaler.inverse_transform(self._loss.predictions(raw))
-        y = y.astype(self._input_dtype, copy=False)
-        return y[:, 0] if self._one_column else y
-
-    def _units(self) -> tuple[Array, Array] | None:
-        if self._loss.out_activation != "identity":
-            return None
-        return self._scaler.scale, self._scaler.mean
-
-    def _learn_targets(self, y: Any, kinds: Any) -> None:
-        y = check_numbers(y)
-        self._one_column = y.ndim == 1
-        self.n_outputs_ = 1 if self._one_column else y.shape[1]
-
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        y = check_numbers(y)
-        if (y.ndim == 1) != self._one_column or (y.ndim == 2 and y.shape[1] != self.n_outputs_):
-            expected = "(n_samples,)" if self._one_column else f"(n_samples, {self.n_outputs_})"
-            raise ValueError(f"y: expected targets of shape {expected}, got {y.shape}")
-        y = y[:, None] if self._one_column else y
-        if self.loss == "poisson" and (y < 0).any():
-            k = int(np.argmax((y < 0).any(axis=1)))
-            raise ValueError(f'y[{k}]: expected zero or more with loss="poisson", got {y[k].min()}')
-        return y
-
-    def _weigh(self, targets: NDArray[Any], weights: Array) -> Array:
-        return weights
-
-    def _scale(self, samples: Samples, reset: bool) -> Samples:
-        if reset:
-            centre = self.loss != "poisson"
-            self._scaler = TargetScaler.fit(samples.targets, samples.weights, centre=centre)
-        return replace(samples, targets=self._scaler.transform(samples.targets))
-
-    def _make_loss(self) -> Any:
-        if self.loss == "huber":
-            return Huber(self.huber_delta)
-        if self.loss == "quantile":
-            return Quantile(self.quantile)
-        plain = {"squared_error": SquaredError, "absolute_error": AbsoluteError, "poisson": Poisson}
-        return plain[self.loss]()
-
-    def _target_gradient(self, raw: Array, target: Any) -> Array:
-        if target is None and self.n_outputs_ > 1:
-            raise ValueError(f"target: expected an output, 0 to {self.n_outputs_ - 1}, got None")
-        if target is not None and target not in range(self.n_outputs_):
-            raise ValueError(f"target: expected 0 to {self.n_outputs_ - 1}, got {target!r}")
-        gradient = np.zeros_like(raw)
-        gradient[:, target or 0] = 1
-        slope = np.exp(raw) if self._loss.out_activation == "exp" else 1.0
-        return (gradient * slope * self._scaler.scale).astype(raw.dtype)
+    def _new_targets(self, y: Any, classes: Any, dtype: np.dtype[Any]) -> NumberTargets:
+        return NumberTargets.of(y, dtype, self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

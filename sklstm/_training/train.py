@@ -1,9 +1,8 @@
-"""From samples and settings to trained parameters: which solver, which batches, who watches."""
+"""Training: the settings of an estimator choose solver, batches, schedule and observers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +29,21 @@ from sklstm._solvers import (
 from sklstm._solvers.observers import Observer, Tell
 from sklstm._threads import Run
 from sklstm._training.objective import Objective, Samples
+from sklstm._training.state import TrainingState
 
 Array = NDArray[np.floating]
 
 #: The learning rates that "auto" stands for.
 LEARNING_RATES = {"adam": 1e-2, "sgd": 0.1}
 
-#: With batch_size="auto", up to so many samples are one batch, and more go in such batches.
-FULL_BATCH = 32
+#: batch_size="auto": the largest number of samples in one batch.
 BATCH_SIZE = 32
 
-#: With max_iter="auto", as many epochs as make so many updates, within these limits.
+#: max_iter="auto": the number of epochs that makes this number of updates, within limits.
 UPDATES = 1000
-FEWEST_EPOCHS, MOST_EPOCHS = 20, 100
+MIN_EPOCHS, MAX_EPOCHS = 20, 100
 
-#: With max_iter="auto", the most iterations of L-BFGS.
+#: max_iter="auto" with solver="lbfgs".
 LBFGS_ITERATIONS = 200
 
 
@@ -74,96 +73,106 @@ class Settings(Protocol):
     verbose: Any
 
 
-@dataclass(eq=False, repr=False)
-class State:
-    """What training changes in place, and what it can go on from."""
+class Task(NamedTuple):
+    """What is trained, on which samples; ``held_out`` are for validation."""
 
     network: SequenceNetwork
     loss: Loss
-    parameters: Array
-    moments: list[Array]
-    rng: np.random.RandomState
-    step: int = 0
-    loss_curve: list[float] = field(default_factory=list)
-    validation_scores: list[float] = field(default_factory=list)
-    best_score: float | None = None
+    samples: Samples
+    held_out: Samples | None = None
+
+    def astype(self, dtype: np.dtype[np.floating]) -> Task:
+        held_out = None if self.held_out is None else self.held_out.astype(dtype)
+        return self._replace(samples=self.samples.astype(dtype), held_out=held_out)
 
 
-def canonical(samples: Samples, settings: Settings) -> Samples:
-    """Where one batch holds all samples and no masks are drawn, their order is that of content."""
+class _Plan(NamedTuple):
+    """How long to train, and at which learning rates."""
+
+    batch_size: int
+    n_epochs: int
+    schedule: Schedule
+    one_of_many: bool  # an epoch of partial_fit, which no criterion ends
+
+
+def in_fixed_order(samples: Samples, settings: Settings) -> Samples:
+    """Samples merged and ordered by content, where one batch holds all and no masks are drawn."""
     drawing = settings.dropout > 0 or settings.recurrent_dropout > 0
     if drawing or _batch_size(settings, len(samples)) < len(samples):
         return samples
     return samples.merged()
 
 
-def start(
-    network: SequenceNetwork,
-    loss: Loss,
-    settings: Settings,
-    dtype: np.dtype[np.floating],
-    rng: np.random.RandomState,
-) -> State:
-    """A network with its starting values."""
-    return State(network, loss, network.initialize(rng, dtype, settings.forget_bias), [], rng)
-
-
 def train(
-    state: State,
+    task: Task,
+    state: TrainingState,
     settings: Settings,
-    samples: Samples,
-    held_out: Samples | None,
     n_epochs: int | str | None,
     run: Run,
     tell: Tell | None,
 ) -> Outcome:
-    """Change ``state`` in place; ``n_epochs=None`` stands for one epoch that nothing ends early."""
-    batch_size = _batch_size(settings, len(samples))
+    """Train ``state`` in place.
+
+    ``n_epochs=None`` trains for one epoch of many, as partial_fit does.
+    """
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
-    objective = Objective(state.network, state.loss, samples.astype(dtype), settings.alpha, run)
+    task = task.astype(dtype)
     _match_moments(state, settings)
-    n_batches = -(-len(samples) // batch_size)
+    plan = _plan(settings, len(task.samples), n_epochs, state.step)
+    validation = _validation(task, state, settings, plan.schedule, run)
+    observers = _observers(state, settings, plan, validation)
+    objective = Objective(task.network, task.loss, task.samples, settings.alpha, run)
+    if settings.solver == "lbfgs":
+        outcome = _minimize_lbfgs(objective, state, settings, plan, observers, tell)
+    else:
+        outcome = _minimize_stochastic(objective, state, settings, plan, observers, tell)
+    if validation is not None:
+        state.best_score = validation.best_score
+        if settings.early_stopping:
+            validation.restore(state.parameters)
+    _check_finite(state)
+    return outcome
+
+
+def _plan(settings: Settings, n_samples: int, n_epochs: int | str | None, step: int) -> _Plan:
+    """Batches, epochs and learning rates of a call that begins after ``step`` updates."""
+    batch_size = _batch_size(settings, n_samples)
+    n_batches = -(-n_samples // batch_size)
     if isinstance(n_epochs, str):
         n_epochs = _automatic_epochs(settings, n_batches)
-    schedule = _schedule(settings, n_epochs and n_epochs * n_batches, state.step)
-    watch = None
-    if held_out is not None:
-        watch = _watch(state, settings, held_out.astype(dtype), schedule, run)
-    observers: list[Observer] = [_follow(state, settings), History(state.loss_curve)]
-    if watch is not None:
-        observers.append(watch)
-    if n_epochs is not None and not settings.early_stopping and not _anneals(settings):
-        observers.append(Tolerance(settings.tol, settings.n_iter_no_change, schedule))
+    schedule = _schedule(settings, n_epochs and n_epochs * n_batches, step)
+    return _Plan(batch_size, n_epochs or 1, schedule, n_epochs is None)
+
+
+def _observers(
+    state: TrainingState, settings: Settings, plan: _Plan, validation: EarlyStopping | None
+) -> list[Observer]:
+    """What is called after each epoch, in this order."""
+    observers: list[Observer] = [_update_state(state, settings), History(state.loss_curve)]
+    if validation is not None:
+        observers.append(validation)
+    watches_loss = not (plan.one_of_many or settings.early_stopping or _anneals(settings))
+    if watches_loss:
+        observers.append(Tolerance(settings.tol, settings.n_iter_no_change, plan.schedule))
     if settings.verbose:
-        observers.append(Verbosity(int(settings.verbose), validation=watch))
-    if settings.solver == "lbfgs":
-        outcome = _minimize_lbfgs(objective, state, settings, n_epochs or 1, observers, tell)
-    else:
-        outcome = _minimize_stochastic(
-            objective, state, settings, schedule, batch_size, n_epochs or 1, observers, tell
-        )
-        if outcome.status == "max_iter" and _anneals(settings):
-            outcome = outcome._replace(status="converged", message="the learning rate fell to zero")
-    if watch is not None:
-        state.best_score = watch.best_score
-        if settings.early_stopping:
-            watch.restore(state.parameters)
+        observers.append(Verbosity(int(settings.verbose), validation=validation))
+    return observers
+
+
+def _check_finite(state: TrainingState) -> None:
     if not np.isfinite(state.parameters).all():
         raise NonFiniteLossError(
             f"Training diverged at its last update, step {state.step}: the parameters are no "
             "longer finite. Try a smaller learning_rate_init, a (smaller) max_grad_norm, or inputs "
             "and targets scaled to unit variance."
         )
-    return outcome
 
 
 def _minimize_stochastic(
     objective: Objective,
-    state: State,
+    state: TrainingState,
     settings: Settings,
-    schedule: Schedule,
-    batch_size: int,
-    n_epochs: int,
+    plan: _Plan,
     observers: list[Observer],
     tell: Tell | None,
 ) -> Outcome:
@@ -173,10 +182,10 @@ def _minimize_stochastic(
         update=_update(settings),
         moments=state.moments,
         step=state.step,
-        schedule=schedule,
+        schedule=plan.schedule,
         n_samples=len(objective.samples),
-        batch_size=batch_size,
-        max_epochs=n_epochs,
+        batch_size=plan.batch_size,
+        max_epochs=plan.n_epochs,
         shuffle=settings.shuffle,
         rng=state.rng,
         max_grad_norm=settings.max_grad_norm,
@@ -184,18 +193,20 @@ def _minimize_stochastic(
         tell=tell,
     )
     state.step = outcome.step
+    if outcome.status == "max_iter" and _anneals(settings):
+        return outcome._replace(status="converged", message="the learning rate fell to zero")
     return outcome
 
 
 def _minimize_lbfgs(
     objective: Objective,
-    state: State,
+    state: TrainingState,
     settings: Settings,
-    n_epochs: int,
+    plan: _Plan,
     observers: list[Observer],
     tell: Tell | None,
 ) -> Outcome:
-    """All samples at once, with one draw of the dropout masks for the whole run.
+    """All samples at once, with the same dropout masks at each evaluation.
 
     A line search needs the same function at every point.
     """
@@ -208,7 +219,7 @@ def _minimize_lbfgs(
     outcome = minimize_lbfgs(
         evaluate,
         state.parameters,
-        max_iter=n_epochs,
+        max_iter=plan.n_epochs,
         max_fun=settings.max_fun,
         tol=settings.tol,
         observers=observers,
@@ -220,12 +231,11 @@ def _minimize_lbfgs(
 
 
 def _batch_size(settings: Settings, n_samples: int) -> int:
-    """At most all samples; for L-BFGS always all."""
+    """Samples of a batch: at most all, and for L-BFGS always all."""
     if settings.solver == "lbfgs":
         return n_samples
-    if settings.batch_size == "auto":
-        return n_samples if n_samples <= FULL_BATCH else BATCH_SIZE
-    return min(int(settings.batch_size), n_samples)
+    size = BATCH_SIZE if settings.batch_size == "auto" else int(settings.batch_size)
+    return min(size, n_samples)
 
 
 def _update(settings: Settings) -> SGD | Adam:
@@ -234,8 +244,8 @@ def _update(settings: Settings) -> SGD | Adam:
     return Adam(settings.beta_1, settings.beta_2, settings.epsilon)
 
 
-def _match_moments(state: State, settings: Settings) -> None:
-    """Begin the solver's moments, also where training goes on with another solver."""
+def _match_moments(state: TrainingState, settings: Settings) -> None:
+    """Start with new moments if those of the state belong to another solver."""
     moments = [] if settings.solver == "lbfgs" else _update(settings).start(state.parameters)
     if len(moments) != len(state.moments):
         state.moments, state.step = moments, 0
@@ -244,16 +254,16 @@ def _match_moments(state: State, settings: Settings) -> None:
 def _automatic_epochs(settings: Settings, n_batches: int) -> int:
     if settings.solver == "lbfgs":
         return LBFGS_ITERATIONS
-    return min(max(FEWEST_EPOCHS, -(-UPDATES // n_batches)), MOST_EPOCHS)
+    return min(max(MIN_EPOCHS, -(-UPDATES // n_batches)), MAX_EPOCHS)
 
 
 def _anneals(settings: Settings) -> bool:
-    """Whether the rate falls to zero by itself: a loss that stands still before is no end."""
+    """Whether the learning rate falls to zero at max_iter, where training ends."""
     return settings.learning_rate == "cosine" and settings.solver != "lbfgs"
 
 
 def _schedule(settings: Settings, n_steps: int | None, steps_before: int) -> Schedule:
-    """The schedule of a run of ``n_steps`` updates; None is a run that others may follow."""
+    """The schedule of ``n_steps`` updates; None if the number of all updates is not known."""
     rate = settings.learning_rate_init
     if rate == "auto":
         rate = LEARNING_RATES.get(settings.solver, 1.0)
@@ -262,28 +272,30 @@ def _schedule(settings: Settings, n_steps: int | None, steps_before: int) -> Sch
     return Adaptive(rate) if settings.learning_rate == "adaptive" else Constant(rate)
 
 
-def _follow(state: State, settings: Settings) -> Observer:
-    """Keep the state up to date, for whoever looks at it between two epochs."""
+def _update_state(state: TrainingState, settings: Settings) -> Observer:
+    """An observer that brings the state up to date after each epoch, for callbacks."""
     steps_before = state.step if settings.solver == "lbfgs" else 0
 
-    def follow(progress: Progress) -> None:
+    def update_state(progress: Progress) -> None:
         state.parameters[...] = progress.parameters
         state.step = steps_before + progress.step
 
-    return follow
+    return update_state
 
 
-def _watch(
-    state: State, settings: Settings, held_out: Samples, schedule: Schedule, run: Run
-) -> EarlyStopping:
-    """Record the validation loss after every epoch; without early stopping, only record."""
-    objective = Objective(state.network, state.loss, held_out, 0.0, run)
+def _validation(
+    task: Task, state: TrainingState, settings: Settings, schedule: Schedule, run: Run
+) -> EarlyStopping | None:
+    """An observer that records the validation loss, and with early stopping ends training by it."""
+    if task.held_out is None:
+        return None
+    objective = Objective(task.network, task.loss, task.held_out, 0.0, run)
     patience = settings.n_iter_no_change if settings.early_stopping else np.inf
-    watch = EarlyStopping(
+    validation = EarlyStopping(
         lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule
     )
-    watch.validation_scores = state.validation_scores
-    if state.loss_curve:  # training goes on: what it has must be beaten
-        watch.best_score = -objective.mean_loss(state.parameters)
-        watch.best_parameters = state.parameters.copy()
-    return watch
+    validation.validation_scores = state.validation_scores
+    if state.loss_curve:  # training continues: the parameters so far are the best yet
+        validation.best_score = -objective.mean_loss(state.parameters)
+        validation.best_parameters = state.parameters.copy()
+    return validation

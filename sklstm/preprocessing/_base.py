@@ -1,4 +1,4 @@
-"""What the transformers share: the way from X to stacked sequences, and back to the form of X.
+"""What the transformers share: reading X, and returning the results in the form of X.
 
 Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` channels.
 """
@@ -6,25 +6,23 @@ Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` channels.
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sklstm import _persistence
 from sklstm._compat import _fit_context
-from sklstm._estimators.parameters import as_table
 from sklstm.sequences import Sequences, check_sequences
+from sklstm.sequences._input_form import InputForm
 
 Array = NDArray[np.floating]
 
-DOC_LINK = (
-    "https://sklstm.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
-)
+#: Format of a saved transformer.
+FORMAT = 1
 
 
 # scikit-learn's wrapping of `transform` would put lists and 3-D arrays into one frame. Without it
@@ -38,17 +36,16 @@ class SequenceTransformer(
 ):
     """Base of the transformers of numbers."""
 
-    _doc_link_module = "sklstm"
-    _doc_link_template = DOC_LINK
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     #: Whether NaN may stand inside a sequence.
     _takes_gaps: ClassVar[bool] = False
 
     n_features_in_: int
+    _form: InputForm
 
     @abstractmethod
     def _learn(self, sequences: Sequences) -> None:
-        """Learn what `_apply` needs."""
+        """Set the attributes that `_apply` needs."""
 
     @abstractmethod
     def _apply(self, sequences: Sequences) -> Sequences:
@@ -78,8 +75,9 @@ class SequenceTransformer(
             If an input is malformed; the message names the sample. The transformer then is what it
             was before the call.
         """
-        with self._all_or_nothing():
-            self._learn(self._read(X, reset=True))
+        fitted = _persistence.shallow_copy(self)
+        fitted._learn(fitted._read_first(X))
+        self.__dict__ = fitted.__dict__  # all attributes at once, and none on an error
         return self
 
     def transform(self, X: Any) -> Any:
@@ -104,7 +102,8 @@ class SequenceTransformer(
             If an input is malformed or differs in form from that of `fit`.
         """
         check_is_fitted(self)
-        return self._contain(X, self._apply(self._read(X)))
+        fitted = _persistence.shallow_copy(self)  # another thread may fit this transformer anew
+        return fitted._contain(X, fitted._apply(fitted._read(X)))
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Fit to sequences and transform them.
@@ -123,36 +122,22 @@ class SequenceTransformer(
         """
         return self.fit(X, y).transform(X)
 
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """On any error, every attribute is again what it was."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = before
-            raise
-
-    def _read(self, X: Any, *, reset: bool = False) -> Sequences:
-        """Sequences out of X; with ``reset``, learn the form that later X is read by."""
+    def _read_first(self, X: Any) -> Sequences:
+        """Sequences of X, whose form is set on this transformer."""
         sequences = self._check(X)
-        name = type(self).__name__
-        if reset:
-            self._table = sequences.form == "2d"
-        elif self._table:
-            sequences = as_table(sequences, self.n_features_in_, name)
-        elif sequences.form == "2d" and self.n_features_in_ != 1:
-            raise ValueError(
-                f"{name} was fitted on sequences with {self.n_features_in_} features; expected a "
-                "3-D array or a list of arrays, got a 2-D array, which is read as univariate "
-                f"series (shape=({len(sequences)}, {sequences.n_timesteps}))"
-            )
-        shape = (len(sequences), -1) if self._table else sequences.values.shape
-        seen = sequences.values.reshape(shape)
-        if sequences.frame is not None and self._table == (sequences.form == "2d"):
-            seen = sequences.frame  # whose columns are time steps of a table, or channels
-        validate_data(self, seen, reset=reset, skip_check_array=True)
+        self._form = InputForm.of(sequences, self)
+        self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(self._form.attributes)
         return sequences
+
+    def _read(self, X: Any) -> Sequences:
+        """Sequences of X, if it has the form that `fit` saw."""
+        return self._form.check(self._check(X), self)
+
+    @property
+    def _table(self) -> bool:
+        """Whether `fit` saw a 2-D array."""
+        return self._form.table
 
     def _check(self, X: Any) -> Sequences:
         sequences = check_sequences(X, ensure_all_finite=not self._takes_gaps, estimator=self)
@@ -175,6 +160,21 @@ class SequenceTransformer(
             frames.transform(x if len(x) == len(part) else None, part)  # x may have an index
             for x, part in zip(X, parts, strict=True)
         ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        form = state.pop("_form", None)
+        if form is not None:
+            state["form"] = form.as_dict()
+        return _persistence.with_format(state, FORMAT)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        name = type(self).__name__
+        state = _persistence.checked(state, FORMAT, self._get_param_names(), name)
+        form = state.pop("form", None)
+        if form is not None:
+            state["_form"] = InputForm(**form)
+        self.__dict__ = state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

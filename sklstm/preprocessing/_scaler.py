@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import StrOptions, _fit_context
+from sklstm._persistence import shallow_copy
 from sklstm.preprocessing._base import SequenceTransformer, in_form_of
 from sklstm.sequences import Sequences
 
@@ -149,8 +150,10 @@ class SequenceScaler(SequenceTransformer):
         self : object
             The scaler, fitted to all sequences so far.
         """
-        with self._all_or_nothing():
-            self._update(self._read(X, reset=not hasattr(self, "n_features_in_")))
+        fitted = shallow_copy(self)
+        read = fitted._read if hasattr(self, "_form") else fitted._read_first
+        fitted._update(read(X))
+        self.__dict__ = fitted.__dict__
         return self
 
     @available_if(_learns)

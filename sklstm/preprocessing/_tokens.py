@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import Interval, StrOptions, _fit_context
-from sklstm.preprocessing._base import DOC_LINK
 
 Codes = NDArray[np.int64]
 
@@ -86,8 +85,6 @@ class TokenEncoder(
     [['to', '<unknown>']]
     """
 
-    _doc_link_module = "sklstm"
-    _doc_link_template = DOC_LINK
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "analyzer": [StrOptions({"word", "char"}), callable],
         "lowercase": ["boolean"],

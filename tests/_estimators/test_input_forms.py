@@ -26,8 +26,8 @@ from data import (
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 
-import sklstm._estimators.parameters
 from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm._estimators import reading
 
 # A few epochs tell all that is asked here.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -390,7 +390,7 @@ def test_prediction_in_parts(Estimator, convert, part, ragged, y, seed, monkeypa
     estimator = Estimator(**SMALL, random_state=seed).fit(X, y)
     said, states = outputs(estimator, X), estimator.hidden_states(X)
     gradients = estimator.input_gradients(X)
-    monkeypatch.setattr(sklstm._estimators.parameters, "PART_SEQUENCES", part)
+    monkeypatch.setattr(reading, "PART_SEQUENCES", part)
     for method, values in outputs(estimator, X).items():
         np.testing.assert_allclose(values, said[method], rtol=1e-12, atol=1e-12, err_msg=method)
     for whole, parts in ((states, estimator.hidden_states), (gradients, estimator.input_gradients)):
@@ -403,7 +403,7 @@ def test_prediction_in_parts(Estimator, convert, part, ragged, y, seed, monkeypa
 
 def test_an_error_in_a_later_part_names_the_sample(ragged, y, monkeypatch):
     clf = LSTMClassifier(**SMALL).fit(ragged, y)
-    monkeypatch.setattr(sklstm._estimators.parameters, "PART_SEQUENCES", 5)
+    monkeypatch.setattr(reading, "PART_SEQUENCES", 5)
     for wrong, message in (
         (np.full((3, 2), np.nan), "NaN at sample 13, time step 0"),
         (np.zeros((0, 2)), r"X\[13\]: an empty sequence"),

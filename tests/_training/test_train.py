@@ -217,7 +217,7 @@ def test_a_rate_that_is_divided_at_plateaus(data, seed, capsys):
 @both
 @every_solver
 def test_training_that_ends_too_early_warns(Estimator, solver, data, seed):
-    with pytest.warns(ConvergenceWarning, match="before it converged.*Raise max_iter") as caught:
+    with pytest.warns(ConvergenceWarning, match="before it converged.*Increase max_iter") as caught:
         estimator = fit(Estimator, data, seed, solver=solver, learning_rate="constant", max_iter=2)
     assert estimator.n_iter_ == 2
     assert len(caught) == 1
@@ -493,7 +493,7 @@ def test_partial_fit_of_several_labels(classes, data, seed):
         ({}, {"classes": [0]}, "at least two classes"),
         ({}, {"classes": [1, 2]}, r"y\[\d+\]: expected one of \[1, 2\]"),
         ({"early_stopping": True}, {"classes": [0, 1]}, "does not support early_stopping"),
-        ({"class_weight": "balanced"}, {"classes": [0, 1]}, "balance of all samples"),
+        ({"class_weight": "balanced"}, {"classes": [0, 1]}, "cannot balance their classes"),
     ],
 )
 def test_what_partial_fit_refuses(parameters, arguments, message, data, seed):
@@ -545,7 +545,7 @@ def test_an_interrupt_keeps_what_was_learnt(Estimator, solver, data, seed, monke
         expected = fit(Estimator, data, seed, max_iter=2, **parameters)
     # L-BFGS evaluates once before its first iteration, and maybe more often within one.
     interrupt(monkeypatch, 3 if solver != "lbfgs" else 4)
-    with pytest.warns(UserWarning, match=r"interrupted after \d epochs.*is kept") as caught:
+    with pytest.warns(UserWarning, match=r"interrupted after \d epochs.*are kept") as caught:
         estimator = fit(Estimator, data, seed, max_iter=50, **parameters)
     assert len(caught) == 1
     assert len(estimator.loss_curve_) == estimator.n_iter_

@@ -1,7 +1,6 @@
 """What holds for every transformer of numbers: forms in and out, names, frames, errors."""
 
 import pickle
-import re
 
 import joblib
 import numpy as np
@@ -497,10 +496,3 @@ def test_names_go_through_a_pipeline(rng):
     channels = ["flow", "heat", "missingindicator_flow", "missingindicator_heat"]
     expected = [f"t{t}_{name}" for t in range(2) for name in channels]
     assert pipeline.get_feature_names_out().tolist() == expected
-
-
-@every
-def test_the_page_of_the_documentation(name):
-    link = make(name)._get_doc_link()
-    pattern = rf"https://.*/sklstm\.preprocessing\.{type(make(name)).__name__}\.html"
-    assert re.fullmatch(pattern, link)

@@ -29,7 +29,8 @@ if {broken}:
 X = np.random.default_rng(0).standard_normal((8, 5, 2), dtype=np.float32)
 model = LSTMRegressor(3, solver="lbfgs", max_iter=3, tol=1e3, random_state=0).fit(X, X[:, 0, 0])
 streamed = SequenceStream(model).step(X[:1, 0])
-print(model._parameters.tobytes().hex(), model.predict(X).tobytes().hex(), streamed.tobytes().hex())
+found = model._model.state.parameters, model.predict(X), streamed
+print(*(array.tobytes().hex() for array in found))
 print("numba" in sys.modules, len(loading._ready))
 """
 

@@ -1,0 +1,118 @@
+"""The fitted model: all that a prediction, or a later fit, needs of a fit.
+
+An estimator holds it in one attribute that is replaced as a whole, so that a prediction in another
+thread sees either the old model or the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm._estimators.reading import DataForm, part_bounds
+from sklstm._network.network import SequenceNetwork
+from sklstm._network.parameters import Views
+from sklstm._threads import workers
+from sklstm._training.objective import raw_predictions
+from sklstm._training.state import TrainingState
+from sklstm.sequences import Sequences
+from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._step_values import like_targets
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """The form of the data, the network, and where training stands."""
+
+    form: DataForm
+    network: SequenceNetwork
+    state: TrainingState
+
+    @property
+    def views(self) -> Views:
+        """The network's parameters by name."""
+        return self.network.layout.views(self.state.parameters)
+
+    def snapshot(self) -> FittedModel:
+        """A copy that further training does not change."""
+        return FittedModel(self.form, self.network, self.state.copy())
+
+    def attributes(self) -> dict[str, Any]:
+        """The public attributes of an estimator with this model."""
+        state, targets = self.state, self.form.targets
+        return {
+            **self.form.inputs.attributes,
+            **targets.attributes,
+            "n_outputs_": targets.n_outputs,
+            "n_layers_": len(self.network.layers),
+            "out_activation_": targets.loss.out_activation,
+            "t_": state.step,
+            "n_iter_": len(state.loss_curve),
+            "loss_": state.loss_curve[-1] if state.loss_curve else np.nan,
+            "best_loss_": min(state.loss_curve, default=np.nan),
+            "loss_curve_": list(state.loss_curve),
+            "validation_scores_": list(state.validation_scores),
+            "best_validation_score_": state.best_score,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values to save; `from_dict` restores the model."""
+        return {
+            "form": self.form.as_dict(),
+            "network": self.network.settings(),
+            "state": self.state.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FittedModel:
+        """The model that `as_dict` described."""
+        return cls(
+            form=DataForm.from_dict(values["form"]),
+            network=SequenceNetwork(**values["network"]),
+            state=TrainingState.from_dict(values["state"]),
+        )
+
+    # --- prediction; ``estimator`` names errors and says how many threads to use ---
+
+    def parts(self, X: Any, estimator: Any) -> Iterator[Sequences]:
+        """X validated; a list part by part, so that it is never copied as a whole."""
+        read = self.form.inputs.read
+        if not is_list_of_sequences(X):
+            yield read(X, estimator)
+            return
+        for first, stop in part_bounds(X):
+            yield read(X[first:stop], estimator, first)
+
+    def raw_parts(self, X: Any, estimator: Any) -> Iterator[tuple[Array, Sequences]]:
+        """Raw predictions, (rows, n_outputs), of each part of X."""
+        with workers(estimator.n_jobs) as run:
+            for part in self.parts(X, estimator):
+                yield raw_predictions(self.network, self.state.parameters, part, run), part
+
+    def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
+        """What ``decode`` makes of raw predictions, in the form that the targets had."""
+        parts = [(decode(raw), part) for raw, part in self.raw_parts(X, estimator)]
+        if not self.form.per_step:
+            return np.concatenate([rows for rows, _ in parts])
+        as_array = self.form.as_array
+        return joined([like_targets(rows, part, as_array) for rows, part in parts])
+
+    def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
+        """Predictions with a row for each time step of all samples, and the sequences."""
+        sequences = self.form.inputs.read(X, estimator)
+        with workers(estimator.n_jobs) as run:
+            raw = raw_predictions(self.network, self.state.parameters, sequences, run)
+        return self.form.targets.decode(raw), sequences
+
+
+def joined(forms: list[Any]) -> Any:
+    """The list or array of all parts."""
+    if len(forms) == 1:
+        return forms[0]
+    return [steps for form in forms for steps in form]

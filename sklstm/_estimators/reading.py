@@ -1,0 +1,186 @@
+"""From X, y and weights, in any accepted form, to samples for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+
+from sklstm._estimators.parameters import check_weights
+from sklstm._estimators.targets import Targets, from_dict
+from sklstm._training.objective import Samples
+from sklstm.sequences import Sequences, check_sequences
+from sklstm.sequences._input_form import InputForm, as_tokens
+from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._step_values import stack_steps, stack_weights
+
+#: For prediction, a list of sequences is read in parts of at most so many sequences or numbers.
+PART_SEQUENCES = 4096
+PART_NUMBERS = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class DataForm:
+    """What the first fit saw of X and y.
+
+    ``per_step`` tells whether there is a target for each time step, and ``as_array`` whether these
+    were given as one array rather than a list.
+    """
+
+    inputs: InputForm
+    targets: Targets
+    per_step: bool
+    as_array: bool
+    dtype: np.dtype[np.floating]
+
+    def fit(self, samples: Samples) -> DataForm:
+        """The form with the mean and scale of the training targets."""
+        return replace(self, targets=self.targets.fit(samples.targets, samples.weights))
+
+    def scale(self, samples: Samples) -> Samples:
+        """The samples with targets in the units of the loss."""
+        return replace(samples, targets=self.targets.scale(samples.targets))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values to save; `from_dict` restores the form."""
+        return {
+            "inputs": self.inputs.as_dict(),
+            "targets": self.targets.as_dict(),
+            "per_step": self.per_step,
+            "as_array": self.as_array,
+            "dtype": self.dtype.name,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DataForm:
+        """The form that `as_dict` described."""
+        return cls(
+            inputs=InputForm(**values["inputs"]),
+            targets=from_dict(values["targets"]),
+            per_step=values["per_step"],
+            as_array=values["as_array"],
+            dtype=np.dtype(values["dtype"]),
+        )
+
+
+class _Given(NamedTuple):
+    """Sequences and the targets and weights of their rows, not yet encoded."""
+
+    sequences: Sequences
+    y: Any
+    sample_weight: Any
+
+
+def read_first(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, classes: Any
+) -> tuple[Samples, DataForm]:
+    """Samples of a first fit, and the form that later calls are read by.
+
+    ``estimator`` is read, never changed; ``classes`` is handed to its ``_new_targets``.
+    """
+    _check_given(y, estimator)
+    sequences = check_sequences(X, estimator=estimator)
+    inputs = InputForm.of(sequences, estimator, estimator.vocabulary_size)
+    input_dtype = sequences.values.dtype
+    if inputs.vocabulary_size is not None:
+        sequences = as_tokens(sequences, inputs.vocabulary_size)
+        input_dtype = np.dtype(np.float64)
+    as_array = not is_list_of_sequences(y)
+    given = _stacked(sequences, y, sample_weight, estimator.return_sequences)
+    form = DataForm(
+        inputs=inputs,
+        targets=estimator._new_targets(given.y, classes, input_dtype),
+        per_step=estimator.return_sequences,
+        as_array=as_array,
+        dtype=np.dtype(estimator.dtype or input_dtype),
+    )
+    return _samples(given, form), form
+
+
+def read_more(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, form: DataForm
+) -> tuple[Samples, DataForm]:
+    """Samples of a later fit, or for validation, read by the form of the first fit."""
+    _check_given(y, estimator)
+    form = replace(form, targets=form.targets.with_settings(estimator))
+    sequences = form.inputs.read(X, estimator)
+    given = _stacked(sequences, y, sample_weight, form.per_step)
+    return _samples(given, form), form
+
+
+def read_for_validation(estimator: Any, X_val: Any, y_val: Any, form: DataForm) -> Samples:
+    """Samples to validate on; errors name X_val and y_val."""
+    if X_val is None or y_val is None:
+        raise ValueError("expected X_val and y_val together, got only one of them")
+    try:
+        return read_more(estimator, X_val, y_val, None, form)[0]
+    except ValueError as error:
+        raise ValueError(f"Validation data (X_val, y_val): {error}") from error
+
+
+def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
+    """Bounds of the parts in which a list of sequences is read."""
+    first, n_numbers = 0, 0
+    for k, x in enumerate(X):
+        n_numbers += getattr(x, "size", 0)
+        if k + 1 - first == PART_SEQUENCES or n_numbers >= PART_NUMBERS:
+            yield first, k + 1
+            first, n_numbers = k + 1, 0
+    if first < len(X):
+        yield first, len(X)
+
+
+def _check_given(y: Any, estimator: Any) -> None:
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
+            "is None."
+        )
+
+
+def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -> _Given:
+    """Targets and weights with a row for each sample, or for each time step of all samples."""
+    if not per_step:
+        check_consistent_length(sequences, y)
+        return _Given(sequences, y, sample_weight)
+    if sample_weight is not None:
+        sample_weight = stack_weights(sample_weight, sequences)
+    return _Given(sequences, stack_steps(y, sequences, "y"), sample_weight)
+
+
+def _samples(given: _Given, form: DataForm) -> Samples:
+    """Encoded and weighted samples, without those of weight zero."""
+    rows = form.targets.encode(given.y)
+    weights = form.targets.weigh(rows, check_weights(given.sample_weight, len(rows)))
+    sequences = _cast(given.sequences, form.dtype)
+    if not weights.any():
+        raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
+    return Samples(sequences, rows, weights, form.per_step).without_weightless()
+
+
+def _cast(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
+    """The sequences in the dtype of the model; an error where a value overflows."""
+    with np.errstate(over="ignore"):
+        cast = sequences.astype(dtype)
+    finite = cast.values is sequences.values or np.isfinite(cast.values).all()
+    if not finite:
+        row = int(np.argmin(np.isfinite(cast.values).all(axis=1)))
+        sample, _ = sequences.where(row)
+        raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
+    return cast
+
+
+def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
+    """The samples to train on, and a random fraction to validate on."""
+    from sklearn.model_selection import train_test_split
+
+    kept, held_out = train_test_split(
+        np.arange(len(samples)),
+        test_size=fraction,
+        random_state=seed,
+        stratify=samples.targets if samples.stratifiable else None,
+    )
+    return samples.take(np.sort(kept)), samples.take(np.sort(held_out))

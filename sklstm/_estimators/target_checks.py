@@ -1,0 +1,36 @@
+"""Checks of targets: labels and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
+    """Labels (n,), or (n, K) zeros and ones; and which of the two."""
+    y = check_array(
+        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0
+    )
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
+            f"labels a sample, shape {y.shape}: fit one classifier for each column"
+        )
+    check_classification_targets(y)
+    if kind == "multilabel-indicator":
+        return (y.toarray() if issparse(y) else y), True
+    return column_or_1d(y, warn=True), False
+
+
+def check_numbers(y: Any) -> NDArray[np.float64]:
+    """Finite targets (n,) or (n, K)."""
+    y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)
+    if y.ndim == 0 or (y.ndim == 2 and y.shape[1] == 0):
+        raise ValueError(f"y: expected shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
+    return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y

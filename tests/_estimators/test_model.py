@@ -1,0 +1,146 @@
+"""An estimator is fitted all at once: what can be seen of it during a fit."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from data import SMALL, outputs, problem
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm._compat import CALLBACK_ATTRIBUTES
+from sklstm._training.objective import Objective
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+both = pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
+every_solver = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+
+
+@pytest.fixture
+def during_training(monkeypatch):
+    """Call a function before each evaluation of the objective, and collect what it returns."""
+    evaluate = Objective.__call__
+
+    def install(function):
+        results = []
+
+        def call(self, *arguments):
+            results.append(function())
+            return evaluate(self, *arguments)
+
+        monkeypatch.setattr(Objective, "__call__", call)
+        return results
+
+    return install
+
+
+@both
+@every_solver
+def test_during_the_first_fit_it_is_not_fitted(Estimator, solver, rng, during_training):
+    estimator = Estimator(**SMALL, solver=solver)
+    names = set(vars(estimator))
+    X, y = problem(rng)
+    seen = during_training(lambda: set(vars(estimator)) - names)
+    estimator.fit(X, y)
+    assert len(seen) > 2
+    assert set().union(*seen) <= set(CALLBACK_ATTRIBUTES)
+    check_is_fitted(estimator)
+
+
+@both
+def test_a_prediction_during_the_first_fit_is_refused(Estimator, rng, during_training):
+    estimator = Estimator(**SMALL)
+    X, y = problem(rng)
+
+    def refused():
+        with pytest.raises(NotFittedError):
+            estimator.predict(X)
+        return True
+
+    refusals = during_training(refused)
+    estimator.fit(X, y)
+    assert len(refusals) >= 3
+
+
+@both
+@every_solver
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_during_a_refit_the_old_model_predicts(
+    Estimator, solver, warm_start, rng, seed, during_training
+):
+    X, y = problem(rng)
+    estimator = Estimator(**SMALL, solver=solver, warm_start=warm_start, random_state=seed)
+    before = outputs(estimator.fit(X, y), X)
+    seen = during_training(lambda: (outputs(estimator, X), pickle.dumps(estimator)))
+    X_new, _ = problem(rng, n=40)
+    after = outputs(estimator.fit(X_new, np.arange(40) % 2), X)
+    assert len(seen) > 2
+    for found, pickled in seen:
+        for method, expected in before.items():
+            np.testing.assert_array_equal(found[method], expected)
+            np.testing.assert_array_equal(getattr(pickle.loads(pickled), method)(X), expected)
+    assert any((after[method] != before[method]).any() for method in before)
+
+
+@both
+def test_during_partial_fit_the_old_model_predicts(Estimator, rng, seed, during_training):
+    X, y = problem(rng)
+    estimator = Estimator(**SMALL, batch_size=5, random_state=seed).fit(X, y)
+    before = outputs(estimator, X)
+    seen = during_training(lambda: outputs(estimator, X))
+    estimator.partial_fit(X, y)
+    assert len(seen) == 5
+    for found in seen:
+        for method, expected in before.items():
+            np.testing.assert_array_equal(found[method], expected)
+
+
+def test_a_refit_on_other_data_leaves_no_attribute_of_the_first(rng, seed):
+    pandas = pytest.importorskip("pandas")
+    X, y = problem(rng, n_features=1)
+    table = pandas.DataFrame(X[:, :, 0], columns=list("abcdef"))
+    clf = LSTMClassifier(**SMALL, random_state=seed).fit(table, y)
+    assert clf.feature_names_in_.tolist() == list("abcdef")
+    clf.fit(X, y)
+    assert not hasattr(clf, "feature_names_in_")
+    assert clf.n_features_in_ == 1
+    clf.note = "kept"
+    assert clf.fit(X, y).note == "kept"
+
+
+def test_a_thread_predicts_while_another_fits(rng, seed):
+    """Each prediction is one of the two models', whole."""
+    X, y = problem(rng)
+    other = [x[:, :1] for x in X]  # another form and number of channels
+    models = [LSTMRegressor(**SMALL, random_state=seed).fit(data, y) for data in (X, other)]
+    expected = [model.predict(data) for model, data in zip(models, (X, other), strict=True)]
+    shared, stop = LSTMRegressor(**SMALL, random_state=seed).fit(X, y), threading.Event()
+    wrong, n_right = [], [0, 0]
+
+    def predict():
+        while not stop.is_set():
+            for k, data in enumerate((X, other)):
+                try:
+                    found = shared.predict(data)
+                except ValueError as error:  # fitted on the other form at this moment
+                    if "features" not in str(error):
+                        wrong.append(error)
+                    continue
+                n_right[k] += 1
+                if not np.array_equal(found, expected[k]):
+                    wrong.append(found)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    try:
+        for _ in range(20):
+            for data in (other, X):
+                shared.fit(data, y)
+    finally:
+        stop.set()
+        thread.join()
+    assert not wrong
+    assert n_right[0] > 0
