@@ -16,7 +16,7 @@ from sklstm._network.kernels.arenas import Arenas
 from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
-from sklstm._threads import Run
+from sklstm._threads import ParallelMap
 from sklstm._training.objective import chunks_of, shards_of, where_it_pays
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -24,7 +24,7 @@ from sklstm.sequences import PackedSequences, Sequences
 class Layer:
     """One LSTM layer of sklstm, ready to be timed."""
 
-    def __init__(self, problem: Problem, run: Run, kernels: str) -> None:
+    def __init__(self, problem: Problem, parallel_map: ParallelMap, kernels: str) -> None:
         shape = problem.shape
         self.name = f"sklstm {kernels}"
         self._kernels = kernels
@@ -35,7 +35,7 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._run, self._arenas = run, Arenas(most_bytes=2**27)
+        self._parallel_map, self._arenas = parallel_map, Arenas(most_bytes=2**27)
         self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
@@ -48,8 +48,8 @@ class Layer:
         """The gradient, and the rest of each shard."""
         with using(self._kernels):
             shards = shards_of(self._sequences.lengths, self._network)
-            run = self._where_it_pays(len(shards))
-            parts = list(run(train_shard, shards, self._upstream))
+            parallel_map = self._where_it_pays(len(shards))
+            parts = list(parallel_map(train_shard, shards, self._upstream))
         gradient = parts[0][0]
         for more, *_ in parts[1:]:
             gradient += more
@@ -61,8 +61,8 @@ class Layer:
             indices = chunks_of(self._sequences.lengths, self._network)
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
 
-    def _where_it_pays(self, n_parts: int) -> Run:
-        return where_it_pays(self._run, self._network, self._sequences.lengths, n_parts)
+    def _where_it_pays(self, n_parts: int) -> ParallelMap:
+        return where_it_pays(self._parallel_map, self._network, self._sequences.lengths, n_parts)
 
     def results(self) -> Results:
         with using(self._kernels):

@@ -29,10 +29,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     problem = Problem.random(shape)
-    with workers(1) as run:
+    with workers(1) as parallel_map:
         with using(options.kernels[0]):  # which shards there are depends on them
             calls = {"products": products(problem)}
-        layers = [Layer(problem, run, name) for name in options.kernels]
+        layers = [Layer(problem, parallel_map, name) for name in options.kernels]
         calls |= {layer.name: layer.train for layer in layers}
         found = interleaved(calls, Turns.of(options))
     seconds = found["seconds"]

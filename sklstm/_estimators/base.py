@@ -315,8 +315,8 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     ) -> None:
         from sklstm._training.train import train
 
-        with workers(self.n_jobs) as run:
-            outcome = train(state, self, samples, held_out, n_epochs, run, tell)
+        with workers(self.n_jobs) as parallel_map:
+            outcome = train(state, self, samples, held_out, n_epochs, parallel_map, tell)
         self.__dict__.update(self._fitted(state))
         if n_epochs is not None:
             self._warn(outcome)
@@ -393,9 +393,9 @@ class BaseLSTM(Inside, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return np.concatenate([raw for raw, _ in self._raw_parts(X)])
 
     def _raw_parts(self, X: Any) -> Iterator[tuple[Array, Sequences]]:
-        with workers(self.n_jobs) as run:
+        with workers(self.n_jobs) as parallel_map:
             for part in self._parts(X):
-                yield raw_predictions(self._network, self._parameters, part, run), part
+                yield raw_predictions(self._network, self._parameters, part, parallel_map), part
 
     def _decoded(self, X: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of the read-out, in the form that the targets had."""

@@ -92,7 +92,7 @@ class Inside:
     ) -> Any:
         """What ``function`` gives for each packed step, in the form of X."""
         forms: list[Any] = []
-        with workers(self.n_jobs) as run:
+        with workers(self.n_jobs) as parallel_map:
             for part in self._parts(X):
 
                 def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
@@ -100,8 +100,8 @@ class Inside:
                     return batch.unpack(function(batch))
 
                 indices = chunks_of(part.lengths, self._network)
-                run_here = where_it_pays(run, self._network, part.lengths, len(indices))
-                steps = np.concatenate(list(run_here(on_chunk, indices)))
+                map_here = where_it_pays(parallel_map, self._network, part.lengths, len(indices))
+                steps = np.concatenate(list(map_here(on_chunk, indices)))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 

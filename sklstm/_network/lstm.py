@@ -23,8 +23,8 @@ Array = NDArray[np.floating]
 #: Hidden and cell state (n, H) of each direction.
 State = list[tuple[Array, Array]]
 Caches = list["kernels.Cache"]
-#: ``map``, perhaps over threads.
-Run = Callable[..., Iterable[Any]]
+#: ``map``, or a function like it that uses several threads.
+MapFunction = Callable[..., Iterable[Any]]
 
 
 class LSTMLayer(NamedTuple):
@@ -69,11 +69,11 @@ class LSTMLayer(NamedTuple):
         masks: dict[str, Array],
         need_steps: bool = True,
         state: State | None = None,
-        run: Run = map,
+        parallel_map: MapFunction = map,
     ) -> tuple[Hidden, State, Caches]:
         """Hidden states of the packed inputs (P, D), the final state, and the caches to go back.
 
-        ``run`` may walk both directions at once.
+        ``parallel_map`` may compute both directions at the same time.
         """
 
         def one_way(k: int, name: str) -> tuple[Array, Array, kernels.Cache]:
@@ -81,7 +81,7 @@ class LSTMLayer(NamedTuple):
             mask = masks.get(f"{name}.recurrent")
             return kernels.forward(x, _weights(params, name), walks[k], h0, c0, mask)
 
-        found = list(run(one_way, count(), self.directions))
+        found = list(parallel_map(one_way, count(), self.directions))
         finals = [(h[w.final], c[w.final]) for w, (h, c, _) in zip(walks, found, strict=False)]
         steps = None
         if need_steps:
@@ -95,7 +95,7 @@ class LSTMLayer(NamedTuple):
         walks: tuple[Walk, ...],
         need_steps: bool = True,
         state: State | None = None,
-        run: Run = map,
+        parallel_map: MapFunction = map,
     ) -> tuple[Hidden, State]:
         """As ``forward``, without what ``backward`` would need."""
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
@@ -106,7 +106,7 @@ class LSTMLayer(NamedTuple):
             kernels.infer(x, _weights(params, name), walks[k], h, c, y)
             return h, c
 
-        finals = list(run(one_way, count(), self.directions))
+        finals = list(parallel_map(one_way, count(), self.directions))
         return Hidden(steps, _join([h for h, _ in finals])), finals
 
     def stepper(
@@ -123,7 +123,7 @@ class LSTMLayer(NamedTuple):
         grad: Views,
         dstate: State | None = None,
         need_inputs: bool = False,
-        run: Run = map,
+        parallel_map: MapFunction = map,
     ) -> tuple[Array | None, State]:
         """Adds to ``grad``; returns the gradients at the inputs and at the state it began with."""
 
@@ -136,7 +136,7 @@ class LSTMLayer(NamedTuple):
             dx = kernels.backward(cache, weights, into, dh, dc, dy, need_inputs=need_inputs)
             return dx, dh, dc
 
-        found = list(run(one_way, count(), self.directions, caches))
+        found = list(parallel_map(one_way, count(), self.directions, caches))
         dx = found[0][0]
         for more, _, _ in found[1:]:
             dx = more if dx is None or more is None else dx + more

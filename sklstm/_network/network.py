@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import Hidden
 from sklstm._network.kernels.slots import Walk
-from sklstm._network.lstm import Caches, LSTMLayer, Run
+from sklstm._network.lstm import Caches, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
 
 Array = NDArray[np.floating]
@@ -152,12 +152,16 @@ class SequenceNetwork:
         return masks
 
     def forward(
-        self, params: Views, batch: Batch, masks: Masks | None = None, run: Run = map
+        self,
+        params: Views,
+        batch: Batch,
+        masks: Masks | None = None,
+        parallel_map: MapFunction = map,
     ) -> tuple[Array, Cache]:
         """Raw predictions, (n, K) or (P, K) in packed order, and what ``backward`` needs.
 
-        ``masks`` have a row for each sequence of the batch, in packed order. ``run`` may walk both
-        directions of a layer at once.
+        ``masks`` have a row for each sequence of the batch, in packed order. ``parallel_map``
+        may compute both directions of a layer at the same time.
         """
         masks = masks or {}
         walks = _walks(batch, self.layers[0].bidirectional)
@@ -166,21 +170,23 @@ class SequenceNetwork:
         for layer in self.layers:
             assert hidden.steps is not None
             needed = self.needs_steps or layer is not self.layers[-1]
-            hidden, _, cache = layer.forward(params, hidden.steps, walks, masks, needed, run=run)
+            hidden, _, cache = layer.forward(
+                params, hidden.steps, walks, masks, needed, parallel_map=parallel_map
+            )
             hidden = drop(hidden, layer, masks, batch)
             caches.append(cache)
         pooled = self.start_pooling(len(batch.lengths), params)
         seen = self._pool(pooled, hidden, batch)
         return dense.forward(params, seen), Cache(batch, masks, caches, pooled, seen)
 
-    def predict(self, params: Views, batch: Batch, run: Run = map) -> Array:
+    def predict(self, params: Views, batch: Batch, parallel_map: MapFunction = map) -> Array:
         """Raw predictions without dropout, holding no more than one layer's states."""
-        hidden = self.hidden_states(params, batch, self.needs_steps, run)
+        hidden = self.hidden_states(params, batch, self.needs_steps, parallel_map)
         pooled = self.start_pooling(len(batch.lengths), params, winners=False)
         return dense.forward(params, self._pool(pooled, hidden, batch))
 
     def hidden_states(
-        self, params: Views, batch: Batch, need_steps: bool = True, run: Run = map
+        self, params: Views, batch: Batch, need_steps: bool = True, parallel_map: MapFunction = map
     ) -> Hidden:
         """The last layer's states, at every step where they are needed."""
         walks = _walks(batch, self.layers[0].bidirectional)
@@ -188,7 +194,7 @@ class SequenceNetwork:
         for layer in self.layers:
             assert hidden.steps is not None
             needed = need_steps or layer is not self.layers[-1]
-            hidden, _ = layer.infer(params, hidden.steps, walks, needed, run=run)
+            hidden, _ = layer.infer(params, hidden.steps, walks, needed, parallel_map=parallel_map)
         return hidden
 
     def backward(
@@ -198,7 +204,7 @@ class SequenceNetwork:
         cache: Cache,
         grad: Views,
         need_inputs: bool = False,
-        run: Run = map,
+        parallel_map: MapFunction = map,
     ) -> Array | None:
         """Adds the gradients of all parameters to ``grad``; returns that of the inputs.
 
@@ -210,7 +216,7 @@ class SequenceNetwork:
         for layer, caches in zip(self.layers[::-1], cache.layers[::-1], strict=True):
             gradient = drop(gradient, layer, cache.masks, cache.batch)
             needed = need_inputs or self.embeds or layer is not self.layers[0]
-            dx, _ = layer.backward(params, gradient, caches, grad, None, needed, run)
+            dx, _ = layer.backward(params, gradient, caches, grad, None, needed, parallel_map)
             gradient = Hidden(dx, None)
         if self.embeds and dx is not None:
             embedding.backward(cache.batch.values, dx, grad)

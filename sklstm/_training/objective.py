@@ -10,11 +10,10 @@ given twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import fsum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +24,11 @@ from sklstm._network.kernels.arenas import Arenas
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
-from sklstm._threads import Run
+from sklstm._threads import ParallelMap, serial_map
 from sklstm.sequences import Sequences
 from sklstm.sequences._packing import Packing
 
 Array = NDArray[np.floating]
-R = TypeVar("R")
 
 #: Sequences of a part of a batch, where that leaves parts enough for two threads.
 SHARD_ROWS = 64
@@ -118,7 +116,7 @@ class _Shard(NamedTuple):
     batch_weight: float
     masks: Masks
     room: float  # bytes
-    run: Run
+    parallel_map: ParallelMap
 
 
 class Objective:
@@ -129,13 +127,18 @@ class Objective:
     """
 
     def __init__(
-        self, network: SequenceNetwork, loss: Loss, samples: Samples, alpha: float, run: Run = map
+        self,
+        network: SequenceNetwork,
+        loss: Loss,
+        samples: Samples,
+        alpha: float,
+        parallel_map: ParallelMap = serial_map,
     ) -> None:
         self.network = network
         self.loss = loss
         self.samples = samples
         self.alpha = alpha
-        self._run = run
+        self._parallel_map = parallel_map
         self._total_weight = samples.total_weight
         memory = _working_memory()
         self._room = memory * (1 - KEPT_SHARE)
@@ -157,18 +160,17 @@ class Objective:
         lengths = self.samples.sequences.lengths[indices]
         shards = shards_of(lengths, self.network)
         room = self._room / len(shards)
-        run = where_it_pays(self._run, self.network, lengths, len(shards))
-        inner_run = _quietly(run) if len(shards) == 1 else map
+        parallel_map = where_it_pays(self._parallel_map, self.network, lengths, len(shards))
+        inner_map = parallel_map if len(shards) == 1 else serial_map
 
         def on_shard(rows: NDArray[np.intp]) -> tuple[float, Array]:
             of_rows = {name: mask[rows] for name, mask in masks.items()}
-            shard = _Shard(indices[rows], batch_weight, of_rows, room, inner_run)
-            with _overflow_is_reported_later():
-                return self._on_shard(parameters, shard)
+            shard = _Shard(indices[rows], batch_weight, of_rows, room, inner_map)
+            return self._on_shard(parameters, shard)
 
-        results = list(run(on_shard, shards))
-        value, gradient = results[0]
         with _overflow_is_reported_later():
+            results = list(parallel_map(on_shard, shards))
+            value, gradient = results[0]
             for more_value, more_gradient in results[1:]:
                 value += more_value
                 gradient += more_gradient
@@ -177,14 +179,14 @@ class Objective:
 
     def mean_loss(self, parameters: Array) -> float:
         """Weighted mean of the loss alone, without dropout."""
-        raw = raw_predictions(self.network, parameters, self.samples.sequences, self._run)
+        raw = raw_predictions(self.network, parameters, self.samples.sequences, self._parallel_map)
         with _overflow_is_reported_later():
             value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
         return value / self._total_weight
 
     def _on_shard(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
         network, samples = self.network, self.samples
-        indices, batch_weight, masks, room, run = shard
+        indices, batch_weight, masks, room, parallel_map = shard
         packing = samples.sequences.packing(indices, parameters.dtype)
         masks = {name: mask[packing.order] for name, mask in masks.items()}
         rows = packing.rows if samples.per_step else indices[packing.order]
@@ -205,9 +207,9 @@ class Objective:
             segments.backward(trace, draw, views)
         else:
             with self._arenas.one():
-                raw, cache = network.forward(params, packing.segment(), masks, run)
+                raw, cache = network.forward(params, packing.segment(), masks, parallel_map)
                 value, draw = at_output(raw)
-                network.backward(params, draw, cache, views, run=run)
+                network.backward(params, draw, cache, views, parallel_map=parallel_map)
         return value, gradient
 
     def _add_penalty(self, parameters: Array, gradient: Array) -> float:
@@ -225,38 +227,44 @@ class Objective:
 
 
 def raw_predictions(
-    network: SequenceNetwork, parameters: Array, sequences: Sequences, run: Run
+    network: SequenceNetwork, parameters: Array, sequences: Sequences, parallel_map: ParallelMap
 ) -> Array:
     """What the read-out gives for each sequence, or for each stacked step, (rows, K)."""
     params = network.layout.views(parameters)
     indices = chunks_of(sequences.lengths, network)
     room = _working_memory() / min(len(indices), os.cpu_count() or 1)
-    run = where_it_pays(run, network, sequences.lengths, len(indices))
-    inner_run = _quietly(run) if len(indices) == 1 else map
+    parallel_map = where_it_pays(parallel_map, network, sequences.lengths, len(indices))
+    inner_map = parallel_map if len(indices) == 1 else serial_map
 
     def on_chunk(indices: NDArray[np.intp]) -> Array:
         packing = sequences.packing(indices, parameters.dtype)
-        raw = _predict(network, params, packing, room, inner_run)
+        raw = _predict(network, params, packing, room, inner_map)
         return packing.unpack(raw) if network.pooling is None else packing.restore(raw)
 
-    return np.concatenate(list(run(on_chunk, indices)))
+    return np.concatenate(list(parallel_map(on_chunk, indices)))
 
 
 def _predict(
-    network: SequenceNetwork, params: Views, packing: Packing, room: float, run: Run
+    network: SequenceNetwork,
+    params: Views,
+    packing: Packing,
+    room: float,
+    parallel_map: ParallelMap,
 ) -> Array:
     itemsize = packing.dtype.itemsize
     length = segments.segment_length(network, packing, itemsize, room, training=False)
     if length < packing.n_steps:
         return segments.predict(network, params, packing, length)
-    return network.predict(params, packing.segment(), run)
+    return network.predict(params, packing.segment(), parallel_map)
 
 
-def where_it_pays(run: Run, network: SequenceNetwork, lengths: NDArray[np.intp], n: int) -> Run:
-    """``run`` where threads save time with so long sequences in ``n`` parts, or ``map``."""
+def where_it_pays(
+    parallel_map: ParallelMap, network: SequenceNetwork, lengths: NDArray[np.intp], n: int
+) -> ParallelMap:
+    """Return ``parallel_map`` if threads save time for ``n`` parts, else ``serial_map``."""
     rows = lengths.sum() / lengths.max() / n
     values = rows * min(layer.hidden for layer in network.layers)
-    return run if kernels.threads_pay(_work(lengths, network), values) else map
+    return parallel_map if kernels.threads_pay(_work(lengths, network), values) else serial_map
 
 
 def _work(lengths: NDArray[np.intp], network: SequenceNetwork) -> float:
@@ -275,19 +283,6 @@ def chunks_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArr
         return np.array_split(np.arange(n), range(MOST_SEQUENCES, n, MOST_SEQUENCES))
     parts = _number_of_parts(lengths, network, CHUNK_SEQUENCES)
     return [np.arange(n)] if parts == 1 else np.array_split(np.arange(n), parts)
-
-
-def _quietly(run: Run) -> Callable[..., Iterable[Any]]:
-    """NumPy 1 does not hand on to another thread what ``errstate`` was told in this one."""
-
-    def quiet_run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
-        def quiet(*item: Any) -> R:
-            with _overflow_is_reported_later():
-                return function(*item)
-
-        return run(quiet, *items)
-
-    return quiet_run if run is not map else map
 
 
 def shards_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArray[np.intp]]:

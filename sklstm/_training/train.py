@@ -28,7 +28,7 @@ from sklstm._solvers import (
     minimize_stochastic,
 )
 from sklstm._solvers.observers import Observer, Tell
-from sklstm._threads import Run
+from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective, Samples
 
 Array = NDArray[np.floating]
@@ -114,13 +114,15 @@ def train(
     samples: Samples,
     held_out: Samples | None,
     n_epochs: int | str | None,
-    run: Run,
+    parallel_map: ParallelMap,
     tell: Tell | None,
 ) -> Outcome:
     """Change ``state`` in place; ``n_epochs=None`` stands for one epoch that nothing ends early."""
     batch_size = _batch_size(settings, len(samples))
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
-    objective = Objective(state.network, state.loss, samples.astype(dtype), settings.alpha, run)
+    objective = Objective(
+        state.network, state.loss, samples.astype(dtype), settings.alpha, parallel_map
+    )
     _match_moments(state, settings)
     n_batches = -(-len(samples) // batch_size)
     if isinstance(n_epochs, str):
@@ -128,7 +130,7 @@ def train(
     schedule = _schedule(settings, n_epochs and n_epochs * n_batches, state.step)
     watch = None
     if held_out is not None:
-        watch = _watch(state, settings, held_out.astype(dtype), schedule, run)
+        watch = _watch(state, settings, held_out.astype(dtype), schedule, parallel_map)
     observers: list[Observer] = [_follow(state, settings), History(state.loss_curve)]
     if watch is not None:
         observers.append(watch)
@@ -274,10 +276,14 @@ def _follow(state: State, settings: Settings) -> Observer:
 
 
 def _watch(
-    state: State, settings: Settings, held_out: Samples, schedule: Schedule, run: Run
+    state: State,
+    settings: Settings,
+    held_out: Samples,
+    schedule: Schedule,
+    parallel_map: ParallelMap,
 ) -> EarlyStopping:
     """Record the validation loss after every epoch; without early stopping, only record."""
-    objective = Objective(state.network, state.loss, held_out, 0.0, run)
+    objective = Objective(state.network, state.loss, held_out, 0.0, parallel_map)
     patience = settings.n_iter_no_change if settings.early_stopping else np.inf
     watch = EarlyStopping(
         lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule

@@ -10,7 +10,7 @@ from numerics import assert_close, draw_sequences
 from sklstm import config_context
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
 from sklstm._network.network import SequenceNetwork
-from sklstm._threads import workers
+from sklstm._threads import ParallelMap, serial_map, workers
 from sklstm._training import objective as objective_module
 from sklstm._training.objective import Objective, Samples, raw_predictions
 from sklstm.sequences import Sequences
@@ -37,8 +37,10 @@ def weighing(samples, weights):
     return Samples(samples.sequences, samples.targets, np.asarray(weights, dtype=float))
 
 
-def evaluate(network, samples, parameters, *args, alpha=0.3, run=map):
-    return Objective(network, CategoricalCrossEntropy(), samples, alpha, run)(parameters, *args)
+def evaluate(network, samples, parameters, *args, alpha=0.3, parallel_map=serial_map):
+    return Objective(network, CategoricalCrossEntropy(), samples, alpha, parallel_map)(
+        parameters, *args
+    )
 
 
 def assert_same(found, expected, tolerance=1e-12):
@@ -58,7 +60,7 @@ def test_value_by_its_definition(whole, alpha, rng):
     network, samples = make_network(), draw_samples(rng, 12)
     parameters = draw_parameters(rng, network)
     batch = np.arange(12) if whole else rng.permutation(12)[:5]
-    raw = raw_predictions(network, parameters, samples.sequences, map)
+    raw = raw_predictions(network, parameters, samples.sequences, serial_map)
     log_p = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
     losses = -log_p[batch, samples.targets[batch]]
     params = network.layout.views(parameters)
@@ -175,9 +177,9 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, 
     parameters, batch = draw_parameters(rng, network, dtype), rng.permutation(400)[:n_batch]
     results = []
     for n_threads in (1, 2, 3, 1):
-        with workers(n_threads) as run:
+        with workers(n_threads) as parallel_map:
             masks_of = np.random.RandomState(seed)
-            objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, run)
+            objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, parallel_map)
             threads_pay.clear()
             threads_pay.several = n_threads > 1
             results.append(
@@ -242,8 +244,11 @@ def test_a_shard_that_fails_raises(threads_pay, rng):
     network, samples = make_network(), draw_samples(rng, 200)
     parameters = draw_parameters(rng, network)
     for n_threads in (1, 2):
-        with workers(n_threads) as run, pytest.raises(ZeroDivisionError, match="from a shard"):
-            Objective(network, Broken(), samples, 0.0, run)(parameters)
+        with (
+            workers(n_threads) as parallel_map,
+            pytest.raises(ZeroDivisionError, match="from a shard"),
+        ):
+            Objective(network, Broken(), samples, 0.0, parallel_map)(parameters)
 
 
 def test_a_batch_leaves_nothing_in_the_memory_that_the_next_one_takes(rng):
@@ -265,9 +270,7 @@ def test_threads_are_for_what_they_make_faster(monkeypatch):
     assert network.weights_a_step == weights
     monkeypatch.setattr(numpy_kernels, "LEAST_WORK", 60 * weights)
     monkeypatch.setattr(numpy_kernels, "LEAST_VALUES", 32 * 3)
-
-    def run(function, *items):
-        return map(function, *items)
+    parallel_map = ParallelMap()
 
     with config_context(kernels="numpy"):
         for lengths, n_parts, pays in (
@@ -277,8 +280,10 @@ def test_threads_are_for_what_they_make_faster(monkeypatch):
             ([20] + [10] * 4, 1, True),
             ([20] + [10] * 4, 2, False),
         ):
-            found = objective_module.where_it_pays(run, network, np.array(lengths), n_parts)
-            assert found is (run if pays else map), (lengths, n_parts)
+            found = objective_module.where_it_pays(
+                parallel_map, network, np.array(lengths), n_parts
+            )
+            assert found is (parallel_map if pays else serial_map), (lengths, n_parts)
 
 
 # --- predictions ---
@@ -290,8 +295,8 @@ def test_raw_predictions_keep_the_callers_order(n, n_threads, threads_pay, rng):
     network, samples = make_network(), draw_samples(rng, n)
     parameters = draw_parameters(rng, network)
     params = network.layout.views(parameters)
-    with workers(n_threads) as run:
-        found = raw_predictions(network, parameters, samples.sequences, run)
+    with workers(n_threads) as parallel_map:
+        found = raw_predictions(network, parameters, samples.sequences, parallel_map)
     some = np.unique(np.concatenate([[0, n - 1], rng.integers(0, n, 20)]))
     for k in some:
         alone = network.predict(params, samples.sequences.pack(np.array([k])))
