@@ -17,7 +17,9 @@ from timing import Turns, interleaved
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import ParallelMap, workers
-from sklstm._training.objective import Objective, Samples, raw_predictions
+from sklstm._training.objective import Objective
+from sklstm._training.prediction import raw_predictions
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences
 
 #: From where threads are not worth waking, over where they begin to be, to where they are.

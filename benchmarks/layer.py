@@ -12,12 +12,12 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
+from sklstm._network import costs
 from sklstm._network.kernels.arenas import Arenas
 from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
-from sklstm._threads import ParallelMap
-from sklstm._training.objective import chunks_of, shards_of, where_it_pays
+from sklstm._threads import ParallelMap, serial_map
 from sklstm.sequences import PackedSequences, Sequences
 
 
@@ -47,7 +47,7 @@ class Layer:
     def _train(self, train_shard: Any) -> tuple[np.ndarray, list[Any]]:
         """The gradient, and the rest of each shard."""
         with using(self._kernels):
-            shards = shards_of(self._sequences.lengths, self._network)
+            shards = costs.shards(self._network, self._sequences.lengths)
             parallel_map = self._where_it_pays(len(shards))
             parts = list(parallel_map(train_shard, shards, self._upstream))
         gradient = parts[0][0]
@@ -58,11 +58,12 @@ class Layer:
     def infer(self) -> list[tuple[PackedSequences, Hidden]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
         with using(self._kernels):
-            indices = chunks_of(self._sequences.lengths, self._network)
+            indices = costs.chunks(self._network, self._sequences.lengths)
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
 
     def _where_it_pays(self, n_parts: int) -> ParallelMap:
-        return where_it_pays(self._parallel_map, self._network, self._sequences.lengths, n_parts)
+        pays = costs.threads_pay(self._network, self._sequences.lengths, n_parts)
+        return self._parallel_map if pays else serial_map
 
     def results(self) -> Results:
         with using(self._kernels):
@@ -73,18 +74,18 @@ class Layer:
         views = self._layout.views(gradient)
         results = {f"gradient of {name[5:]}": view for name, view in views.items()}
         batches, hiddens, dxs = zip(*(part[1:] for part in parts), strict=True)
-        indices = shards_of(self._sequences.lengths, self._network)
+        indices = costs.shards(self._network, self._sequences.lengths)
         results |= self._outputs(indices, batches, hiddens, "training ")
         results["gradient of inputs"] = self._in_order(indices, batches, dxs)
         batches, hiddens = zip(*self.infer(), strict=True)
         return results | self._outputs(
-            chunks_of(self._sequences.lengths, self._network), batches, hiddens, "inference "
+            costs.chunks(self._network, self._sequences.lengths), batches, hiddens, "inference "
         )
 
     def _packed_upstream(self, dy: np.ndarray) -> list[Hidden]:
         """Gradients come from the layer above, which has them in packed order already."""
         upstream = Sequences(dy, self._sequences.lengths, "list")
-        shards = shards_of(self._sequences.lengths, self._network)
+        shards = costs.shards(self._network, self._sequences.lengths)
         return [Hidden(upstream.pack(indices).values, None) for indices in shards]
 
     def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:

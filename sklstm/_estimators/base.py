@@ -34,7 +34,8 @@ from sklstm._estimators.parameters import (
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import workers
-from sklstm._training.objective import Samples, raw_predictions
+from sklstm._training.prediction import raw_predictions
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import like_targets, stack_steps, stack_weights

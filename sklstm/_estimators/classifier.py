@@ -20,7 +20,7 @@ from sklstm._network.losses import (
     CategoricalCrossEntropy,
     MultilabelCrossEntropy,
 )
-from sklstm._training.objective import Samples
+from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import workers
-from sklstm._training.objective import chunks_of, where_it_pays
+from sklstm._training.prediction import divide_into_chunks
 from sklstm.sequences import PackedSequences, Sequences
 
 Array = NDArray[np.floating]
@@ -99,9 +99,8 @@ class Inside:
                     batch = part.pack(indices, self._dtype)
                     return batch.unpack(function(batch))
 
-                indices = chunks_of(part.lengths, self._network)
-                map_here = where_it_pays(parallel_map, self._network, part.lengths, len(indices))
-                steps = np.concatenate(list(map_here(on_chunk, indices)))
+                chunks, chunk_map = divide_into_chunks(self._network, part.lengths, parallel_map)
+                steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 

@@ -17,7 +17,7 @@ from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
 from sklstm._estimators.targets import TargetScaler, check_numbers
 from sklstm._network.losses import AbsoluteError, Huber, Poisson, Quantile, SquaredError
-from sklstm._training.objective import Samples
+from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
 

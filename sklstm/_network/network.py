@@ -87,8 +87,8 @@ class SequenceNetwork:
             self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, self.bidirectional))
             width = self.layers[-1].width
         shapes = [shape for layer in self.layers for shape in layer.shapes().values()]
-        #: How many weights of LSTM layers a step multiplies.
-        self.weights_a_step = sum(map(prod, shapes))
+        #: Number of weights of the LSTM layers that each step multiplies.
+        self.weights_per_step = sum(map(prod, shapes))
         self.embeds = self.vocabulary_size is not None
         self.layout = self._layout()
 

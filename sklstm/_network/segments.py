@@ -15,13 +15,12 @@ Shapes: ``n`` sequences of the batch, ``P`` packed rows of a segment, ``W`` the 
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network import dense, embedding, kernels, pooling
+from sklstm._network import dense, embedding, pooling
 from sklstm._network.hidden import Hidden
 from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import Caches, LSTMLayer, State
@@ -29,13 +28,6 @@ from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
-
-#: What the bookkeeping of a step takes in each direction, in prediction and in training: views of
-#: its rows in every array of a kernel.
-BYTES_A_STEP = (500, 2500)
-
-#: What a kernel's reverse pass needs to work in, whatever the number of steps.
-SCRATCH_NUMBERS = 10 * 2**16
 
 
 class Packing(Protocol):
@@ -193,46 +185,6 @@ def _forward(trace: Trace) -> Array:
     last = _join([_masked(trace, strand, states[-1][0][0]) for strand, states in strands])
     trace.read_out = pooling.finish(network.pooling, trace.pooled, last, trace.packing.lengths)
     return dense.forward(params, trace.read_out)
-
-
-def segment_length(
-    network: SequenceNetwork, packing: Packing, itemsize: int, room: float, training: bool
-) -> int:
-    """As many steps as activations of ``room`` bytes allow; else those that need the least room.
-
-    A segment of L out of T steps takes L rows for each sequence, and what is kept at the T / L
-    beginnings: the sum is least, and grows with the square root of T, where both are equal.
-    """
-    n, n_steps = len(packing.lengths), packing.n_steps
-    row = _numbers_a_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
-    n_directions = len(network.layers[0].directions)
-    step, scratch = BYTES_A_STEP[training] * n_directions, SCRATCH_NUMBERS * itemsize * training
-    whole = int(packing.batch_sizes.sum()) * row + n_steps * step
-    if whole + scratch * n_directions <= room:  # they may be walked at once
-        return n_steps
-    room -= scratch
-    step += n * row
-    kept = n * 4 * sum(layer.width for layer in network.layers) * itemsize
-    spare = max(room, 0) ** 2 - 4 * step * kept * n_steps
-    length = sqrt(n_steps * kept / step) if spare < 0 else (room + sqrt(spare)) / (2 * step)
-    return min(max(int(length), 1), n_steps)
-
-
-def _numbers_a_row(network: SequenceNetwork, training: bool) -> int:
-    """What layers and pooling hold for each packed row."""
-    n_inputs, per_unit = network.layers[0].n_inputs, kernels.numbers_a_unit()
-    if not training:
-        return n_inputs + 2 * max(layer.width for layer in network.layers)
-    kept = [
-        len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
-        for layer in network.layers
-    ]
-    return n_inputs + sum(kept) + 2 * sum(layer.width for layer in network.layers)
-
-
-def _padded(hidden: int) -> int:
-    """Compiled kernels fill up to whole vectors, of up to 16 numbers."""
-    return -(-hidden // 16) * 16
 
 
 def _room_for_steps(trace: Trace) -> Array:

@@ -29,7 +29,8 @@ from sklstm._solvers import (
 )
 from sklstm._solvers.observers import Observer, Tell
 from sklstm._threads import ParallelMap
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
 

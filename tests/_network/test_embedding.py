@@ -4,7 +4,8 @@ from numerics import LOSSES, assert_close, assert_gradient
 
 from sklstm._network import embedding
 from sklstm._network.network import SequenceNetwork
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences
 
 VOCABULARY, SIZE = 7, 3

@@ -25,7 +25,8 @@ from sklstm._network.initializers import lstm_bias
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.pooling import POOLINGS
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 
 STACKS = {1: (3,), 2: (3, 2), 3: (2, 3, 2)}
 DROPOUT = {"dropout": 0.3, "recurrent_dropout": 0.4}

@@ -77,31 +77,3 @@ def test_the_way_back_may_be_walked_twice(rng):
         gradient_of(network, lambda grad: segments.backward(trace, draw, grad)) for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
-
-
-# --- how long a segment is ---
-
-
-def lengths_for(rng, n_steps, room, training=True, n=3):
-    network, _ = make(rng, (4, 4))
-    packing = draw_packing(rng, lengths=(n_steps,) * n)
-    return segments.segment_length(network, packing, 8, room, training)
-
-
-def test_what_fits_is_not_cut(rng):
-    assert lengths_for(rng, 1000, 1e9) == 1000
-    assert lengths_for(rng, 1000, 1e9, training=False) == 1000
-
-
-def test_what_does_not_fit_is_cut_as_little_as_the_room_allows(rng):
-    shorter, longer = (lengths_for(rng, 10_000, room) for room in (4e6, 8e6))
-    assert 1 < shorter < longer < 10_000
-
-
-def test_without_enough_room_segments_grow_with_the_square_root(rng):
-    lengths = [lengths_for(rng, n_steps, 1.0) for n_steps in (1_000, 100_000)]
-    assert lengths[0] * 8 <= lengths[1] <= lengths[0] * 12
-
-
-def test_prediction_needs_less_than_training(rng):
-    assert lengths_for(rng, 10_000, 2e6, training=False) > lengths_for(rng, 10_000, 2e6)
