@@ -13,9 +13,10 @@ from kernels import using
 from problem import Problem, Results
 
 from sklstm._network import costs
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.arenas import Arenas
 from sklstm._network.kernels.slots import Walk
-from sklstm._network.lstm import Hidden, LSTMLayer
+from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm._threads import ParallelMap, serial_map
 from sklstm.sequences import PackedSequences, Sequences
@@ -55,7 +56,7 @@ class Layer:
             gradient += more
         return gradient, parts
 
-    def infer(self) -> list[tuple[PackedSequences, Hidden]]:
+    def infer(self) -> list[tuple[PackedSequences, HiddenStates]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
         with using(self._kernels):
             indices = costs.chunks(self._network, self._sequences.lengths)
@@ -82,13 +83,13 @@ class Layer:
             costs.chunks(self._network, self._sequences.lengths), batches, hiddens, "inference "
         )
 
-    def _packed_upstream(self, dy: np.ndarray) -> list[Hidden]:
+    def _packed_upstream(self, dy: np.ndarray) -> list[HiddenStates]:
         """Gradients come from the layer above, which has them in packed order already."""
         upstream = Sequences(dy, self._sequences.lengths, "list")
         shards = costs.shards(self._network, self._sequences.lengths)
-        return [Hidden(upstream.pack(indices).values, None) for indices in shards]
+        return [HiddenStates(upstream.pack(indices).values, None) for indices in shards]
 
-    def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+    def _train_shard(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
         batch = self._sequences.pack(indices)
         gradient = np.zeros(self._layout.size, np.float32)
         views = self._layout.views(gradient)
@@ -96,12 +97,12 @@ class Layer:
         dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
 
-    def _train_in_arena(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+    def _train_in_arena(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
         """As the estimators do, who need no more of it than the gradient."""
         with self._arenas.one():
             return self._train_shard(indices, upstream)
 
-    def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
+    def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, HiddenStates]:
         batch = self._sequences.pack(indices)
         return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
 

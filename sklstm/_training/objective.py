@@ -151,9 +151,11 @@ class Objective:
     def _by_segments(self, params: Views, shard: _Shard, length: int, grad: Views) -> float:
         """Add the gradient of a shard, computed in segments, and return its value."""
         self._arenas.clear()
-        raw, trace = segments.forward(self.network, params, shard.packing, shard.masks, length)
+        raw, forward_pass = segments.forward(
+            self.network, params, shard.packing, shard.masks, length
+        )
         value, draw = self._loss_gradient(raw, shard)
-        segments.backward(trace, draw, grad)
+        segments.backward(forward_pass, draw, grad)
         return value
 
     def _loss_gradient(self, raw: Array, shard: _Shard) -> tuple[float, Array]:
