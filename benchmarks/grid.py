@@ -11,7 +11,7 @@ from problem import Problem, Shape, disagreements
 from rivals import load
 from timing import Turns, interleaved
 
-from sklstm._threads import Run, workers
+from sklstm._threads import ParallelMap, workers
 
 #: Each kind, what a side has to be able to do for it, and who can.
 KINDS = {"training": ("train", ["torch"]), "inference": ("infer", ["torch", "onnxruntime"])}
@@ -24,13 +24,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    with workers(threads) as run:
+    with workers(threads) as parallel_map:
         for kind, (call, rivals) in KINDS.items():
             wanted = [rival for rival in rivals if rival in options.rivals]
             print(report.grid_title(kind, threads, options.kernels, wanted))
             found[kind] = {}
             for shape in options.shapes:
-                sides = _sides(shape, options.kernels, wanted, threads, run)
+                sides = _sides(shape, options.kernels, wanted, threads, parallel_map)
                 row = _times(sides, call, threads, options)
                 found[kind][str(shape)] = row
                 print(report.grid_line(shape, row, options.kernels, wanted), flush=True)
@@ -39,11 +39,11 @@ def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sides(
-    shape: Shape, kernels: list[str], rivals: list[str], threads: int, run: Run
+    shape: Shape, kernels: list[str], rivals: list[str], threads: int, parallel_map: ParallelMap
 ) -> list[Any]:
     """All who take part, ours first, after a check that their results agree."""
     problem = Problem.random(shape)
-    ours = [Layer(problem, run, name) for name in kernels]
+    ours = [Layer(problem, parallel_map, name) for name in kernels]
     theirs = [load(name).layer(problem, threads) for name in rivals]
     for side in ours:
         results = side.results()

@@ -16,8 +16,10 @@ from timing import Turns, interleaved
 
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
-from sklstm._threads import Run, workers
-from sklstm._training.objective import Objective, Samples, raw_predictions
+from sklstm._threads import ParallelMap, workers
+from sklstm._training.objective import Objective
+from sklstm._training.prediction import raw_predictions
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences
 
 #: From where threads are not worth waking, over where they begin to be, to where they are.
@@ -55,25 +57,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _times(shape: Shape, bidirectional: bool, options: argparse.Namespace) -> dict[str, Any]:
     turns = replace(Turns.of(options, threads=2), pause=0.0)  # nobody's threads spin
     with ExitStack() as stack:
-        runs = {n: stack.enter_context(workers(n)) for n in (1, 2)}
+        maps = {n: stack.enter_context(workers(n)) for n in (1, 2)}
         found = {}
         for kind, make in (("training", _training), ("predictions", _predictions)):
             calls = {
-                f"sklstm, n_jobs={n}": make(shape, bidirectional, run) for n, run in runs.items()
+                f"sklstm, n_jobs={n}": make(shape, bidirectional, parallel_map)
+                for n, parallel_map in maps.items()
             }
             found[kind] = interleaved(calls, turns)
         return found
 
 
-def _training(shape: Shape, bidirectional: bool, run: Run) -> Any:
+def _training(shape: Shape, bidirectional: bool, parallel_map: ParallelMap) -> Any:
     network, parameters, sequences = _problem(shape, bidirectional)
     targets = np.arange(shape.batch) % N_CLASSES
     samples = Samples(sequences, targets, np.ones(shape.batch))
-    return partial(Objective(network, CategoricalCrossEntropy(), samples, 0.0, run), parameters)
+    return partial(
+        Objective(network, CategoricalCrossEntropy(), samples, 0.0, parallel_map), parameters
+    )
 
 
-def _predictions(shape: Shape, bidirectional: bool, run: Run) -> Any:
-    return partial(raw_predictions, *_problem(shape, bidirectional), run)
+def _predictions(shape: Shape, bidirectional: bool, parallel_map: ParallelMap) -> Any:
+    return partial(raw_predictions, *_problem(shape, bidirectional), parallel_map)
 
 
 def _problem(shape: Shape, bidirectional: bool) -> tuple[SequenceNetwork, np.ndarray, Sequences]:

@@ -12,19 +12,20 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
+from sklstm._network import costs
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.arenas import Arenas
 from sklstm._network.kernels.slots import Walk
-from sklstm._network.lstm import Hidden, LSTMLayer
+from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
-from sklstm._threads import Run
-from sklstm._training.objective import chunks_of, shards_of, where_it_pays
+from sklstm._threads import ParallelMap, serial_map
 from sklstm.sequences import PackedSequences, Sequences
 
 
 class Layer:
     """One LSTM layer of sklstm, ready to be timed."""
 
-    def __init__(self, problem: Problem, run: Run, kernels: str) -> None:
+    def __init__(self, problem: Problem, parallel_map: ParallelMap, kernels: str) -> None:
         shape = problem.shape
         self.name = f"sklstm {kernels}"
         self._kernels = kernels
@@ -35,7 +36,7 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._run, self._arenas = run, Arenas(most_bytes=2**27)
+        self._parallel_map, self._arenas = parallel_map, Arenas(most_bytes=2**27)
         self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
@@ -47,22 +48,23 @@ class Layer:
     def _train(self, train_shard: Any) -> tuple[np.ndarray, list[Any]]:
         """The gradient, and the rest of each shard."""
         with using(self._kernels):
-            shards = shards_of(self._sequences.lengths, self._network)
-            run = self._where_it_pays(len(shards))
-            parts = list(run(train_shard, shards, self._upstream))
+            shards = costs.shards(self._network, self._sequences.lengths)
+            parallel_map = self._where_it_pays(len(shards))
+            parts = list(parallel_map(train_shard, shards, self._upstream))
         gradient = parts[0][0]
         for more, *_ in parts[1:]:
             gradient += more
         return gradient, parts
 
-    def infer(self) -> list[tuple[PackedSequences, Hidden]]:
+    def infer(self) -> list[tuple[PackedSequences, HiddenStates]]:
         """Hidden states of every step and at each sequence's end, a chunk at a time."""
         with using(self._kernels):
-            indices = chunks_of(self._sequences.lengths, self._network)
+            indices = costs.chunks(self._network, self._sequences.lengths)
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
 
-    def _where_it_pays(self, n_parts: int) -> Run:
-        return where_it_pays(self._run, self._network, self._sequences.lengths, n_parts)
+    def _where_it_pays(self, n_parts: int) -> ParallelMap:
+        pays = costs.threads_pay(self._network, self._sequences.lengths, n_parts)
+        return self._parallel_map if pays else serial_map
 
     def results(self) -> Results:
         with using(self._kernels):
@@ -73,21 +75,21 @@ class Layer:
         views = self._layout.views(gradient)
         results = {f"gradient of {name[5:]}": view for name, view in views.items()}
         batches, hiddens, dxs = zip(*(part[1:] for part in parts), strict=True)
-        indices = shards_of(self._sequences.lengths, self._network)
+        indices = costs.shards(self._network, self._sequences.lengths)
         results |= self._outputs(indices, batches, hiddens, "training ")
         results["gradient of inputs"] = self._in_order(indices, batches, dxs)
         batches, hiddens = zip(*self.infer(), strict=True)
         return results | self._outputs(
-            chunks_of(self._sequences.lengths, self._network), batches, hiddens, "inference "
+            costs.chunks(self._network, self._sequences.lengths), batches, hiddens, "inference "
         )
 
-    def _packed_upstream(self, dy: np.ndarray) -> list[Hidden]:
+    def _packed_upstream(self, dy: np.ndarray) -> list[HiddenStates]:
         """Gradients come from the layer above, which has them in packed order already."""
         upstream = Sequences(dy, self._sequences.lengths, "list")
-        shards = shards_of(self._sequences.lengths, self._network)
-        return [Hidden(upstream.pack(indices).values, None) for indices in shards]
+        shards = costs.shards(self._network, self._sequences.lengths)
+        return [HiddenStates(upstream.pack(indices).values, None) for indices in shards]
 
-    def _train_shard(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+    def _train_shard(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
         batch = self._sequences.pack(indices)
         gradient = np.zeros(self._layout.size, np.float32)
         views = self._layout.views(gradient)
@@ -95,12 +97,12 @@ class Layer:
         dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
 
-    def _train_in_arena(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
+    def _train_in_arena(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
         """As the estimators do, who need no more of it than the gradient."""
         with self._arenas.one():
             return self._train_shard(indices, upstream)
 
-    def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
+    def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, HiddenStates]:
         batch = self._sequences.pack(indices)
         return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
 

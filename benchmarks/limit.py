@@ -15,8 +15,8 @@ from layer import Layer
 from problem import GRID, Problem, Shape
 from timing import Turns, interleaved
 
+from sklstm._network import costs
 from sklstm._threads import workers
-from sklstm._training.objective import shards_of
 
 HIDDEN = 128
 
@@ -29,10 +29,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     problem = Problem.random(shape)
-    with workers(1) as run:
+    with workers(1) as parallel_map:
         with using(options.kernels[0]):  # which shards there are depends on them
             calls = {"products": products(problem)}
-        layers = [Layer(problem, run, name) for name in options.kernels]
+        layers = [Layer(problem, parallel_map, name) for name in options.kernels]
         calls |= {layer.name: layer.train for layer in layers}
         found = interleaved(calls, Turns.of(options))
     seconds = found["seconds"]
@@ -42,7 +42,9 @@ def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
 
 def products(problem: Problem) -> Callable[[], None]:
     """Does the products of every shard, into arrays that are there already."""
-    shards = [_of_shard(problem, len(rows)) for rows in shards_of(problem.lengths, problem.network)]
+    shards = [
+        _of_shard(problem, len(rows)) for rows in costs.shards(problem.network, problem.lengths)
+    ]
 
     def call() -> None:
         for shard in shards:

@@ -20,9 +20,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of a training step on both batches, one thread, and the share of steps."""
     lengths = np.random.default_rng(0).integers(SHORTEST, SHAPE.steps + 1, SHAPE.batch)
     lengths[0] = SHAPE.steps
-    with workers(1) as run:
-        ragged = Layer(Problem.random(SHAPE, lengths), run, options.kernels[0])
-        padded = Layer(Problem.random(SHAPE), run, options.kernels[0])
+    with workers(1) as parallel_map:
+        ragged = Layer(Problem.random(SHAPE, lengths), parallel_map, options.kernels[0])
+        padded = Layer(Problem.random(SHAPE), parallel_map, options.kernels[0])
         calls = {"sklstm ragged": ragged.train, "sklstm padded": padded.train}
         found = interleaved(calls, Turns.of(options))
     return found | {

@@ -1,8 +1,9 @@
-"""Work shared out over threads, with BLAS held at one thread inside.
+"""A parallel ``map`` over threads, with BLAS limited to one thread.
 
-BLAS threads would hurt here: the products of a step are small, and a sum split over another number
-of threads rounds differently. ``threadpoolctl`` sets the limit for the whole process, so whoever
-enters first sets it and whoever leaves last restores it.
+The products of a step are too small for BLAS threads to be faster. BLAS threads would also change
+results, because a sum that is split differently rounds differently. ``threadpoolctl`` limits BLAS
+for the whole process, so the guard counts how many blocks of code use it at the same time: the
+first one sets the limit, and the last one restores it.
 """
 
 from __future__ import annotations
@@ -14,44 +15,38 @@ from contextvars import copy_context
 from functools import cache
 from itertools import starmap
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Run(Protocol):
-    """``map`` over threads: results in order, the first error raised."""
-
-    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]: ...
-
-
 class _BlasGuard:
-    """One BLAS thread while anybody is inside."""
+    """Limit BLAS to one thread while at least one block of code is inside."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._inside = 0
+        self._n_inside = 0
         self._limiter: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                _disown()
+            if self._n_inside == 0:
+                _release_control()
                 self._limiter = _controller().limit(limits=1)
-            self._inside += 1
+            self._n_inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                _disown()
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                _release_control()
                 self._limiter.restore_original_limits()
                 self._limiter = None
-                _disown()
+                _release_control()
 
     def __reduce__(self) -> str:
         return "single_blas_thread"
@@ -62,55 +57,95 @@ single_blas_thread = _BlasGuard()
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Made once: finding the loaded libraries takes milliseconds, setting a limit does not."""
+    """Return the controller of BLAS.
+
+    It is cached: finding the loaded libraries takes milliseconds, setting a limit does not.
+    """
     return ThreadpoolController().select(user_api="blas")
 
 
-def _disown() -> None:
-    """Let any thread set limits: from 3.8 on, threadpoolctl heeds only the first that did.
+def _release_control() -> None:
+    """Let any thread set limits.
 
-    The lock and the count of the guard do better what that is for.
+    Since version 3.8, threadpoolctl ignores limits from all threads but the first that set one. The
+    lock and the counter of the guard already prevent the conflicts that this rule is made for.
     """
     for library in _controller().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)
 
 
-@contextmanager
-def workers(n_jobs: int | None) -> Iterator[Run]:
-    """A ``map`` over as many threads as ``n_jobs`` asks for, in joblib's sense of it.
+class ParallelMap:
+    """A ``map`` over threads: results are in order, and the first error in order is raised.
 
-    The thread that calls it is one of them, so that it has not to be woken.
+    Parameters
+    ----------
+    n_workers : int
+        Number of threads that work at the same time. The calling thread is one of them.
+    pool : Executor or None
+        The other threads; None if there are no others.
     """
-    n_threads = effective_n_jobs(n_jobs)
+
+    def __init__(self, n_workers: int = 1, pool: Executor | None = None) -> None:
+        self.n_workers = n_workers
+        self._pool = pool
+
+    def __call__(self, function: Callable[..., R], /, *iterables: Iterable[Any]) -> Iterable[R]:
+        if self._pool is None:
+            return map(function, *iterables)
+        calls = list(zip(*iterables, strict=False))
+        if len(calls) < 2:
+            return starmap(function, calls)
+        return _call_in_parallel(self._pool, function, calls)
+
+
+#: A parallel map with one worker, the calling thread.
+serial_map = ParallelMap()
+
+
+@contextmanager
+def workers(n_jobs: int | None) -> Iterator[ParallelMap]:
+    """Yield a parallel map with ``n_jobs`` workers, as joblib counts them."""
+    n_workers = effective_n_jobs(n_jobs)
     with single_blas_thread:
-        if n_threads == 1:
-            yield map
+        if n_workers == 1:
+            yield serial_map
             return
-        with ThreadPoolExecutor(n_threads - 1) as pool:
-
-            def run(function: Callable[..., R], *items: Iterable[Any]) -> Iterable[R]:
-                parts = list(zip(*items, strict=False))
-                if len(parts) < 2:
-                    return starmap(function, parts)
-                return _shared_out(pool, function, parts)
-
-            yield run
+        with ThreadPoolExecutor(n_workers - 1) as pool:
+            yield ParallelMap(n_workers, pool)
 
 
-def _shared_out(pool: Executor, function: Callable[..., R], parts: list[Any]) -> list[R]:
-    """Results in order: the calling thread works from the first part on, the pool from the last."""
-    context = copy_context()  # options of the calling thread hold in its workers
+def _call_in_parallel(
+    pool: Executor, function: Callable[..., R], calls: list[tuple[Any, ...]]
+) -> list[R]:
+    """Return the results in order.
+
+    The calling thread takes the first calls, and the pool starts with the last ones. So the calling
+    thread does not wait for another thread to start.
+    """
+    context = copy_context()  # options set in the calling thread are valid in its workers
+    in_worker = _with_error_state(function)
     futures: list[Future[R]] = []
     try:
-        for part in reversed(parts[1:]):  # a context is entered once at a time
-            futures.append(pool.submit(context.copy().run, function, *part))
-        results = [function(*parts[0])]
-        for part, future in zip(parts[1:], reversed(futures), strict=True):
-            results.append(function(*part) if future.cancel() else future.result())
+        for arguments in reversed(calls[1:]):  # each call needs its own copy of the context
+            futures.append(pool.submit(context.copy().run, in_worker, *arguments))
+        results = [function(*calls[0])]
+        for arguments, future in zip(calls[1:], reversed(futures), strict=True):
+            results.append(function(*arguments) if future.cancel() else future.result())
     except BaseException:
         for future in futures:
             future.cancel()
-        wait(futures)  # nothing of a call that has failed goes on behind its back
+        wait(futures)  # no call may continue after the error has been raised
         raise
     return results
+
+
+def _with_error_state(function: Callable[..., R]) -> Callable[..., R]:
+    """Return the function with the ``np.errstate`` of this thread; NumPy 1 has one per thread."""
+    error_state = np.geterr()
+
+    def call(*arguments: Any) -> R:
+        with np.errstate(**error_state):
+            return function(*arguments)
+
+    return call

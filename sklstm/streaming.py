@@ -104,7 +104,7 @@ class SequenceStream:
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
         self._pooled = None
         if network.pooling != "last":
-            self._pooled = network.start_pooling(n_streams, self._params, winners=False)
+            self._pooled = network.initial_pooled(n_streams, self._params, need_argmax=False)
         self._read_out, self._in_units = self._make_read_out()
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)

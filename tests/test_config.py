@@ -106,10 +106,10 @@ def test_a_block_reaches_the_workers_of_its_calls(n_jobs):
         barrier.wait(timeout=60)  # so that each worker takes one, all inside the context at once
         return names()
 
-    with workers(n_jobs) as run:
+    with workers(n_jobs) as parallel_map:
         with sklstm.config_context(kernels="numpy"):
-            assert list(run(look, range(n_jobs))) == ["numpy"] * n_jobs
-        assert list(run(look, range(n_jobs))) == ["auto"] * n_jobs
+            assert list(parallel_map(look, range(n_jobs))) == ["numpy"] * n_jobs
+        assert list(parallel_map(look, range(n_jobs))) == ["auto"] * n_jobs
 
 
 def test_the_named_kernels_run(monkeypatch):

@@ -1,13 +1,15 @@
 import pickle
 import time
+from itertools import count
 from threading import Barrier, Event, Thread
 
+import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401  brings its own BLAS
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklstm import _threads
-from sklstm._threads import single_blas_thread, workers
+from sklstm._threads import serial_map, single_blas_thread, workers
 
 
 def blas_threads():
@@ -18,8 +20,8 @@ def blas_threads():
 
 @pytest.fixture(autouse=True)
 def two_blas_threads():
-    """A limit that the guard can be seen to lower, whatever the machine."""
-    _threads._controller.cache_clear()  # it may be older than some of the libraries loaded now
+    """Start each test with two BLAS threads, on any machine."""
+    _threads._controller.cache_clear()  # libraries may have been loaded since it was cached
     with threadpool_limits(limits=2, user_api="blas"):
         if set(blas_threads()) != {2}:
             pytest.skip("no BLAS whose threads can be set")
@@ -31,13 +33,13 @@ def is_single():
     return set(blas_threads()) == {1}
 
 
-def test_the_guard_sets_and_restores():
+def test_the_guard_sets_and_restores_the_limit():
     with single_blas_thread:
         assert is_single()
     assert set(blas_threads()) == {2}
 
 
-def test_the_guard_nests():
+def test_the_guard_can_be_nested():
     with single_blas_thread:
         with single_blas_thread:
             assert is_single()
@@ -68,21 +70,21 @@ def test_the_guard_restores_after_an_exception():
     assert set(blas_threads()) == {2}
 
 
-def test_who_enters_first_need_not_leave_last():
-    first_is_in, second_is_in, first_is_out = Event(), Event(), Event()
+def test_overlapping_guards_restore_the_limit_once():
+    first_entered, second_entered, first_left = Event(), Event(), Event()
     seen = []
 
     def first():
         with single_blas_thread:
-            first_is_in.set()
-            second_is_in.wait(10)
-        first_is_out.set()
+            first_entered.set()
+            second_entered.wait(10)
+        first_left.set()
 
     def second():
-        first_is_in.wait(10)
+        first_entered.wait(10)
         with single_blas_thread:
-            second_is_in.set()
-            first_is_out.wait(10)
+            second_entered.set()
+            first_left.wait(10)
             seen.append(is_single())
 
     run_all([first, second])
@@ -90,14 +92,14 @@ def test_who_enters_first_need_not_leave_last():
     assert set(blas_threads()) == {2}
 
 
-def test_the_guard_from_many_threads():
+def test_many_threads_can_use_the_guard():
     barrier, seen = Barrier(8), []
 
     def enter_and_leave():
         barrier.wait(10)
         for _ in range(50):
             with single_blas_thread:
-                seen.append(single_blas_thread._inside >= 1)
+                seen.append(single_blas_thread._n_inside >= 1)
 
     with single_blas_thread:
         run_all([enter_and_leave] * 8)
@@ -105,7 +107,7 @@ def test_the_guard_from_many_threads():
     run_all([enter_and_leave] * 8)
     assert len(seen) == 800
     assert all(seen)
-    assert single_blas_thread._inside == 0
+    assert single_blas_thread._n_inside == 0
     assert set(blas_threads()) == {2}
 
 
@@ -118,7 +120,7 @@ def run_all(functions):
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_the_guard_is_one_in_a_pickle_too():
+def test_an_unpickled_guard_is_the_same_object():
     assert pickle.loads(pickle.dumps(single_blas_thread)) is single_blas_thread
 
 
@@ -126,65 +128,100 @@ by_jobs = pytest.mark.parametrize("n_jobs", [None, 1, 2, 3, -1])
 
 
 @by_jobs
-def test_workers_keep_the_order_and_hold_blas_to_one_thread(n_jobs):
+def test_results_are_in_order_and_blas_uses_one_thread(n_jobs):
     def work(k):
         time.sleep(0.001 * (5 - k % 5))
         return k * k, is_single()
 
-    with workers(n_jobs) as run:
-        results = list(run(work, range(12)))
+    with workers(n_jobs) as parallel_map:
+        results = list(parallel_map(work, range(12)))
         assert is_single()
     assert results == [(k * k, True) for k in range(12)]
     assert set(blas_threads()) == {2}
 
 
-def test_workers_work_at_the_same_time():
-    barrier = Barrier(3)  # passed only if three wait there together
-    with workers(3) as run:
-        assert sorted(run(lambda _: barrier.wait(10), range(3))) == [0, 1, 2]
+@pytest.mark.parametrize("n_jobs", [None, 1, 2, 3])
+def test_the_number_of_workers(n_jobs):
+    with workers(n_jobs) as parallel_map:
+        assert parallel_map.n_workers == (n_jobs or 1)
+    assert serial_map.n_workers == 1
+
+
+def test_all_cores(monkeypatch):
+    monkeypatch.setattr(_threads, "effective_n_jobs", lambda n_jobs: 3 if n_jobs == -1 else n_jobs)
+    with workers(-1) as parallel_map:
+        assert parallel_map.n_workers == 3
+
+
+def test_several_iterables_end_with_the_shortest():
+    for n_jobs in (1, 2):
+        with workers(n_jobs) as parallel_map:
+            assert list(parallel_map(pow, count(), [2, 3, 2])) == [0, 1, 4]
+            assert list(parallel_map(pow, [3], [2])) == [9]
+            assert list(parallel_map(pow, [], [])) == []
+
+
+def test_workers_use_the_error_state_of_the_calling_thread():
+    barrier = Barrier(2)
+
+    def overflow(x):
+        barrier.wait(10)
+        return np.exp(x)
+
+    with workers(2) as parallel_map:
+        with np.errstate(over="ignore"):
+            assert list(parallel_map(overflow, np.full(2, 1e4))) == [np.inf, np.inf]
+        with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+            list(parallel_map(overflow, np.array([1.0, 1e4])))
+
+
+def test_workers_run_at_the_same_time():
+    barrier = Barrier(3)  # released only if three threads wait at the same time
+    with workers(3) as parallel_map:
+        assert sorted(parallel_map(lambda _: barrier.wait(10), range(3))) == [0, 1, 2]
 
 
 @by_jobs
 def test_the_first_error_in_order_is_raised(n_jobs):
     def fail(k):
         if k == 2:
-            time.sleep(0.02)  # the later one fails sooner
+            time.sleep(0.02)  # a later item fails first
         if k >= 2:
             raise ValueError(f"item {k}")
         return k
 
-    with pytest.raises(ValueError, match="item 2"), workers(n_jobs) as run:
-        list(run(fail, range(5)))
+    with pytest.raises(ValueError, match="item 2"), workers(n_jobs) as parallel_map:
+        list(parallel_map(fail, range(5)))
     assert set(blas_threads()) == {2}
 
 
-def test_nothing_goes_on_after_an_error():
-    going, ended = Event(), []
+def test_no_call_continues_after_an_error():
+    started, ended = Event(), []
 
     def work(k):
         if k == 0:
-            assert going.wait(10)
+            assert started.wait(10)
             raise ValueError("the first")
-        going.set()
+        started.set()
         time.sleep(0.05)
         ended.append(k)
 
-    with workers(2) as run:
+    with workers(2) as parallel_map:
         with pytest.raises(ValueError, match="the first"):
-            list(run(work, range(4)))
-        assert ended == [3], "what had begun has ended, and no more was begun"
+            list(parallel_map(work, range(4)))
+        assert ended == [3], "the call in progress ends, and no other one starts"
 
 
-def test_workers_nest():
+def test_workers_can_be_nested():
     def inner(k):
-        with workers(2) as run:
-            return sum(run(lambda j: j + k, range(3)))
+        with workers(2) as parallel_map:
+            return sum(parallel_map(lambda j: j + k, range(3)))
 
-    with workers(2) as run:
-        assert list(run(inner, range(3))) == [3, 6, 9]
+    with workers(2) as parallel_map:
+        assert list(parallel_map(inner, range(3))) == [3, 6, 9]
 
 
-def test_no_workers_is_an_error():
+def test_zero_jobs_are_refused():
     with pytest.raises(ValueError, match="n_jobs == 0"), workers(0):
         pass
     assert set(blas_threads()) == {2}

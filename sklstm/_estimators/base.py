@@ -38,7 +38,7 @@ from sklstm.sequences._step_values import stack_steps, stack_weights
 if TYPE_CHECKING:
     from sklstm._estimators.callbacks import EpochCallbacks
     from sklstm._solvers import Outcome
-    from sklstm._training.objective import Samples
+    from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
 
@@ -212,8 +212,8 @@ class BaseLSTM(Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABC
         form = model.form
         held_out = None if held_out is None else form.scale(held_out)
         task = Task(model.network, form.targets.loss, samples, held_out)
-        with workers(self.n_jobs) as run:
-            return train(task, model.state, self, n_epochs, run, callbacks)
+        with workers(self.n_jobs) as parallel_map:
+            return train(task, model.state, self, n_epochs, parallel_map, callbacks)
 
     def _set_model(self, model: FittedModel) -> None:
         """Replace the fitted model and the public attributes, all at once."""

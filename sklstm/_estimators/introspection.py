@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sklstm._estimators.model import FittedModel, joined
 from sklstm._threads import workers
-from sklstm._training.objective import chunks_of, where_it_pays
+from sklstm._training.prediction import divide_into_chunks
 from sklstm.sequences import PackedSequences, Sequences
 
 Array = NDArray[np.floating]
@@ -92,16 +92,15 @@ class Introspection:
     ) -> Any:
         """What ``function`` returns for each packed step, in the form of X."""
         forms: list[Any] = []
-        with workers(self.n_jobs) as run:
+        with workers(self.n_jobs) as parallel_map:
             for part in model.parts(X, self):
 
                 def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
                     batch = part.pack(indices, model.form.dtype)
                     return batch.unpack(function(batch))
 
-                indices = chunks_of(part.lengths, model.network)
-                run_here = where_it_pays(run, model.network, part.lengths, len(indices))
-                steps = np.concatenate(list(run_here(on_chunk, indices)))
+                chunks, chunk_map = divide_into_chunks(model.network, part.lengths, parallel_map)
+                steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 

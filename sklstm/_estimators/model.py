@@ -17,7 +17,7 @@ from sklstm._estimators.reading import DataForm, part_bounds
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._threads import workers
-from sklstm._training.objective import raw_predictions
+from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
@@ -91,9 +91,10 @@ class FittedModel:
 
     def raw_parts(self, X: Any, estimator: Any) -> Iterator[tuple[Array, Sequences]]:
         """Raw predictions, (rows, n_outputs), of each part of X."""
-        with workers(estimator.n_jobs) as run:
+        network, parameters = self.network, self.state.parameters
+        with workers(estimator.n_jobs) as parallel_map:
             for part in self.parts(X, estimator):
-                yield raw_predictions(self.network, self.state.parameters, part, run), part
+                yield raw_predictions(network, parameters, part, parallel_map), part
 
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
@@ -106,8 +107,8 @@ class FittedModel:
     def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
         """Predictions with a row for each time step of all samples, and the sequences."""
         sequences = self.form.inputs.read(X, estimator)
-        with workers(estimator.n_jobs) as run:
-            raw = raw_predictions(self.network, self.state.parameters, sequences, run)
+        with workers(estimator.n_jobs) as parallel_map:
+            raw = raw_predictions(self.network, self.state.parameters, sequences, parallel_map)
         return self.form.targets.decode(raw), sequences
 
 

@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 
 from sklstm._estimators.parameters import check_weights
 from sklstm._estimators.targets import Targets, from_dict
-from sklstm._training.objective import Samples
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences

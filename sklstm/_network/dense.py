@@ -1,4 +1,4 @@
-"""The read-out: one affine map, of pooled states or of the states at every step."""
+"""The output layer: an affine map of pooled hidden states, or of those of each step."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ NAME = "dense"
 
 
 def shapes(n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter."""
     return {f"{NAME}.weight": (n_inputs, n_outputs), f"{NAME}.bias": (n_outputs,)}
 
 
 def initialize(params: Views, rng: np.random.RandomState) -> None:
+    """Draw the initial weights, and set the bias to zero."""
     weight = params[f"{NAME}.weight"]
     weight[...] = glorot_uniform(rng, *weight.shape)
     params[f"{NAME}.bias"][...] = 0
 
 
 def forward(params: Views, x: Array) -> Array:
-    """(rows, n_inputs) to (rows, n_outputs)."""
+    """Map (rows, n_inputs) to (rows, n_outputs)."""
     return x @ params[f"{NAME}.weight"] + params[f"{NAME}.bias"]
 
 
 def backward(params: Views, x: Array, dy: Array, grad: Views) -> Array:
-    """Adds to ``grad``, returns the gradient at ``x``."""
+    """Add the gradients of the parameters to ``grad``, and return the gradient at ``x``."""
     grad[f"{NAME}.weight"] += x.T @ dy
     grad[f"{NAME}.bias"] += dy.sum(axis=0)
     return dy @ params[f"{NAME}.weight"].T

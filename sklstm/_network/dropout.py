@@ -1,11 +1,11 @@
-"""Dropout with one mask a sequence, the same at each of its steps (Gal & Ghahramani 2016)."""
+"""Dropout with one mask per sequence, the same at each step (Gal & Ghahramani 2016)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sklstm._network.hidden import Hidden
+from sklstm._network.hidden import HiddenStates
 
 Array = NDArray[np.floating]
 
@@ -13,17 +13,17 @@ Array = NDArray[np.floating]
 def draw_mask(
     rng: np.random.RandomState, shape: tuple[int, int], rate: float, dtype: DTypeLike
 ) -> Array:
-    """Zero with probability ``rate``, else 1 / (1 - rate), so that the mean stays as it was."""
+    """Return a mask of zeros, with probability ``rate``, and 1 / (1 - rate), so its mean is one."""
     kept = rng.random_sample(shape) >= rate
     return np.divide(kept, 1.0 - rate, dtype=dtype)
 
 
-def apply(hidden: Hidden, mask: Array, row_of: NDArray[np.intp]) -> Hidden:
-    """Multiply by the mask; as the map is linear, its own reverse.
+def apply(hidden: HiddenStates, mask: Array, row_of: NDArray[np.intp]) -> HiddenStates:
+    """Multiply hidden states, or gradients at them, by the mask.
 
-    ``mask`` (n, width) has a row for each sequence, ``row_of`` (n_packed,) names the sequence of
-    each packed row.
+    ``mask`` has shape (n_sequences, width), and ``row_of`` (n_packed,) names the sequence of each
+    packed row.
     """
     steps = None if hidden.steps is None else hidden.steps * mask[row_of]
     last = None if hidden.last is None else hidden.last * mask
-    return Hidden(steps, last)
+    return HiddenStates(steps, last)

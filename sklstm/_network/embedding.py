@@ -1,6 +1,6 @@
-"""From tokens to vectors: rows of a table, looked up forward and added to backward.
+"""The embedding layer: one vector for each token of the vocabulary.
 
-Shapes: ``P`` packed rows, ``V`` tokens in the vocabulary, ``E`` numbers a token.
+Shapes: ``P`` packed rows, ``V`` tokens in the vocabulary, ``E`` the embedding dimension.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ NAME = "embedding"
 
 
 def shapes(vocabulary_size: int, embedding_size: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of the parameter."""
     return {f"{NAME}.weight": (vocabulary_size, embedding_size)}
 
 
 def initialize(params: Views, rng: np.random.RandomState) -> None:
-    """Standard normal, so that the layer above sees inputs of unit variance."""
+    """Draw from a standard normal: the next layer expects inputs of unit variance."""
     weight = params[f"{NAME}.weight"]
     weight[...] = rng.standard_normal(weight.shape)
 
 
 def forward(params: Views, tokens: Tokens) -> Array:
-    """(P, 1) to (P, E)."""
+    """Map tokens (P, 1) to their vectors (P, E)."""
     return params[f"{NAME}.weight"][tokens[:, 0]]
 
 
 def backward(tokens: Tokens, dy: Array, grad: Views) -> None:
-    """Adds to the rows of ``grad`` whose tokens occur, and touches no other."""
+    """Add the gradients of the tokens that occur to their rows of ``grad``."""
     order = np.argsort(tokens[:, 0], kind="stable")
     ordered = tokens[order, 0]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))

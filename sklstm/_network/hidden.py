@@ -1,4 +1,4 @@
-"""What an LSTM layer hands to the next: its states at every step, and at each sequence's end."""
+"""The output of an LSTM layer: hidden states at each step and at the end of each sequence."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Hidden(NamedTuple):
-    """Hidden states of a packed batch, or gradients at them; None stands for "not needed"."""
+class HiddenStates(NamedTuple):
+    """Hidden states of a packed batch, or gradients at them; None if they are not needed."""
 
     steps: NDArray[np.floating] | None  # (n_packed, width)
-    last: NDArray[np.floating] | None  # (n_sequences, width): where each direction ends
+    last: NDArray[np.floating] | None  # (n_sequences, width): the final state of each direction

@@ -1,9 +1,9 @@
-"""Losses, each with the link that turns raw predictions into what users read.
+"""Losses, each with its link function from raw predictions to predictions or probabilities.
 
-Shapes: ``n`` rows, ``K`` outputs. Every loss has ``loss_gradient(y_true, raw, weight)``, which
-returns the weighted sum of the rows' losses and its gradient at ``raw`` (n, K). What a row weighs
-stands in ``weight`` (n,); several regression outputs share a row's loss by their mean, several
-labels by their sum. Values are summed in double precision whatever the dtype of ``raw``.
+Shapes: ``n`` rows, ``K`` outputs. ``loss_gradient(y_true, raw, weight)`` returns the sum of the
+losses of all rows, weighted by ``weight`` (n,), and its gradient at ``raw`` (n, K). The loss of a
+row is the mean over regression outputs, and the sum over labels. Sums are computed in double
+precision for any dtype of ``raw``.
 """
 
 from __future__ import annotations
@@ -17,40 +17,39 @@ Array = NDArray[np.floating]
 
 
 class Loss(Protocol):
-    """A pointwise loss and its link."""
+    """A loss of one row, and its link function."""
 
     out_activation: ClassVar[str]
 
-    def loss_gradient(
-        self, y_true: NDArray[Any], raw: Array, weight: Array
-    ) -> tuple[float, Array]: ...
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
+        """Return the weighted sum of the losses, and its gradient at ``raw``."""
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) without overflow: the exponent is never positive."""
+    """Return 1 / (1 + exp(-x)), computed without overflow: no exponent is positive."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
 def log_sigmoid(x: Array) -> Array:
-    """log(sigmoid(x)), exact in both tails."""
+    """Return log(sigmoid(x)), accurate for large positive and negative x."""
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
 def log_softmax(x: Array) -> Array:
-    """Logarithm of the softmax over the last axis, each row shifted by its own maximum."""
+    """Return the logarithm of the softmax over the last axis; large values do not overflow."""
     shifted = x - x.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def softmax(x: Array) -> Array:
-    """Softmax over the last axis, each row shifted by its own maximum."""
+    """Return the softmax over the last axis; large values do not overflow."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 class BinaryCrossEntropy:
-    """One logit a row; ``y_true`` (n, 1) holds zeros and ones."""
+    """Binary classification with one logit; ``y_true`` (n, 1) holds zeros and ones."""
 
     out_activation: ClassVar[str] = "logistic"
 
@@ -66,20 +65,20 @@ class BinaryCrossEntropy:
 
 
 class MultilabelCrossEntropy(BinaryCrossEntropy):
-    """One logit a label; ``y_true`` (n, K) holds zeros and ones."""
+    """Multilabel classification, one logit per label; ``y_true`` (n, K) holds zeros and ones."""
 
     def probabilities(self, raw: Array) -> Array:
-        """Probability of each label, kept inside (0, 1) where rounding would reach an end."""
+        """Return the probability of each label, clipped to the open interval (0, 1)."""
         one = raw.dtype.type(1)
-        least, most = np.finfo(raw.dtype).tiny, np.nextafter(one, raw.dtype.type(0))
-        return np.clip(sigmoid(raw), least, most)
+        smallest, largest = np.finfo(raw.dtype).tiny, np.nextafter(one, raw.dtype.type(0))
+        return np.clip(sigmoid(raw), smallest, largest)
 
     def log_probabilities(self, raw: Array) -> Array:
         return log_sigmoid(raw)
 
 
 class CategoricalCrossEntropy:
-    """One logit a class; ``y_true`` (n,) holds the index of the class."""
+    """Multiclass classification, one logit per class; ``y_true`` (n,) holds class indices."""
 
     out_activation: ClassVar[str] = "softmax"
 
@@ -98,7 +97,7 @@ class CategoricalCrossEntropy:
 
 
 class _Identity:
-    """Regression whose raw prediction is the prediction."""
+    """A regression loss with the identity as link function."""
 
     out_activation: ClassVar[str] = "identity"
 
@@ -111,27 +110,27 @@ class SquaredError(_Identity):
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
-        return _over_outputs(0.5 * residual**2, residual, weight)
+        return _mean_over_outputs(0.5 * residual**2, residual, weight)
 
 
 class AbsoluteError(_Identity):
-    """The size of the residual; at zero its slope is taken as zero."""
+    """The absolute residual; its derivative at zero is defined as zero."""
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
-        return _over_outputs(np.abs(residual), np.sign(residual), weight)
+        return _mean_over_outputs(np.abs(residual), np.sign(residual), weight)
 
 
 class Huber(_Identity):
-    """Squared within ``delta``, linear beyond: Huber 1964, eq. 3.7."""
+    """Quadratic for residuals up to ``delta``, linear beyond: Huber 1964, eq. 3.7."""
 
     def __init__(self, delta: float) -> None:
         self.delta = delta
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = raw - y_true
-        slope = np.clip(residual, -self.delta, self.delta)
-        return _over_outputs(slope * (residual - 0.5 * slope), slope, weight)
+        derivative = np.clip(residual, -self.delta, self.delta)
+        return _mean_over_outputs(derivative * (residual - 0.5 * derivative), derivative, weight)
 
 
 class Quantile(_Identity):
@@ -142,19 +141,20 @@ class Quantile(_Identity):
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         residual = y_true - raw
-        slope = np.where(residual > 0, self.quantile, self.quantile - 1).astype(raw.dtype)
-        return _over_outputs(slope * residual, np.where(residual == 0, 0, -slope), weight)
+        factor = np.where(residual > 0, self.quantile, self.quantile - 1).astype(raw.dtype)
+        derivative = np.where(residual == 0, 0, -factor)
+        return _mean_over_outputs(factor * residual, derivative, weight)
 
 
 class Poisson:
-    """Half the Poisson deviance of exp(raw), without the part that only y decides."""
+    """Half the Poisson deviance of exp(raw), without the terms that depend on y alone."""
 
     out_activation: ClassVar[str] = "exp"
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
-        with np.errstate(over="ignore"):  # an infinite loss is reported by the solver
+        with np.errstate(over="ignore"):  # the solver raises an error for an infinite loss
             mean = np.exp(raw)
-        return _over_outputs(mean - y_true * raw, mean - y_true, weight)
+        return _mean_over_outputs(mean - y_true * raw, mean - y_true, weight)
 
     def predictions(self, raw: Array) -> Array:
         return np.exp(raw)
@@ -164,7 +164,7 @@ def _weighted_sum(losses: Array, weight: Array) -> float:
     return float(np.dot(losses.astype(np.float64), weight.astype(np.float64)))
 
 
-def _over_outputs(losses: Array, slopes: Array, weight: Array) -> tuple[float, Array]:
-    """Mean over a row's outputs, weighted sum over rows."""
-    share = (weight / losses.shape[1])[:, None]
-    return _weighted_sum(losses.mean(axis=1, dtype=np.float64), weight), slopes * share
+def _mean_over_outputs(losses: Array, derivatives: Array, weight: Array) -> tuple[float, Array]:
+    """Return the mean over the outputs, summed over the rows with their weights."""
+    output_weight = (weight / losses.shape[1])[:, None]
+    return _weighted_sum(losses.mean(axis=1, dtype=np.float64), weight), derivatives * output_weight

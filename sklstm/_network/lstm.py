@@ -1,7 +1,7 @@
-"""One LSTM layer, in one direction or both.
+"""One LSTM layer, with one or two directions.
 
-Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units; a layer that walks
-both ways is 2 H wide, the forward states first.
+Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units. The output of a
+bidirectional layer has the width 2 H, with the states of the forward direction first.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network import kernels
-from sklstm._network.hidden import Hidden
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
 from sklstm._network.kernels.slots import Walk
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
-#: Hidden and cell state (n, H) of each direction.
-State = list[tuple[Array, Array]]
-Caches = list["kernels.Cache"]
-#: ``map``, perhaps over threads.
-Run = Callable[..., Iterable[Any]]
+#: Hidden and cell state (n, H) of each direction, or gradients at them.
+LayerState = list[tuple[Array, Array]]
+#: The cache of each direction for the backward pass.
+LayerCache = list["kernels.Cache"]
+#: ``map``, or a function like it that uses several threads.
+MapFunction = Callable[..., Iterable[Any]]
 
 
 class LSTMLayer(NamedTuple):
-    """Shapes and names of a layer; its parameters and activations are handed to each call."""
+    """Shapes and names of a layer, without any arrays: each call is given parameters and states."""
 
     name: str
     n_inputs: int
@@ -37,13 +38,16 @@ class LSTMLayer(NamedTuple):
 
     @property
     def directions(self) -> tuple[str, ...]:
+        """The prefix of the parameters' names in each direction."""
         return (self.name, f"{self.name}_reverse") if self.bidirectional else (self.name,)
 
     @property
     def width(self) -> int:
+        """The number of hidden units of all directions."""
         return self.hidden * len(self.directions)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
         shapes: dict[str, tuple[int, ...]] = {}
         for name in self.directions:
             shapes[f"{name}.weight_ih"] = (self.n_inputs, 4 * self.hidden)
@@ -52,7 +56,7 @@ class LSTMLayer(NamedTuple):
         return shapes
 
     def initialize(self, params: Views, rng: np.random.RandomState, forget_bias: float) -> None:
-        """By the number of inputs; orthogonal for recurrence; each gate by itself."""
+        """Draw initial weights for each gate separately; recurrent weights are orthogonal."""
         for name in self.directions:
             for gate in range(4):
                 part = slice(gate * self.hidden, (gate + 1) * self.hidden)
@@ -65,101 +69,112 @@ class LSTMLayer(NamedTuple):
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, ...],
+        layouts: tuple[Walk, ...],
         masks: dict[str, Array],
         need_steps: bool = True,
-        state: State | None = None,
-        run: Run = map,
-    ) -> tuple[Hidden, State, Caches]:
-        """Hidden states of the packed inputs (P, D), the final state, and the caches to go back.
+        state: LayerState | None = None,
+        parallel_map: MapFunction = map,
+    ) -> tuple[HiddenStates, LayerState, LayerCache]:
+        """Return hidden states, the final state, and the cache for the backward pass.
 
-        ``run`` may walk both directions at once.
+        ``x`` (P, D) are the packed inputs, ``layouts`` has one entry per direction, and ``state``
+        is the initial state (None: zero). ``parallel_map`` may compute both directions at the same
+        time.
         """
 
-        def one_way(k: int, name: str) -> tuple[Array, Array, kernels.Cache]:
+        def one_direction(k: int, name: str) -> tuple[Array, Array, kernels.Cache]:
             h0, c0 = (None, None) if state is None else state[k]
             mask = masks.get(f"{name}.recurrent")
-            return kernels.forward(x, _weights(params, name), walks[k], h0, c0, mask)
+            return kernels.forward(x, _weights(params, name), layouts[k], h0, c0, mask)
 
-        found = list(run(one_way, count(), self.directions))
-        finals = [(h[w.final], c[w.final]) for w, (h, c, _) in zip(walks, found, strict=False)]
+        results = list(parallel_map(one_direction, count(), self.directions))
+        pairs = list(zip(results, layouts, strict=True))
         steps = None
         if need_steps:
-            steps = _join([h[w.outputs] for w, (h, _, _) in zip(walks, found, strict=False)])
-        return Hidden(steps, _join([h for h, _ in finals])), finals, [cache for *_, cache in found]
+            steps = join_directions([h[layout.outputs] for (h, _, _), layout in pairs])
+        final = [(h[layout.final], c[layout.final]) for (h, c, _), layout in pairs]
+        hidden = HiddenStates(steps, join_directions([h for h, _ in final]))
+        return hidden, final, [cache for _, _, cache in results]
 
     def infer(
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, ...],
+        layouts: tuple[Walk, ...],
         need_steps: bool = True,
-        state: State | None = None,
-        run: Run = map,
-    ) -> tuple[Hidden, State]:
-        """As ``forward``, without what ``backward`` would need."""
+        state: LayerState | None = None,
+        parallel_map: MapFunction = map,
+    ) -> tuple[HiddenStates, LayerState]:
+        """Return the same as ``forward``, without a cache."""
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
 
-        def one_way(k: int, name: str) -> tuple[Array, Array]:
-            h, c = self._start(walks[k].n_sequences, x.dtype, state, k)
-            y = None if steps is None else steps[:, self._part(k)]
-            kernels.infer(x, _weights(params, name), walks[k], h, c, y)
+        def one_direction(k: int, name: str) -> tuple[Array, Array]:
+            h, c = self._copy_state(layouts[k].n_sequences, x.dtype, state, k)
+            y = None if steps is None else steps[:, self.columns(k)]
+            kernels.infer(x, _weights(params, name), layouts[k], h, c, y)
             return h, c
 
-        finals = list(run(one_way, count(), self.directions))
-        return Hidden(steps, _join([h for h, _ in finals])), finals
+        final = list(parallel_map(one_direction, count(), self.directions))
+        return HiddenStates(steps, join_directions([h for h, _ in final])), final
 
     def stepper(
-        self, params: Views, n: int, read_out: kernels.ReadOut | None = None
+        self, params: Views, n: int, output_layer: kernels.ReadOut | None = None
     ) -> kernels.Stepper:
-        """For ``n`` sequences, forward in time, one step at a time."""
-        return kernels.stepper(_weights(params, self.name), n, read_out)
+        """Return a stepper that computes one step of ``n`` sequences per call."""
+        return kernels.stepper(_weights(params, self.name), n, output_layer)
 
     def backward(
         self,
         params: Views,
-        gradient: Hidden,
-        caches: Caches,
+        gradient: HiddenStates,
+        cache: LayerCache,
         grad: Views,
-        dstate: State | None = None,
+        dstate: LayerState | None = None,
         need_inputs: bool = False,
-        run: Run = map,
-    ) -> tuple[Array | None, State]:
-        """Adds to ``grad``; returns the gradients at the inputs and at the state it began with."""
+        parallel_map: MapFunction = map,
+    ) -> tuple[Array | None, LayerState]:
+        """Add the gradients of the parameters to ``grad``.
 
-        def one_way(k: int, name: str, cache: kernels.Cache) -> tuple[Array | None, Array, Array]:
-            dh, dc = self._start(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
+        Returns the gradients at the inputs and at the initial state. ``gradient`` is the gradient
+        at the hidden states, and ``dstate`` at the final state.
+        """
+
+        def one_direction(
+            k: int, name: str, cache: kernels.Cache
+        ) -> tuple[Array | None, Array, Array]:
+            dh, dc = self._copy_state(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
             if gradient.last is not None:
-                dh += gradient.last[:, self._part(k)]
-            dy = None if gradient.steps is None else gradient.steps[:, self._part(k)]
-            weights, into = _weights(params, name), _weights(grad, name)
-            dx = kernels.backward(cache, weights, into, dh, dc, dy, need_inputs=need_inputs)
+                dh += gradient.last[:, self.columns(k)]
+            dy = None if gradient.steps is None else gradient.steps[:, self.columns(k)]
+            weights, weight_grad = _weights(params, name), _weights(grad, name)
+            dx = kernels.backward(cache, weights, weight_grad, dh, dc, dy, need_inputs=need_inputs)
             return dx, dh, dc
 
-        found = list(run(one_way, count(), self.directions, caches))
-        dx = found[0][0]
-        for more, _, _ in found[1:]:
-            dx = more if dx is None or more is None else dx + more
-        return dx, [(dh, dc) for _, dh, dc in found]
+        results = list(parallel_map(one_direction, count(), self.directions, cache))
+        dx = results[0][0]
+        for other, _, _ in results[1:]:
+            dx = other if dx is None or other is None else dx + other
+        return dx, [(dh, dc) for _, dh, dc in results]
 
-    def _part(self, k: int) -> slice:
-        """The columns of a direction."""
+    def columns(self, k: int) -> slice:
+        """Return the columns of a direction in the output of the layer."""
         return slice(k * self.hidden, (k + 1) * self.hidden)
 
-    def _start(
-        self, n: int, dtype: np.dtype[np.floating], state: State | None, k: int
+    def _copy_state(
+        self, n: int, dtype: np.dtype[np.floating], state: LayerState | None, k: int
     ) -> tuple[Array, Array]:
-        """Writable copies of a state, or zeros."""
+        """Return writable copies of the state of a direction; zeros if there is none."""
         if state is None:
             return np.zeros((n, self.hidden), dtype), np.zeros((n, self.hidden), dtype)
         return state[k][0].astype(dtype), state[k][1].astype(dtype)
+
+
+def join_directions(parts: list[Array]) -> Array:
+    """Concatenate the states of all directions."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _weights(views: Views, name: str) -> kernels.Weights:
     return kernels.Weights(
         *(views[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias"))
     )
-
-
-def _join(parts: list[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

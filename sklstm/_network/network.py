@@ -1,4 +1,4 @@
-"""The layers in order, over one layout of parameters.
+"""The network: embedding, LSTM layers, pooling and output layer, with one layout of parameters.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``K`` outputs.
 """
@@ -12,53 +12,57 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network import dense, dropout, embedding, pooling
-from sklstm._network.hidden import Hidden
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.slots import Walk
-from sklstm._network.lstm import Caches, LSTMLayer, Run
+from sklstm._network.lstm import LayerCache, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
 
 Array = NDArray[np.floating]
+#: Dropout masks by name, with one row for each sequence.
 Masks = dict[str, Array]
 
 
 class Batch(pooling.Batch, Protocol):
-    """What the network asks of a packed batch."""
+    """The attributes of a packed batch that the network uses."""
 
     @property
     def values(self) -> NDArray[Any]: ...  # (P, n_inputs), or tokens (P, 1)
     @property
-    def batch_sizes(self) -> NDArray[np.intp]: ...  # sequences that run at each step
+    def batch_sizes(self) -> NDArray[np.intp]: ...  # (n_steps,), number of sequences at each step
     @property
-    def lengths(self) -> NDArray[np.intp]: ...  # (n,), falling
+    def lengths(self) -> NDArray[np.intp]: ...  # (n,), longest first
 
 
-class Cache(NamedTuple):
-    """What ``backward`` needs of a forward pass."""
+class NetworkCache(NamedTuple):
+    """Values of a forward pass that the backward pass needs."""
 
     batch: Batch
     masks: Masks
-    layers: list[Caches]
+    layers: list[LayerCache]
     pooled: pooling.Pooled | None
-    read_out: Array  # what the dense layer saw
+    pooled_states: Array  # the input of the output layer
 
 
 class SequenceNetwork:
-    """Stacked LSTM layers, a pooling over time and a dense read-out.
+    """Stacked LSTM layers, a pooling over time and an output layer.
+
+    The network holds no parameters: each call is given views of a flat vector.
 
     Parameters
     ----------
     n_inputs, n_outputs : int
-        Channels of a step (for tokens, the size of their vectors), and values of a prediction.
+        Number of features of a step (for tokens, the embedding dimension), and number of values of
+        a prediction.
     hidden_layer_sizes : tuple of int
-        Units of each LSTM layer and direction.
+        Number of hidden units of each LSTM layer, in each direction.
     bidirectional : bool
-        Let a second set of weights walk each layer backward in time.
+        Add a second LSTM to each layer that reads the sequences in reverse.
     pooling : {"last", "mean", "max", "mean_max"} or None
-        What the read-out sees of the last layer; None gives one output a step.
+        Pooling of the last layer's hidden states; with None, each step has its own prediction.
     dropout, recurrent_dropout : float
-        Rates for each layer's output and for the state that each step reads.
+        Dropout rates of each layer's output and of the hidden state that each step reads.
     vocabulary_size : int or None
-        Where steps are tokens, how many there are.
+        Number of different tokens, if the steps are tokens.
     """
 
     def __init__(
@@ -87,8 +91,8 @@ class SequenceNetwork:
             self.layers.append(LSTMLayer(f"lstm_{k}", width, hidden, self.bidirectional))
             width = self.layers[-1].width
         shapes = [shape for layer in self.layers for shape in layer.shapes().values()]
-        #: How many weights of LSTM layers a step multiplies.
-        self.weights_a_step = sum(map(prod, shapes))
+        #: Number of weights of the LSTM layers that each step multiplies.
+        self.weights_per_step = sum(map(prod, shapes))
         self.embeds = self.vocabulary_size is not None
         self.layout = self._layout()
 
@@ -109,12 +113,13 @@ class SequenceNetwork:
         }
 
     def _layout(self) -> ParameterLayout:
+        """Return the parameters of all layers in their order."""
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in self.layers:
             shapes |= layer.shapes()
         width = self.layers[-1].width
-        seen = width if self.pooling is None else pooling.width(self.pooling, width)
-        shapes |= dense.shapes(seen, self.n_outputs)
+        n_pooled = width if self.pooling is None else pooling.width(self.pooling, width)
+        shapes |= dense.shapes(n_pooled, self.n_outputs)
         if self.vocabulary_size is not None:
             shapes |= embedding.shapes(self.vocabulary_size, self.n_inputs)
         return ParameterLayout(shapes)
@@ -122,7 +127,7 @@ class SequenceNetwork:
     def initialize(
         self, rng: np.random.RandomState, dtype: DTypeLike, forget_bias: float
     ) -> NDArray[np.floating]:
-        """A flat vector of starting values."""
+        """Return a flat vector of initial weights."""
         flat = np.empty(self.layout.size, dtype)
         params = self.layout.views(flat)
         for layer in self.layers:
@@ -134,11 +139,11 @@ class SequenceNetwork:
 
     @property
     def stochastic(self) -> bool:
-        """Whether training draws masks."""
+        """Whether training draws dropout masks."""
         return self.dropout > 0 or self.recurrent_dropout > 0
 
     def draw_masks(self, rng: np.random.RandomState, n: int, dtype: DTypeLike) -> Masks:
-        """Masks of ``n`` sequences, a row for each, in the order in which a caller counts them."""
+        """Draw the dropout masks of ``n`` sequences, in the order of the caller."""
         masks: Masks = {}
         for layer in self.layers:
             if self.recurrent_dropout > 0:
@@ -152,87 +157,98 @@ class SequenceNetwork:
         return masks
 
     def forward(
-        self, params: Views, batch: Batch, masks: Masks | None = None, run: Run = map
-    ) -> tuple[Array, Cache]:
-        """Raw predictions, (n, K) or (P, K) in packed order, and what ``backward`` needs.
+        self,
+        params: Views,
+        batch: Batch,
+        masks: Masks | None = None,
+        parallel_map: MapFunction = map,
+    ) -> tuple[Array, NetworkCache]:
+        """Return raw predictions, (n, K) or (P, K) in packed order, and the cache for ``backward``.
 
-        ``masks`` have a row for each sequence of the batch, in packed order. ``run`` may walk both
-        directions of a layer at once.
+        ``masks`` have one row for each sequence of the batch, in packed order. ``parallel_map``
+        may compute both directions of a layer at the same time.
         """
         masks = masks or {}
-        walks = _walks(batch, self.layers[0].bidirectional)
+        layouts = _layouts(batch, self.layers[0].bidirectional)
         caches = []
-        hidden = Hidden(self.inputs(params, batch.values), None)
+        hidden = HiddenStates(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
             needed = self.needs_steps or layer is not self.layers[-1]
-            hidden, _, cache = layer.forward(params, hidden.steps, walks, masks, needed, run=run)
+            hidden, _, cache = layer.forward(
+                params, hidden.steps, layouts, masks, needed, parallel_map=parallel_map
+            )
             hidden = drop(hidden, layer, masks, batch)
             caches.append(cache)
-        pooled = self.start_pooling(len(batch.lengths), params)
-        seen = self._pool(pooled, hidden, batch)
-        return dense.forward(params, seen), Cache(batch, masks, caches, pooled, seen)
+        pooled = self.initial_pooled(len(batch.lengths), params)
+        states = self._pool(pooled, hidden, batch)
+        return dense.forward(params, states), NetworkCache(batch, masks, caches, pooled, states)
 
-    def predict(self, params: Views, batch: Batch, run: Run = map) -> Array:
-        """Raw predictions without dropout, holding no more than one layer's states."""
-        hidden = self.hidden_states(params, batch, self.needs_steps, run)
-        pooled = self.start_pooling(len(batch.lengths), params, winners=False)
+    def predict(self, params: Views, batch: Batch, parallel_map: MapFunction = map) -> Array:
+        """Return raw predictions without dropout, and keep the states of one layer at a time."""
+        hidden = self.hidden_states(params, batch, self.needs_steps, parallel_map)
+        pooled = self.initial_pooled(len(batch.lengths), params, need_argmax=False)
         return dense.forward(params, self._pool(pooled, hidden, batch))
 
     def hidden_states(
-        self, params: Views, batch: Batch, need_steps: bool = True, run: Run = map
-    ) -> Hidden:
-        """The last layer's states, at every step where they are needed."""
-        walks = _walks(batch, self.layers[0].bidirectional)
-        hidden = Hidden(self.inputs(params, batch.values), None)
+        self, params: Views, batch: Batch, need_steps: bool = True, parallel_map: MapFunction = map
+    ) -> HiddenStates:
+        """Return the hidden states of the last layer, at each step if ``need_steps``."""
+        layouts = _layouts(batch, self.layers[0].bidirectional)
+        hidden = HiddenStates(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
             needed = need_steps or layer is not self.layers[-1]
-            hidden, _ = layer.infer(params, hidden.steps, walks, needed, run=run)
+            hidden, _ = layer.infer(
+                params, hidden.steps, layouts, needed, parallel_map=parallel_map
+            )
         return hidden
 
     def backward(
         self,
         params: Views,
         draw: Array,
-        cache: Cache,
+        cache: NetworkCache,
         grad: Views,
         need_inputs: bool = False,
-        run: Run = map,
+        parallel_map: MapFunction = map,
     ) -> Array | None:
-        """Adds the gradients of all parameters to ``grad``; returns that of the inputs.
+        """Add the gradients of all parameters to ``grad``, and return the gradient at the inputs.
 
-        ``draw`` is the gradient at the raw predictions, in their shape. The inputs are what the
-        first LSTM layer sees: of tokens, their vectors.
+        ``draw`` is the gradient at the raw predictions. The inputs are those of the first LSTM
+        layer: for tokens, their vectors.
         """
-        gradient = self._unpool(dense.backward(params, cache.read_out, draw, grad), cache)
+        gradient = self._unpool(dense.backward(params, cache.pooled_states, draw, grad), cache)
         dx: Array | None = None
-        for layer, caches in zip(self.layers[::-1], cache.layers[::-1], strict=True):
+        for layer, layer_cache in zip(self.layers[::-1], cache.layers[::-1], strict=True):
             gradient = drop(gradient, layer, cache.masks, cache.batch)
             needed = need_inputs or self.embeds or layer is not self.layers[0]
-            dx, _ = layer.backward(params, gradient, caches, grad, None, needed, run)
-            gradient = Hidden(dx, None)
+            dx, _ = layer.backward(params, gradient, layer_cache, grad, None, needed, parallel_map)
+            gradient = HiddenStates(dx, None)
         if self.embeds and dx is not None:
             embedding.backward(cache.batch.values, dx, grad)
         return dx
 
     @property
     def needs_steps(self) -> bool:
-        """Whether the read-out sees the last layer's states at every step."""
+        """Whether the prediction uses the hidden states of all steps."""
         return self.pooling is None or pooling.needs_steps(self.pooling)
 
     def inputs(self, params: Views, values: NDArray[Any]) -> Array:
-        """What the first LSTM layer sees, (P, n_inputs)."""
+        """Return the input of the first LSTM layer, (P, n_inputs)."""
         return embedding.forward(params, values) if self.embeds else values
 
-    def start_pooling(self, n: int, params: Views, winners: bool = True) -> pooling.Pooled | None:
-        """Nothing pooled yet of ``n`` sequences; None where each step is read out by itself."""
+    def initial_pooled(
+        self, n: int, params: Views, need_argmax: bool = True
+    ) -> pooling.Pooled | None:
+        """Return the pooled states of ``n`` sequences before the first step, or None."""
         if self.pooling is None:
             return None
         dtype = params[f"{dense.NAME}.bias"].dtype
-        return pooling.start(self.pooling, n, self.layers[-1].width, dtype, winners)
+        return pooling.initial(self.pooling, n, self.layers[-1].width, dtype, need_argmax)
 
-    def _pool(self, pooled: pooling.Pooled | None, hidden: Hidden, batch: Batch) -> Array:
+    def _pool(self, pooled: pooling.Pooled | None, hidden: HiddenStates, batch: Batch) -> Array:
+        """Return the input of the output layer."""
         if self.pooling is None or pooled is None:
             assert hidden.steps is not None
             return hidden.steps
@@ -240,18 +256,20 @@ class SequenceNetwork:
             pooling.add(pooled, hidden.steps, batch)
         return pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
 
-    def _unpool(self, d: Array, cache: Cache) -> Hidden:
+    def _unpool(self, d: Array, cache: NetworkCache) -> HiddenStates:
+        """Return the gradient at the last layer's hidden states."""
         if self.pooling is None or cache.pooled is None:
-            return Hidden(d, None)
+            return HiddenStates(d, None)
         return pooling.backward(self.pooling, d, cache.pooled, cache.batch, cache.batch.lengths)
 
 
-def drop(hidden: Hidden, layer: LSTMLayer, masks: Masks, batch: Batch) -> Hidden:
-    """A layer's output, or the gradient at it, times its mask."""
+def drop(hidden: HiddenStates, layer: LSTMLayer, masks: Masks, batch: Batch) -> HiddenStates:
+    """Multiply the output of a layer, or the gradient at it, by its dropout mask."""
     mask = masks.get(f"{layer.name}.output")
     return hidden if mask is None else dropout.apply(hidden, mask, batch.row_of)
 
 
-def _walks(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
-    """One walk for each direction."""
-    return tuple(Walk(batch.batch_sizes, reverse) for reverse in (False, True)[: 1 + bidirectional])
+def _layouts(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
+    """Return the slot layout of each direction."""
+    directions = (False, True) if bidirectional else (False,)
+    return tuple(Walk(batch.batch_sizes, reverse) for reverse in directions)

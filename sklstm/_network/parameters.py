@@ -1,4 +1,4 @@
-"""Where each parameter lies in the one flat vector that solvers see."""
+"""The position of each parameter in the flat vector that the solvers use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+#: Arrays by the name of the parameter: views of a flat vector of parameters or gradients.
 Views = dict[str, NDArray[np.floating]]
 
 
 class ParameterLayout:
-    """Named, shaped parameters laid end to end in one flat vector."""
+    """Names, shapes and positions of parameters that are stored one after the other."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
@@ -24,11 +25,11 @@ class ParameterLayout:
         self.size: int = ends[-1]
 
     def views(self, flat: NDArray[np.floating]) -> Views:
-        """Reshaped slices of ``flat``: writing to a view writes to the vector."""
+        """Return each parameter as a view of the flat vector, in its shape."""
         if flat.shape != (self.size,):
             raise ValueError(f"expected a vector of {self.size} parameters, got {flat.shape}")
         return {name: flat[part].reshape(self.shapes[name]) for name, part in self.slices.items()}
 
     def weights(self, flat: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
-        """The parts of ``flat`` that a penalty acts on: weights, never biases."""
+        """Yield the parts of the flat vector with a penalty: all parameters but the biases."""
         return (flat[part] for name, part in self.slices.items() if not name.endswith("bias"))

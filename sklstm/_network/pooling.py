@@ -1,8 +1,8 @@
-"""From the hidden states of a sequence to one vector: what the read-out sees.
+"""Pooling over time: from the hidden states of a sequence to one vector for the output layer.
 
-It is gathered step by step, so that a batch may come whole, in segments, or as a stream.
+States are added step by step. So a batch may be given at once, in segments, or as a stream.
 
-Shapes: ``n`` sequences, ``P`` packed rows, ``W`` the layer's width.
+Shapes: ``n`` sequences, ``P`` packed rows, ``W`` the width of the layer.
 """
 
 from __future__ import annotations
@@ -14,109 +14,120 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sklstm._network.hidden import Hidden
+from sklstm._network.hidden import HiddenStates
 
 Array = NDArray[np.floating]
 Steps = NDArray[np.intp]
 
-WHOLE = slice(None)
-
 POOLINGS = ("last", "mean", "max", "mean_max")
 
-#: Values of neighbouring steps that are taken in together: most, and the fewest steps that pay.
-CHUNK_SIZE = 2**20
-FEWEST_STEPS = 8
+#: Steps with the same number of sequences are pooled together: at most this number of elements at
+#: once, and only if there are at least MIN_STEPS of them.
+MAX_ELEMENTS = 2**20
+MIN_STEPS = 8
+
+_ALL = slice(None)
 
 
 class Batch(Protocol):
-    """What pooling asks of a packed batch."""
+    """The attributes of a packed batch that pooling uses."""
 
     @property
     def row_of(self) -> Steps: ...  # (P,), the sequence of each packed row
     @property
-    def batch_sizes(self) -> Steps: ...  # the sequences that run at each step
+    def batch_sizes(self) -> Steps: ...  # (n_steps,), number of sequences at each step
 
 
 class Pooled(NamedTuple):
-    """What is pooled of the steps so far; None stands for "not asked for"."""
+    """The sum and the maximum of all steps so far; None if the pooling does not use them."""
 
     total: Array | None  # (n, W)
     maximum: Array | None  # (n, W)
-    winners: Steps | None  # (n, W): the time step that gave the maximum
+    argmax: Steps | None  # (n, W): the time step of the maximum
 
-    def part(self, rows: slice = WHOLE, columns: slice = WHOLE) -> Pooled:
-        """Views of some of the sequences and units."""
+    def part(self, rows: slice = _ALL, columns: slice = _ALL) -> Pooled:
+        """Return views of some of the sequences and units."""
         return Pooled(
             None if self.total is None else self.total[rows, columns],
             None if self.maximum is None else self.maximum[rows, columns],
-            None if self.winners is None else self.winners[rows, columns],
+            None if self.argmax is None else self.argmax[rows, columns],
         )
 
 
 def width(kind: str, hidden: int) -> int:
-    """How many values the read-out sees of ``hidden`` units."""
+    """Return the number of values that the pooling makes of ``hidden`` units."""
     return 2 * hidden if kind == "mean_max" else hidden
 
 
 def needs_steps(kind: str) -> bool:
+    """Return whether the pooling uses the hidden states of all steps."""
     return kind != "last"
 
 
-def start(kind: str, n: int, width: int, dtype: DTypeLike, winners: bool = True) -> Pooled:
-    """Nothing pooled yet; ``winners`` are for those who will go back."""
+def initial(kind: str, n: int, width: int, dtype: DTypeLike, need_argmax: bool = True) -> Pooled:
+    """Return the sum and the maximum of no steps; the backward pass needs ``argmax``."""
     has_mean, has_max = "mean" in kind, "max" in kind
     return Pooled(
         np.zeros((n, width), dtype) if has_mean else None,
         np.full((n, width), -np.inf, dtype) if has_max else None,
-        np.zeros((n, width), np.intp) if has_max and winners else None,
+        np.zeros((n, width), np.intp) if has_max and need_argmax else None,
     )
 
 
-def add(pooled: Pooled, steps: Array, batch: Batch, first: int = 0, backward: bool = False) -> None:
-    """Take in the states (P, W) of a batch that begins at time step ``first``.
+def add(pooled: Pooled, steps: Array, batch: Batch, first: int = 0, reverse: bool = False) -> None:
+    """Add the states (P, W) of a batch that begins at time step ``first``.
 
-    Of equal maxima the earliest wins, also where batches come ``backward``, from the last on.
+    With ``reverse``, batches are added from the last to the first. The first one of equal maxima
+    counts in either order.
     """
-    chunks = list(_chunks(batch.batch_sizes, steps.shape[1]))
-    for step, row, n_steps, size in chunks[::-1] if backward else chunks:
+    groups = list(_equal_steps(batch.batch_sizes, steps.shape[1]))
+    for step, row, n_steps, size in reversed(groups) if reverse else groups:
         states = steps[row : row + n_steps * size].reshape(n_steps, size, -1)
-        pooled_here = pooled.part(slice(size))
-        if pooled_here.total is not None:
-            pooled_here.total[...] += states[0] if n_steps == 1 else states.sum(axis=0)
-        if pooled_here.maximum is None:
-            continue
-        peak = states[0] if n_steps == 1 else states.max(axis=0)
-        if pooled_here.winners is not None:
-            beats = (np.greater_equal if backward else np.greater)(peak, pooled_here.maximum)
-            winners = first + step + (0 if n_steps == 1 else _first_steps(states, peak))
-            np.copyto(pooled_here.winners, winners, where=beats)
-        np.maximum(pooled_here.maximum, peak, out=pooled_here.maximum)
+        active = pooled.part(slice(size))
+        if active.total is not None:
+            active.total[...] += states[0] if n_steps == 1 else states.sum(axis=0)
+        if active.maximum is not None:
+            _add_maximum(active, active.maximum, states, first + step, reverse)
 
 
-def _chunks(batch_sizes: Steps, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Neighbouring steps of as many sequences: the first step and row, and how many of each."""
+def _add_maximum(pooled: Pooled, maximum: Array, states: Array, first: int, reverse: bool) -> None:
+    """Update maximum and argmax with the states (n_steps, n, W) from time step ``first`` on."""
+    n_steps = len(states)
+    peak = states[0] if n_steps == 1 else states.max(axis=0)
+    if pooled.argmax is not None:
+        is_new = (np.greater_equal if reverse else np.greater)(peak, maximum)
+        argmax = first + (0 if n_steps == 1 else _first_steps(states, peak))
+        np.copyto(pooled.argmax, argmax, where=is_new)
+    np.maximum(maximum, peak, out=maximum)
+
+
+def _equal_steps(batch_sizes: Steps, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield neighbouring steps with the same number of sequences.
+
+    First step, first packed row, number of steps, number of sequences.
+    """
     row = 0
-    cuts = [0, *(np.flatnonzero(np.diff(batch_sizes)) + 1).tolist(), len(batch_sizes)]
-    for begin, end in pairwise(cuts):
+    bounds = [0, *(np.flatnonzero(np.diff(batch_sizes)) + 1).tolist(), len(batch_sizes)]
+    for begin, end in pairwise(bounds):
         size = int(batch_sizes[begin])
-        most = max(1, CHUNK_SIZE // (size * width)) if end - begin >= FEWEST_STEPS else 1
-        for step in range(begin, end, most):
-            n_steps = min(most, end - step)
+        max_steps = max(1, MAX_ELEMENTS // (size * width)) if end - begin >= MIN_STEPS else 1
+        for step in range(begin, end, max_steps):
+            n_steps = min(max_steps, end - step)
             yield step, row, n_steps, size
             row += n_steps * size
 
 
 def _first_steps(states: Array, peak: Array) -> Steps:
-    """Where along the steps (T, n, W) the peak (n, W) stands first; 0 where that is NaN."""
-    found = np.flatnonzero(states == peak)[::-1]  # of several, the first is written last
+    """Return the first of the steps (T, n, W) that has the value ``peak`` (n, W); 0 for NaN."""
+    found = np.flatnonzero(states == peak)[::-1]  # the first step is written last
     steps = found // peak.size
-    winners = np.zeros(peak.shape, np.intp)
-    winners.reshape(-1)[found - steps * peak.size] = steps
-    return winners
+    first = np.zeros(peak.shape, np.intp)
+    first.reshape(-1)[found - steps * peak.size] = steps
+    return first
 
 
 def finish(kind: str, pooled: Pooled, last: Array | None, lengths: Steps) -> Array:
-    """One row a sequence, (n, W) or, for "mean_max", (n, 2 W)."""
+    """Return one row per sequence, (n, W) or, for "mean_max", (n, 2 W)."""
     if kind == "last":
         assert last is not None
         return last
@@ -128,27 +139,28 @@ def finish(kind: str, pooled: Pooled, last: Array | None, lengths: Steps) -> Arr
 
 def backward(
     kind: str, dy: Array, pooled: Pooled, batch: Batch, lengths: Steps, first: int = 0
-) -> Hidden:
-    """The gradient at the hidden states of a batch that begins at time step ``first``.
+) -> HiddenStates:
+    """Return the gradient at the hidden states of a batch that begins at time step ``first``.
 
-    ``dy`` and ``lengths`` have a row for each sequence; those that have ended before are last.
+    ``dy`` and ``lengths`` have one row for each sequence, longest first. Some of them may
+    have no step in the batch.
     """
     if kind == "last":
-        return Hidden(None, dy)
+        return HiddenStates(None, dy)
     if pooled.total is None:
         steps = np.zeros((len(batch.row_of), dy.shape[1]), dy.dtype)
     else:
         mean = dy[:, : pooled.total.shape[1]] / lengths[:, None].astype(dy.dtype)
         steps = mean[batch.row_of]
-    if pooled.winners is not None:
-        _add_at_winners(steps, dy[:, -steps.shape[1] :], pooled.winners, batch, first)
-    return Hidden(steps, None)
+    if pooled.argmax is not None:
+        _add_at_argmax(steps, dy[:, -steps.shape[1] :], pooled.argmax, batch, first)
+    return HiddenStates(steps, None)
 
 
-def _add_at_winners(steps: Array, dy: Array, winners: Steps, batch: Batch, first: int) -> None:
-    """Add each unit's gradient where its maximum stood, if that was in this batch."""
+def _add_at_argmax(steps: Array, dy: Array, argmax: Steps, batch: Batch, first: int) -> None:
+    """Add the gradient of each maximum at its time step, if the batch has that step."""
     starts = np.cumsum(batch.batch_sizes) - batch.batch_sizes
-    sequences, units = np.arange(len(winners))[:, None], np.arange(winners.shape[1])
-    won_here = (winners >= first) & (winners < first + len(starts))
-    rows = starts[np.where(won_here, winners - first, 0)] + sequences
-    steps[rows, units] += np.where(won_here, dy, 0)
+    sequences, units = np.arange(len(argmax))[:, None], np.arange(argmax.shape[1])
+    in_batch = (argmax >= first) & (argmax < first + len(starts))
+    rows = starts[np.where(in_batch, argmax - first, 0)] + sequences
+    steps[rows, units] += np.where(in_batch, dy, 0)

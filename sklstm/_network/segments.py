@@ -1,93 +1,89 @@
-"""The network over long sequences, a segment of the steps at a time (checkpointing).
+"""The network over long sequences, one segment of the steps at a time (checkpointing).
 
-Going forward, only the states that segments begin with are kept. Going back, each segment is
-computed once more from there (Chen et al. 2016), and the gradient at its beginning is handed on. So
-activations take the memory of one segment, and of two states for each.
+The forward pass keeps only the states at the beginning of each segment. The backward pass computes
+each segment again from there (Chen et al. 2016), and passes the gradient at its beginning to the
+segment before it. So activations take the memory of one segment, and of two states per segment.
 
-The layers are dealt into *stages*, each of one or two *strands* that walk the steps in one
-direction. Without a reverse direction all layers are one strand. With it, each layer is a stage of
-two strands; as these meet every segment at different times, the stages below are computed again for
-each of them, and on the way back those above too.
+The layers are divided into *groups*. Each group has one or two directions. Layers with one
+direction are a single group: each segment passes through all of them. A bidirectional layer is a
+group of its own, because the next layer needs both of its directions, which reach a segment at
+different times. So each direction computes the groups below it again for each of its segments, and
+in the backward pass also the groups above it.
 
-Shapes: ``n`` sequences of the batch, ``P`` packed rows of a segment, ``W`` the width of a stage,
-``K`` outputs.
+Shapes: ``n`` sequences of the batch, ``P`` packed rows of a segment, ``W`` the width of a group,
+``K`` outputs. Indices: ``g`` of a group, ``k`` of a direction, ``s`` of a segment.
 """
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._network import dense, embedding, kernels, pooling
-from sklstm._network.hidden import Hidden
+from sklstm._network import dense, embedding, pooling
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.slots import Walk
-from sklstm._network.lstm import Caches, LSTMLayer, State
+from sklstm._network.lstm import LayerCache, LayerState, LSTMLayer, join_directions
 from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
-
-#: What the bookkeeping of a step takes in each direction, in prediction and in training: views of
-#: its rows in every array of a kernel.
-BYTES_A_STEP = (500, 2500)
-
-#: What a kernel's reverse pass needs to work in, whatever the number of steps.
-SCRATCH_NUMBERS = 10 * 2**16
+#: The state of each of several layers, or the gradient at it.
+States = list[LayerState]
 
 
-class Packing(Protocol):
-    """What this module asks of a batch that is packed bit by bit."""
+class PackingPlan(Protocol):
+    """The attributes of a batch whose steps are packed one segment at a time."""
 
     @property
-    def batch_sizes(self) -> NDArray[np.intp]: ...
+    def batch_sizes(self) -> NDArray[np.intp]: ...  # (n_steps,), number of sequences at each step
     @property
-    def lengths(self) -> NDArray[np.intp]: ...
+    def lengths(self) -> NDArray[np.intp]: ...  # (n,), longest first
     @property
     def n_steps(self) -> int: ...
     def segment(self, first: int = 0, stop: int | None = None) -> Batch: ...
 
 
-class Strand(NamedTuple):
-    """Layers, each over the states of the one before, that walk the steps in one direction."""
+class DirectedLayers(NamedTuple):
+    """Stacked layers that process the steps in the same direction."""
 
     layers: tuple[LSTMLayer, ...]
     reverse: bool
-    columns: slice  # its part of the stage's width
+    columns: slice  # of the output of the group
 
-    def start(self, n: int, dtype: np.dtype[Any]) -> list[State]:
+    def zero_states(self, n: int, dtype: np.dtype[Any]) -> States:
+        """Return states of ``n`` sequences."""
         return [
             [(np.zeros((n, layer.hidden), dtype), np.zeros((n, layer.hidden), dtype))]
             for layer in self.layers
         ]
 
     def forward(
-        self, params: Views, x: Array, batch: Batch, masks: Masks, states: list[State]
-    ) -> tuple[Array, list[State], list[Caches]]:
-        """States at every step, those it ends in, and what ``backward`` needs."""
-        walks = (Walk(batch.batch_sizes, self.reverse),)
-        ends, caches = [], []
+        self, params: Views, x: Array, batch: Batch, masks: Masks, states: States
+    ) -> tuple[Array, States, list[LayerCache]]:
+        """Return the output of each step, the final states, and the caches for ``backward``."""
+        layouts = (Walk(batch.batch_sizes, self.reverse),)
+        finals, caches = [], []
         for layer, state in zip(self.layers, states, strict=True):
-            hidden, end, cache = layer.forward(params, x, walks, masks, True, state)
+            hidden, final, cache = layer.forward(params, x, layouts, masks, True, state)
             x = _steps(drop(hidden, layer, masks, batch))
-            ends.append(end)
+            finals.append(final)
             caches.append(cache)
-        return x, ends, caches
+        return x, finals, caches
 
     def infer(
-        self, params: Views, x: Array, batch: Batch, masks: Masks, states: list[State]
-    ) -> tuple[Array, list[State]]:
-        """As ``forward``, without what ``backward`` would need."""
+        self, params: Views, x: Array, batch: Batch, masks: Masks, states: States
+    ) -> tuple[Array, States]:
+        """Return the same as ``forward``, without caches."""
         if masks:
             return self.forward(params, x, batch, masks, states)[:2]
-        walks, ends = (Walk(batch.batch_sizes, self.reverse),), []
+        layouts, finals = (Walk(batch.batch_sizes, self.reverse),), []
         for layer, state in zip(self.layers, states, strict=True):
-            hidden, end = layer.infer(params, x, walks, True, state)
+            hidden, final = layer.infer(params, x, layouts, True, state)
             x = _steps(hidden)
-            ends.append(end)
-        return x, ends
+            finals.append(final)
+        return x, finals
 
     def backward(
         self,
@@ -95,299 +91,304 @@ class Strand(NamedTuple):
         dy: Array | None,
         batch: Batch,
         masks: Masks,
-        caches: list[Caches],
+        caches: list[LayerCache],
         grad: Views,
-        dstates: list[State],
+        dstates: States,
         need_inputs: bool,
-    ) -> tuple[Array | None, list[State]]:
-        """Adds to ``grad``; gradients at the inputs and at the states it began with."""
-        starts: list[State] = []
+    ) -> tuple[Array | None, States]:
+        """Add the gradients of the parameters to ``grad``.
+
+        Returns the gradients at the inputs and at the initial states. ``dy`` and ``dstates`` are
+        those at the output and at the final states.
+        """
+        dinitials: States = []
         for layer, cache, dstate in zip(
             self.layers[::-1], caches[::-1], dstates[::-1], strict=True
         ):
-            gradient = drop(Hidden(dy, None), layer, masks, batch)
+            gradient = drop(HiddenStates(dy, None), layer, masks, batch)
             needed = need_inputs or layer is not self.layers[0]
-            dy, dstart = layer.backward(params, gradient, cache, grad, dstate, needed)
-            starts.append(dstart)
-        return dy, starts[::-1]
+            dy, dinitial = layer.backward(params, gradient, cache, grad, dstate, needed)
+            dinitials.append(dinitial)
+        return dy, dinitials[::-1]
 
 
-class Trace:
-    """A forward pass over a batch, as far as the way back needs it.
+class SegmentedPass:
+    """A forward pass over a batch in segments, and its values that the backward pass needs.
 
-    ``starts[g][k][s]`` are the states with which strand k of stage g begins segment s, ``ends`` the
-    gradients at those it ends with. Without ``keep`` there is no way back.
+    ``initial_states[g][k][s]`` are the states of a direction at the beginning of a segment, and
+    ``final_gradients[g][k][s]`` the gradients at its states at the end of the segment. Without
+    ``need_backward``, the states of the last group are not kept.
     """
 
     def __init__(
         self,
         network: SequenceNetwork,
         params: Views,
-        packing: Packing,
+        packing: PackingPlan,
         masks: Masks,
         length: int,
-        keep: bool = True,
+        need_backward: bool = True,
     ) -> None:
         self.network = network
         self.params = params
         self.packing = packing
-        self.stages = _stages(network)
-        self.masks = _masks_of_strands(network, masks)
+        self.groups = _groups(network)
         self.dtype = params[f"{dense.NAME}.bias"].dtype
-        self.firsts = list(range(0, packing.n_steps, length))
-        self.length = length
-        self.keep = keep
-        self.running = packing.batch_sizes[self.firsts].tolist()
-        self.n_rows = np.add.reduceat(packing.batch_sizes, self.firsts).tolist()
-        self.starts = self._room()
-        self.ends = self._room()
-        self.pooled = network.start_pooling(len(packing.lengths), params, keep)
-        self.read_out: Array | None = None
+        self.need_backward = need_backward
+        self.first_steps = list(range(0, packing.n_steps, length))
+        self.n_sequences = packing.batch_sizes[self.first_steps].tolist()
+        self.initial_states = self._empty_states()
+        self.final_gradients = self._empty_states()
+        self.pooled = network.initial_pooled(len(packing.lengths), params, need_backward)
+        self.pooled_states: Array | None = None  # the input of the output layer
+        self._masks = _masks_of_directions(network, masks)
+        self._length = length
+        self._n_rows = np.add.reduceat(packing.batch_sizes, self.first_steps).tolist()
 
-    def _room(self) -> list[list[dict[int, list[State]]]]:
-        return [[{} for _ in strands] for strands in self.stages]
+    def _empty_states(self) -> list[list[dict[int, States]]]:
+        return [[{} for _ in group] for group in self.groups]
 
-    def order(self, strand: Strand) -> list[int]:
-        """Segments in the order in which a strand walks them."""
-        segments = list(range(len(self.firsts)))
-        return segments[::-1] if strand.reverse else segments
+    @property
+    def last_group(self) -> int:
+        """The index of the last group."""
+        return len(self.groups) - 1
+
+    def order(self, direction: DirectedLayers) -> list[int]:
+        """Return the segments in the order of a direction."""
+        segments = list(range(len(self.first_steps)))
+        return segments[::-1] if direction.reverse else segments
 
     def batch(self, s: int) -> Batch:
-        return self.packing.segment(self.firsts[s], self.firsts[s] + self.length)
+        """Pack the steps of a segment."""
+        return self.packing.segment(self.first_steps[s], self.first_steps[s] + self._length)
 
-    def masks_of(self, s: int) -> Masks:
-        return {name: mask[: self.running[s]] for name, mask in self.masks.items()}
+    def packed_rows(self, s: int) -> slice:
+        """Return the packed rows of a segment in the whole batch."""
+        start = sum(self._n_rows[:s])
+        return slice(start, start + self._n_rows[s])
 
-    def inputs(self, batch: Batch, s: int, up_to: int) -> list[Array]:
-        """What the stages up to and with ``up_to`` see of segment ``s``, the lower ones rerun."""
+    def masks(self, s: int) -> Masks:
+        """Return the dropout masks of the sequences in a segment."""
+        return {name: mask[: self.n_sequences[s]] for name, mask in self._masks.items()}
+
+    def mask_final(self, direction: DirectedLayers, last: Array) -> Array:
+        """Multiply the final hidden states, or the gradient at them, by their dropout mask."""
+        mask = self._masks.get(f"{direction.layers[-1].name}.output")
+        return last if mask is None else last * mask
+
+    def inputs(self, batch: Batch, s: int, last: int) -> list[Array]:
+        """Return the input of each group up to the group ``last``, computed again."""
         xs = [self.network.inputs(self.params, batch.values)]
-        for g in range(up_to):
+        masks = self.masks(s)
+        for group, states in zip(self.groups[:last], self.initial_states[:last], strict=True):
             outputs = [
-                strand.infer(self.params, xs[-1], batch, self.masks_of(s), self.starts[g][k][s])[0]
-                for k, strand in enumerate(self.stages[g])
+                direction.infer(self.params, xs[-1], batch, masks, states[k][s])[0]
+                for k, direction in enumerate(group)
             ]
-            xs.append(_join(outputs))
+            xs.append(join_directions(outputs))
         return xs
 
 
+# --- forward ---
+
+
 def forward(
-    network: SequenceNetwork, params: Views, packing: Packing, masks: Masks, length: int
-) -> tuple[Array, Trace]:
-    """Raw predictions as of ``SequenceNetwork.forward``, in segments of ``length`` steps."""
-    trace = Trace(network, params, packing, masks, length)
-    return _forward(trace), trace
+    network: SequenceNetwork, params: Views, packing: PackingPlan, masks: Masks, length: int
+) -> tuple[Array, SegmentedPass]:
+    """Compute ``SequenceNetwork.forward`` in segments of ``length`` steps."""
+    forward_pass = SegmentedPass(network, params, packing, masks, length)
+    return _forward(forward_pass), forward_pass
 
 
-def predict(network: SequenceNetwork, params: Views, packing: Packing, length: int) -> Array:
-    """Raw predictions without dropout."""
-    return _forward(Trace(network, params, packing, {}, length, keep=False))
+def predict(network: SequenceNetwork, params: Views, packing: PackingPlan, length: int) -> Array:
+    """Compute ``SequenceNetwork.predict`` in segments of ``length`` steps."""
+    return _forward(SegmentedPass(network, params, packing, {}, length, need_backward=False))
 
 
-def _forward(trace: Trace) -> Array:
-    network, params = trace.network, trace.params
-    raw = _room_for_steps(trace)
-    finals = [_walk(trace, g, raw) for g in range(len(trace.stages))][-1]
-    if network.pooling is None or trace.pooled is None:
+def _forward(forward_pass: SegmentedPass) -> Array:
+    network, params = forward_pass.network, forward_pass.params
+    raw = _initial_raw(forward_pass)
+    for g in range(len(forward_pass.groups)):
+        finals = [
+            _forward_direction(forward_pass, g, k, raw) for k in range(len(forward_pass.groups[g]))
+        ]
+    if network.pooling is None or forward_pass.pooled is None:
         return raw
-    strands = zip(trace.stages[-1], finals, strict=True)
-    last = _join([_masked(trace, strand, states[-1][0][0]) for strand, states in strands])
-    trace.read_out = pooling.finish(network.pooling, trace.pooled, last, trace.packing.lengths)
-    return dense.forward(params, trace.read_out)
+    pairs = zip(forward_pass.groups[-1], finals, strict=True)
+    last = [forward_pass.mask_final(direction, states[-1][0][0]) for direction, states in pairs]
+    lengths = forward_pass.packing.lengths
+    states = pooling.finish(network.pooling, forward_pass.pooled, join_directions(last), lengths)
+    forward_pass.pooled_states = states
+    return dense.forward(params, states)
 
 
-def segment_length(
-    network: SequenceNetwork, packing: Packing, itemsize: int, room: float, training: bool
-) -> int:
-    """As many steps as activations of ``room`` bytes allow; else those that need the least room.
-
-    A segment of L out of T steps takes L rows for each sequence, and what is kept at the T / L
-    beginnings: the sum is least, and grows with the square root of T, where both are equal.
-    """
-    n, n_steps = len(packing.lengths), packing.n_steps
-    row = _numbers_a_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
-    n_directions = len(network.layers[0].directions)
-    step, scratch = BYTES_A_STEP[training] * n_directions, SCRATCH_NUMBERS * itemsize * training
-    whole = int(packing.batch_sizes.sum()) * row + n_steps * step
-    if whole + scratch * n_directions <= room:  # they may be walked at once
-        return n_steps
-    room -= scratch
-    step += n * row
-    kept = n * 4 * sum(layer.width for layer in network.layers) * itemsize
-    spare = max(room, 0) ** 2 - 4 * step * kept * n_steps
-    length = sqrt(n_steps * kept / step) if spare < 0 else (room + sqrt(spare)) / (2 * step)
-    return min(max(int(length), 1), n_steps)
+def _initial_raw(forward_pass: SegmentedPass) -> Array:
+    """Return the bias for each packed row if each step has a prediction, else no rows."""
+    pooled = forward_pass.network.pooling is not None
+    n = 0 if pooled else int(forward_pass.packing.batch_sizes.sum())
+    return np.tile(forward_pass.params[f"{dense.NAME}.bias"], (n, 1))
 
 
-def _numbers_a_row(network: SequenceNetwork, training: bool) -> int:
-    """What layers and pooling hold for each packed row."""
-    n_inputs, per_unit = network.layers[0].n_inputs, kernels.numbers_a_unit()
-    if not training:
-        return n_inputs + 2 * max(layer.width for layer in network.layers)
-    kept = [
-        len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
-        for layer in network.layers
-    ]
-    return n_inputs + sum(kept) + 2 * sum(layer.width for layer in network.layers)
+def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, raw: Array) -> States:
+    """Compute all segments of a direction, keep the initial states, and return the final ones."""
+    direction = forward_pass.groups[g][k]
+    states = direction.zero_states(len(forward_pass.packing.lengths), forward_pass.dtype)
+    for s in forward_pass.order(direction):
+        initial = _copy_states(states, forward_pass.n_sequences[s])
+        if forward_pass.need_backward or g < forward_pass.last_group:
+            forward_pass.initial_states[g][k][s] = initial
+        _update_states(states, _forward_segment(forward_pass, g, k, s, initial, raw))
+    return states
 
 
-def _padded(hidden: int) -> int:
-    """Compiled kernels fill up to whole vectors, of up to 16 numbers."""
-    return -(-hidden // 16) * 16
+# One segment is one function call: the arrays of a segment are freed before the next one begins.
 
 
-def _room_for_steps(trace: Trace) -> Array:
-    """The outputs of every packed row so far: the bias alone."""
-    n = 0 if trace.network.pooling is not None else int(trace.packing.batch_sizes.sum())
-    return np.tile(trace.params[f"{dense.NAME}.bias"], (n, 1))
-
-
-def _walk(trace: Trace, g: int, raw: Array) -> list[list[State]]:
-    """Stage ``g`` from segment to segment: note where each begins; the states at the end."""
-    finals = []
-    for k, strand in enumerate(trace.stages[g]):
-        states = strand.start(len(trace.packing.lengths), trace.dtype)
-        for s in trace.order(strand):
-            start = _copy(states, trace.running[s])
-            if trace.keep or g < len(trace.stages) - 1:
-                trace.starts[g][k][s] = start
-            _put(states, _step_over(trace, g, strand, s, start, raw))
-        finals.append(states)
+def _forward_segment(
+    forward_pass: SegmentedPass, g: int, k: int, s: int, initial: States, raw: Array
+) -> States:
+    """Compute one segment of a direction, and return its final states."""
+    direction, params = forward_pass.groups[g][k], forward_pass.params
+    batch = forward_pass.batch(s)
+    x = forward_pass.inputs(batch, s, g)[-1]
+    steps, finals = direction.infer(params, x, batch, forward_pass.masks(s), initial)
+    if g < forward_pass.last_group:
+        return finals
+    if forward_pass.pooled is None:
+        weight = params[f"{dense.NAME}.weight"][direction.columns]
+        raw[forward_pass.packed_rows(s)] += steps @ weight
+    else:
+        pooled = forward_pass.pooled.part(columns=direction.columns)
+        pooling.add(pooled, steps, batch, forward_pass.first_steps[s], direction.reverse)
     return finals
 
 
-# What a segment needs is gone when a function returns; in the loops it would live one round longer.
+# --- backward ---
 
 
-def _step_over(
-    trace: Trace, g: int, strand: Strand, s: int, start: list[State], raw: Array
-) -> list[State]:
-    """One segment of a strand: the states it ends in."""
-    batch = trace.batch(s)
-    x = trace.inputs(batch, s, g)[-1]
-    steps, ends = strand.infer(trace.params, x, batch, trace.masks_of(s), start)
-    if g == len(trace.stages) - 1:
-        _see(trace, strand, s, batch, steps, raw)
-    return ends
-
-
-def _see(trace: Trace, strand: Strand, s: int, batch: Batch, steps: Array, raw: Array) -> None:
-    """What the read-out takes from the last stage's states."""
-    if trace.pooled is not None:
-        of_strand = trace.pooled.part(columns=strand.columns)
-        pooling.add(of_strand, steps, batch, trace.firsts[s], strand.reverse)
-    else:
-        rows = _packed_rows(trace, s)
-        raw[rows] += steps @ trace.params[f"{dense.NAME}.weight"][strand.columns]
-
-
-def backward(trace: Trace, draw: Array, grad: Views) -> None:
-    """Adds the gradients of all parameters; ``draw`` is that at the raw predictions."""
+def backward(forward_pass: SegmentedPass, draw: Array, grad: Views) -> None:
+    """Add the gradients of all parameters; ``draw`` is the gradient at the raw predictions."""
     d = draw
-    if trace.read_out is not None:
-        d = dense.backward(trace.params, trace.read_out, draw, grad)
+    if forward_pass.pooled_states is not None:
+        d = dense.backward(forward_pass.params, forward_pass.pooled_states, draw, grad)
     else:
         grad[f"{dense.NAME}.bias"] += draw.sum(axis=0)
     unused = {name: np.zeros_like(view) for name, view in grad.items()}
-    for g in reversed(range(len(trace.stages))):
-        for k in range(len(trace.stages[g])):
-            _walk_back(trace, g, k, d, grad, unused)
+    for g in reversed(range(len(forward_pass.groups))):
+        for k in range(len(forward_pass.groups[g])):
+            _backward_direction(forward_pass, g, k, d, grad, unused)
 
 
-def _walk_back(trace: Trace, g: int, k: int, d: Array, grad: Views, unused: Views) -> None:
-    """One strand from its last segment to its first."""
-    strand = trace.stages[g][k]
-    dstates = strand.start(len(trace.packing.lengths), trace.dtype)
-    if g == len(trace.stages) - 1 and trace.network.pooling == "last":
-        _end_with(trace, strand, dstates, d)
-    for s in trace.order(strand)[::-1]:
-        trace.ends[g][k][s] = _copy(dstates, trace.running[s])
-        _put(dstates, _step_back(trace, g, k, s, d, grad, unused))
+def _backward_direction(
+    forward_pass: SegmentedPass, g: int, k: int, d: Array, grad: Views, unused: Views
+) -> None:
+    """Compute the gradients of a direction, from its last segment to its first.
+
+    ``d`` is the gradient at the input of the output layer if there is a pooling, else at the raw
+    predictions. ``unused`` takes gradients of groups above: they are in ``grad`` already.
+    """
+    direction = forward_pass.groups[g][k]
+    dstates = direction.zero_states(len(forward_pass.packing.lengths), forward_pass.dtype)
+    if g == forward_pass.last_group and forward_pass.network.pooling == "last":
+        dstates[-1][0][0][...] = forward_pass.mask_final(direction, d[:, direction.columns])
+    for s in forward_pass.order(direction)[::-1]:
+        dfinals = _copy_states(dstates, forward_pass.n_sequences[s])
+        forward_pass.final_gradients[g][k][s] = dfinals
+        _update_states(dstates, _backward_segment(forward_pass, g, k, s, d, grad, unused))
 
 
-def _step_back(
-    trace: Trace, g: int, k: int, s: int, d: Array, grad: Views, unused: Views
-) -> list[State]:
-    """One segment of a strand: the gradients at the states it begins with."""
-    strand, top = trace.stages[g][k], len(trace.stages) - 1
-    batch, masks = trace.batch(s), trace.masks_of(s)
-    xs = trace.inputs(batch, s, top)
-    dy = _upstream(trace, g, s, batch, xs, d, unused)
-    start, end = trace.starts[g][k][s], trace.ends[g][k][s]
-    steps, _, caches = strand.forward(trace.params, xs[g], batch, masks, start)
-    if g == top and trace.network.pooling is None:
-        grad[f"{dense.NAME}.weight"][strand.columns] += steps.T @ d[_packed_rows(trace, s)]
-    dy = None if dy is None else dy[:, strand.columns]
-    embeds = g == 0 and trace.network.embeds
-    dx, dstarts = strand.backward(
-        trace.params, dy, batch, masks, caches, grad, end, need_inputs=embeds
-    )
+def _backward_segment(
+    forward_pass: SegmentedPass, g: int, k: int, s: int, d: Array, grad: Views, unused: Views
+) -> States:
+    """Compute the gradients of one segment, and return those at its initial states."""
+    direction, params = forward_pass.groups[g][k], forward_pass.params
+    batch, masks = forward_pass.batch(s), forward_pass.masks(s)
+    xs = forward_pass.inputs(batch, s, forward_pass.last_group)
+    dy = _gradient_at_output(forward_pass, g, s, batch, xs, d, unused)
+    initial = forward_pass.initial_states[g][k][s]
+    steps, _, caches = direction.forward(params, xs[g], batch, masks, initial)
+    if g == forward_pass.last_group and forward_pass.network.pooling is None:
+        weight_gradient = steps.T @ d[forward_pass.packed_rows(s)]
+        grad[f"{dense.NAME}.weight"][direction.columns] += weight_gradient
+    dy = None if dy is None else dy[:, direction.columns]
+    dfinals = forward_pass.final_gradients[g][k][s]
+    embeds = g == 0 and forward_pass.network.embeds
+    dx, dinitials = direction.backward(params, dy, batch, masks, caches, grad, dfinals, embeds)
     if embeds and dx is not None:
         embedding.backward(batch.values, dx, grad)
-    return dstarts
+    return dinitials
 
 
-def _end_with(trace: Trace, strand: Strand, dstates: list[State], d: Array) -> None:
-    """The read-out's gradient at the final states, through the output's mask."""
-    dstates[-1][0][0][...] = _masked(trace, strand, d[:, strand.columns])
-
-
-def _masked(trace: Trace, strand: Strand, last: Array) -> Array:
-    """The output at the end of each sequence, or the gradient at it, times its mask."""
-    mask = trace.masks.get(f"{strand.layers[-1].name}.output")
-    return last if mask is None else last * mask
-
-
-def _upstream(
-    trace: Trace, g: int, s: int, batch: Batch, xs: list[Array], d: Array, unused: Views
+def _gradient_at_output(
+    forward_pass: SegmentedPass,
+    g: int,
+    s: int,
+    batch: Batch,
+    xs: list[Array],
+    d: Array,
+    unused: Views,
 ) -> Array | None:
-    """The gradient at the outputs (P, W) of stage ``g``; those above are run once more."""
-    dy = _from_read_out(trace, s, batch, d)
-    masks = trace.masks_of(s)
-    for above in range(len(trace.stages) - 1, g, -1):
-        parts = []
-        for k, strand in enumerate(trace.stages[above]):
-            _, _, caches = strand.forward(
-                trace.params, xs[above], batch, masks, trace.starts[above][k][s]
-            )
-            of_strand = None if dy is None else dy[:, strand.columns]
-            ends = trace.ends[above][k][s]
-            dx, _ = strand.backward(
-                trace.params, of_strand, batch, masks, caches, unused, ends, True
-            )
-            assert dx is not None
-            parts.append(dx)
-        dy = sum(parts[1:], parts[0])
+    """Return the gradient at the output (P, W) of group ``g``; groups above are computed again."""
+    dy = _gradient_at_last_group(forward_pass, s, batch, d)
+    for above in range(forward_pass.last_group, g, -1):
+        dxs = [
+            _gradient_at_input(forward_pass, above, k, s, batch, xs[above], dy, unused)
+            for k in range(len(forward_pass.groups[above]))
+        ]
+        dy = sum(dxs[1:], dxs[0])
     return dy
 
 
-def _from_read_out(trace: Trace, s: int, batch: Batch, d: Array) -> Array | None:
-    """The gradient at the last stage's states, where the read-out sees those of every step."""
-    kind = trace.network.pooling
-    if kind is None or trace.pooled is None:
-        return d[_packed_rows(trace, s)] @ trace.params[f"{dense.NAME}.weight"].T
+def _gradient_at_input(
+    forward_pass: SegmentedPass,
+    g: int,
+    k: int,
+    s: int,
+    batch: Batch,
+    x: Array,
+    dy: Array | None,
+    unused: Views,
+) -> Array:
+    """Return a direction's part of the gradient at the input of group ``g``."""
+    direction, params = forward_pass.groups[g][k], forward_pass.params
+    masks, initial = forward_pass.masks(s), forward_pass.initial_states[g][k][s]
+    _, _, caches = direction.forward(params, x, batch, masks, initial)
+    dy = None if dy is None else dy[:, direction.columns]
+    dfinals = forward_pass.final_gradients[g][k][s]
+    dx, _ = direction.backward(params, dy, batch, masks, caches, unused, dfinals, True)
+    assert dx is not None
+    return dx
+
+
+def _gradient_at_last_group(
+    forward_pass: SegmentedPass, s: int, batch: Batch, d: Array
+) -> Array | None:
+    """Return the gradient at the last group's output, or None if it is zero."""
+    kind = forward_pass.network.pooling
+    if kind is None or forward_pass.pooled is None:
+        return d[forward_pass.packed_rows(s)] @ forward_pass.params[f"{dense.NAME}.weight"].T
     if not pooling.needs_steps(kind):
         return None
-    running = slice(trace.running[s])
-    pooled, lengths = trace.pooled.part(running), trace.packing.lengths[running]
-    return pooling.backward(kind, d[running], pooled, batch, lengths, trace.firsts[s]).steps
+    active = slice(forward_pass.n_sequences[s])
+    pooled, lengths = forward_pass.pooled.part(active), forward_pass.packing.lengths[active]
+    first = forward_pass.first_steps[s]
+    return pooling.backward(kind, d[active], pooled, batch, lengths, first).steps
 
 
-def _packed_rows(trace: Trace, s: int) -> slice:
-    """The rows of a segment among those of the whole batch."""
-    start = sum(trace.n_rows[:s])
-    return slice(start, start + trace.n_rows[s])
+# --- groups, masks and states ---
 
 
-def _stages(network: SequenceNetwork) -> list[tuple[Strand, ...]]:
+def _groups(network: SequenceNetwork) -> list[tuple[DirectedLayers, ...]]:
+    """Divide the layers into groups, each with its directions."""
     layers = network.layers
-    if not layers[0].bidirectional:
-        return [(Strand(tuple(layers), False, slice(0, layers[-1].width)),)]
+    if not network.bidirectional:
+        return [(DirectedLayers(tuple(layers), False, slice(0, layers[-1].width)),)]
     return [
         tuple(
-            Strand(
+            DirectedLayers(
                 (LSTMLayer(name, layer.n_inputs, layer.hidden, False),),
                 reverse=k == 1,
-                columns=slice(k * layer.hidden, (k + 1) * layer.hidden),
+                columns=layer.columns(k),
             )
             for k, name in enumerate(layer.directions)
         )
@@ -395,33 +396,29 @@ def _stages(network: SequenceNetwork) -> list[tuple[Strand, ...]]:
     ]
 
 
-def _masks_of_strands(network: SequenceNetwork, masks: Masks) -> Masks:
-    """Output masks of layers that walk both ways, cut into those of their directions."""
-    cut = dict(masks)
+def _masks_of_directions(network: SequenceNetwork, masks: Masks) -> Masks:
+    """Add the output mask of each direction to the masks."""
+    result = dict(masks)
     for layer in network.layers:
         mask = masks.get(f"{layer.name}.output")
         if mask is not None:
             for k, name in enumerate(layer.directions):
-                cut[f"{name}.output"] = mask[:, k * layer.hidden : (k + 1) * layer.hidden]
-    return cut
+                result[f"{name}.output"] = mask[:, layer.columns(k)]
+    return result
 
 
-def _copy(states: list[State], n: int) -> list[State]:
-    """The states of the first ``n`` sequences."""
+def _copy_states(states: States, n: int) -> States:
+    """Copy the states of the first ``n`` sequences."""
     return [[(h[:n].copy(), c[:n].copy()) for h, c in state] for state in states]
 
 
-def _put(states: list[State], new: list[State]) -> None:
-    """Write the states of the first sequences, as many as there are new ones."""
-    for state, new_state in zip(states, new, strict=True):
+def _update_states(states: States, new_states: States) -> None:
+    """Overwrite the states of the first sequences with the new states."""
+    for state, new_state in zip(states, new_states, strict=True):
         for (h, c), (new_h, new_c) in zip(state, new_state, strict=True):
             h[: len(new_h)], c[: len(new_c)] = new_h, new_c
 
 
-def _steps(hidden: Hidden) -> Array:
+def _steps(hidden: HiddenStates) -> Array:
     assert hidden.steps is not None
     return hidden.steps
-
-
-def _join(parts: list[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

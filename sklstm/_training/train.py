@@ -27,8 +27,9 @@ from sklstm._solvers import (
     minimize_stochastic,
 )
 from sklstm._solvers.observers import Observer, Tell
-from sklstm._threads import Run
-from sklstm._training.objective import Objective, Samples
+from sklstm._threads import ParallelMap
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 from sklstm._training.state import TrainingState
 
 Array = NDArray[np.floating]
@@ -108,7 +109,7 @@ def train(
     state: TrainingState,
     settings: Settings,
     n_epochs: int | str | None,
-    run: Run,
+    parallel_map: ParallelMap,
     tell: Tell | None,
 ) -> Outcome:
     """Train ``state`` in place.
@@ -119,9 +120,9 @@ def train(
     task = task.astype(dtype)
     _match_moments(state, settings)
     plan = _plan(settings, len(task.samples), n_epochs, state.step)
-    validation = _validation(task, state, settings, plan.schedule, run)
+    validation = _validation(task, state, settings, plan.schedule, parallel_map)
     observers = _observers(state, settings, plan, validation)
-    objective = Objective(task.network, task.loss, task.samples, settings.alpha, run)
+    objective = Objective(task.network, task.loss, task.samples, settings.alpha, parallel_map)
     if settings.solver == "lbfgs":
         outcome = _minimize_lbfgs(objective, state, settings, plan, observers, tell)
     else:
@@ -284,12 +285,16 @@ def _update_state(state: TrainingState, settings: Settings) -> Observer:
 
 
 def _validation(
-    task: Task, state: TrainingState, settings: Settings, schedule: Schedule, run: Run
+    task: Task,
+    state: TrainingState,
+    settings: Settings,
+    schedule: Schedule,
+    parallel_map: ParallelMap,
 ) -> EarlyStopping | None:
     """An observer that records the validation loss, and with early stopping ends training by it."""
     if task.held_out is None:
         return None
-    objective = Objective(task.network, task.loss, task.held_out, 0.0, run)
+    objective = Objective(task.network, task.loss, task.held_out, 0.0, parallel_map)
     patience = settings.n_iter_no_change if settings.early_stopping else np.inf
     validation = EarlyStopping(
         lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule

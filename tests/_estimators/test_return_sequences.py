@@ -8,7 +8,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._network.losses import SquaredError
 from sklstm._network.network import SequenceNetwork
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 from sklstm.sequences import check_sequences
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

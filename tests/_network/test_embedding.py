@@ -4,7 +4,8 @@ from numerics import LOSSES, assert_close, assert_gradient
 
 from sklstm._network import embedding
 from sklstm._network.network import SequenceNetwork
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences
 
 VOCABULARY, SIZE = 7, 3
@@ -22,14 +23,14 @@ def test_forward_is_the_product_with_one_hot_rows(rng):
     )
 
 
-def test_backward_is_the_product_with_one_hot_rows_and_adds(rng):
+def test_backward_adds_the_product_with_one_hot_rows(rng):
     params, tokens = draw(rng)
     dy = rng.normal(size=(len(tokens), SIZE))
     grad = {name: np.ones_like(view) for name, view in params.items()}
     embedding.backward(tokens, dy, grad)
     expected = 1 + np.eye(VOCABULARY)[tokens[:, 0]].T @ dy
     assert_close(grad["embedding.weight"], expected, 1e-14)
-    np.testing.assert_array_equal(grad["embedding.weight"][5:], 1)  # they did not occur
+    np.testing.assert_array_equal(grad["embedding.weight"][5:], 1)  # these tokens do not occur
 
 
 def test_initial_vectors_have_unit_variance(seed):
@@ -64,7 +65,7 @@ def test_gradient_of_the_network_against_differences(pooling, bidirectional, rng
     )
 
 
-def test_it_comes_last_in_the_layout():
+def test_the_embedding_is_last_in_the_layout():
     network = SequenceNetwork(SIZE, (4,), 2, vocabulary_size=VOCABULARY)
     assert list(network.layout.shapes)[-1] == "embedding.weight"
     assert network.layout.shapes["embedding.weight"] == (VOCABULARY, SIZE)

@@ -43,16 +43,16 @@ def accuracy(dtype):
 
 
 @by_dtype
-def test_links_equal_scipys_in_both_tails(dtype):
+def test_link_functions_equal_scipy_for_large_values(dtype):
     x = np.array([*FAR, 1e30, -1e30], dtype)
     for found, wanted in ((sigmoid(x), expit(x)), (log_sigmoid(x), log_expit(x))):
-        least = np.finfo(dtype).tiny  # below it, some round to zero sooner than others
+        least = np.finfo(dtype).tiny  # smaller numbers may round to zero
         assert found.dtype == wanted.dtype
         np.testing.assert_allclose(found, wanted, rtol=accuracy(dtype), atol=least)
 
 
 @by_dtype
-def test_softmax_shifts_every_row_by_its_own_maximum(dtype):
+def test_softmax_of_large_values_is_finite(dtype):
     x = np.array([[1000, 999, 0], [-1000, -999, -2000], [0, 0, 0], [1e4, -1e4, 0]], dtype)
     expected = scipy_softmax(x, axis=1), scipy_log_softmax(x, axis=1)
     for found, wanted in zip((softmax(x), log_softmax(x)), expected, strict=True):
@@ -67,7 +67,7 @@ def test_softmax_shifts_every_row_by_its_own_maximum(dtype):
 
 @by_dtype
 @pytest.mark.parametrize("loss", CROSS_ENTROPIES, ids=lambda loss: type(loss).__name__)
-def test_log_probabilities_are_finite_where_probabilities_round_to_zero(loss, dtype):
+def test_log_probabilities_are_finite_if_probabilities_round_to_zero(loss, dtype):
     raw = np.array(FAR, dtype)[:, None]
     if isinstance(loss, CategoricalCrossEntropy):
         raw = np.concatenate([-raw, raw], axis=1)
@@ -75,8 +75,8 @@ def test_log_probabilities_are_finite_where_probabilities_round_to_zero(loss, dt
     assert p.dtype == log_p.dtype == dtype
     assert np.isfinite(log_p).all()
     assert ((p >= 0) & (p <= 1)).all()
-    seen = p > np.finfo(dtype).tiny
-    np.testing.assert_allclose(np.exp(log_p[seen]), p[seen], rtol=100 * np.finfo(dtype).eps)
+    normal = p > np.finfo(dtype).tiny
+    np.testing.assert_allclose(np.exp(log_p[normal]), p[normal], rtol=100 * np.finfo(dtype).eps)
     assert log_p.min() <= -1000
 
 
@@ -101,14 +101,14 @@ def test_multilabel_probabilities_stay_strictly_between_zero_and_one(dtype):
     assert np.isfinite(np.log1p(-p)).all()
 
 
-# --- values, against others' ---
+# --- values, compared with scikit-learn ---
 
 
 def weighted_value(loss, y, raw, weight):
     return loss.loss_gradient(y, raw, weight)[0] / weight.sum()
 
 
-def test_cross_entropies_equal_scikit_learns(rng):
+def test_cross_entropies_equal_those_of_scikit_learn(rng):
     weight, raw = rng.uniform(0.5, 2, 40), rng.normal(0, 3, (40, 3))
     labels, classes = (
         rng.integers(0, 2, (40, 3)),
@@ -124,8 +124,8 @@ def test_cross_entropies_equal_scikit_learns(rng):
     assert found == pytest.approx(several, rel=1e-12)
 
 
-def test_regression_losses_equal_scikit_learns(rng):
-    """Several outputs share a row's loss by their mean."""
+def test_regression_losses_equal_those_of_scikit_learn(rng):
+    """The loss of a row is the mean over its outputs."""
     weight, raw, y = rng.uniform(0.5, 2, 40), *rng.standard_normal((2, 40, 2))
     for loss, metric, factor in [
         (SquaredError(), mean_squared_error, 0.5),
@@ -137,9 +137,9 @@ def test_regression_losses_equal_scikit_learns(rng):
         assert weighted_value(loss, y, raw, weight) == pytest.approx(expected, rel=1e-12)
 
 
-def test_huber_by_hand():
-    """Half the square up to delta, then its tangent."""
-    for residual, value, slope in [
+def test_huber_computed_by_hand():
+    """Half the squared residual up to delta, and its tangent beyond."""
+    for residual, value, derivative in [
         (0.5, 0.125, 0.5),
         (-1.5, 1.125, -1.5),
         (4.0, 1.5 * (4 - 0.75), 1.5),
@@ -147,28 +147,28 @@ def test_huber_by_hand():
     ]:
         raw, y = np.array([[2 + residual]]), np.array([[2.0]])
         found, gradient = Huber(1.5).loss_gradient(y, raw, np.ones(1))
-        assert (found, gradient.item()) == pytest.approx((value, slope))
+        assert (found, gradient.item()) == pytest.approx((value, derivative))
 
 
-def test_poisson_is_half_the_deviance(rng):
-    """Up to what y alone decides: y log y - y."""
+def test_poisson_loss_is_half_the_deviance(rng):
+    """Except for y log y - y, which does not depend on the prediction."""
     y, raw = rng.poisson(2.0, (50, 2)).astype(float), rng.standard_normal((50, 2))
     weight = rng.uniform(0.5, 2, 50)
     deviance = [mean_poisson_deviance(y[:, k], np.exp(raw[:, k]), sample_weight=weight)
                 for k in (0, 1)]  # fmt: skip
-    of_y = np.average(xlogy(y, y) - y, axis=0, weights=weight)
+    constant = np.average(xlogy(y, y) - y, axis=0, weights=weight)
     found = weighted_value(Poisson(), y, raw, weight)
-    assert found == pytest.approx(np.mean(0.5 * np.array(deviance) - of_y), rel=1e-12)
+    assert found == pytest.approx(np.mean(0.5 * np.array(deviance) - constant), rel=1e-12)
     np.testing.assert_allclose(Poisson().predictions(raw), np.exp(raw))
 
 
-def test_identity_losses_predict_what_is_raw():
+def test_predictions_of_identity_losses_are_the_raw_ones():
     raw = np.array([[1.0, -2.0]])
     for loss in (SquaredError(), AbsoluteError(), Huber(1.0), Quantile(0.1)):
         np.testing.assert_array_equal(loss.predictions(raw), raw)
 
 
-def test_out_activations_are_named_as_in_scikit_learns_mlp():
+def test_out_activations_have_the_names_of_scikit_learns_mlp():
     expected = {"binary": "logistic", "multilabel": "logistic", "categorical": "softmax"}
     expected |= dict.fromkeys(["squared", "absolute", "huber", "quantile"], "identity")
     assert {k: case.loss.out_activation for k, case in LOSSES.items()} == {
@@ -177,7 +177,7 @@ def test_out_activations_are_named_as_in_scikit_learns_mlp():
     }
 
 
-# --- values and gradients of all ---
+# --- values and gradients of all losses ---
 
 
 @by_case
@@ -190,7 +190,7 @@ def test_gradient_against_differences(case, rng):
 
 
 @by_case
-def test_the_value_is_the_weighted_sum_of_its_rows(case, rng):
+def test_the_value_is_the_weighted_sum_over_rows(case, rng):
     raw, y = rng.uniform(-2, 2, (6, case.n_outputs)), case.draw(rng, 6)
     weight = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0])
     value, gradient = case.loss.loss_gradient(y, raw, weight)
@@ -200,7 +200,7 @@ def test_the_value_is_the_weighted_sum_of_its_rows(case, rng):
 
 
 @by_case
-def test_float32_is_summed_in_double_precision(case, rng):
+def test_float32_losses_are_summed_in_double_precision(case, rng):
     """Sums of 100,000 rows in float32 would be off by more than 1e-6."""
     raw = np.tile(rng.uniform(-2, 2, (1, case.n_outputs)).astype(np.float32), (100_000, 1))
     y = np.repeat(case.draw(rng, 1), 100_000, axis=0)
@@ -216,13 +216,13 @@ def test_float32_is_summed_in_double_precision(case, rng):
 @by_dtype
 @pytest.mark.parametrize("raw", [-1000.0, 1000.0])
 @by_case
-def test_both_tails_are_finite(case, raw, dtype, rng):
+def test_values_and_gradients_of_large_predictions_are_finite(case, raw, dtype, rng):
     y = np.ones_like(case.draw(rng, 3))
     raw = np.full((3, case.n_outputs), raw, dtype)
     raw[1] = 0
     value, gradient = case.loss.loss_gradient(y, raw, np.ones(3, dtype))
     if case.loss.out_activation == "exp" and raw.max() > 0:
-        assert value == np.inf  # the solver reports it
+        assert value == np.inf  # the solver raises an error
         return
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
@@ -230,8 +230,8 @@ def test_both_tails_are_finite(case, raw, dtype, rng):
 
 
 @by_dtype
-def test_a_wrong_and_certain_classifier_pays_its_logit(dtype):
-    """log(1 + exp(1000)) is 1000 though exp(1000) is not a number."""
+def test_the_loss_of_a_large_wrong_logit_is_the_logit(dtype):
+    """log(1 + exp(1000)) is 1000, although exp(1000) overflows."""
     y, one = np.zeros((1, 1), int), np.ones(1, dtype)
     value, gradient = BinaryCrossEntropy().loss_gradient(y, np.full((1, 1), 1000, dtype), one)
     assert (value, gradient.item()) == (1000, 1)
@@ -240,7 +240,7 @@ def test_a_wrong_and_certain_classifier_pays_its_logit(dtype):
     assert (value, gradient.tolist()) == (1000, [[-1, 1]])
 
 
-def test_a_residual_of_zero_has_no_slope():
+def test_the_derivative_at_a_residual_of_zero_is_zero():
     for loss in (SquaredError(), AbsoluteError(), Huber(1.0), Quantile(0.3)):
         value, gradient = loss.loss_gradient(np.ones((1, 2)), np.ones((1, 2)), np.ones(1))
         assert (value, gradient.tolist()) == (0, [[0, 0]])

@@ -1,4 +1,4 @@
-"""The layer: both directions beside each other, states in and out, PyTorch's LSTM as rival.
+"""The LSTM layer: both directions, initial and final states, and a comparison with PyTorch.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units.
 """
@@ -20,7 +20,7 @@ from numerics import (
     weights_of,
 )
 
-from sklstm._network.hidden import Hidden
+from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import INPUT_GAIN
 from sklstm._network.kernels.slots import Walk
 from sklstm._network.lstm import LSTMLayer
@@ -32,17 +32,21 @@ by_width = pytest.mark.parametrize("bidirectional", [False, True], ids=["one", "
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
+def layouts_of(layer, batch_sizes):
+    return tuple(Walk(batch_sizes, name.endswith("reverse")) for name in layer.directions)
+
+
 @dataclass
 class Problem:
-    """A layer with a batch, a state to start from, and gradients at all its results."""
+    """A layer with a batch, an initial state, and gradients at all results."""
 
     layer: LSTMLayer
     layout: ParameterLayout
     flat: np.ndarray
     batch: PackedSequences
     state: list[tuple[np.ndarray, np.ndarray]]
-    at: Hidden
-    at_state: list[tuple[np.ndarray, np.ndarray]]
+    dhidden: HiddenStates
+    dstate: list[tuple[np.ndarray, np.ndarray]]
 
     @classmethod
     def draw(cls, rng, bidirectional, lengths=RAGGED, dtype=np.float64):
@@ -57,43 +61,43 @@ class Problem:
             return [(normal(n, H), normal(n, H)) for _ in layer.directions]
 
         batch = draw_sequences(rng, lengths, D, dtype).pack()
-        at = Hidden(normal(sum(lengths), layer.width), normal(n, layer.width))
-        return cls(layer, layout, normal(layout.size), batch, states(), at, states())
+        dhidden = HiddenStates(normal(sum(lengths), layer.width), normal(n, layer.width))
+        return cls(layer, layout, normal(layout.size), batch, states(), dhidden, states())
 
     @property
-    def walks(self):
-        return tuple(Walk(self.batch.batch_sizes, reverse) for reverse in (False, True))
+    def layouts(self):
+        return layouts_of(self.layer, self.batch.batch_sizes)
 
     def forward(self, flat=None, x=None, state=None, **options):
         params = self.layout.views(self.flat if flat is None else flat)
         x = self.batch.values if x is None else x
         state = self.state if state is None else state
-        return self.layer.forward(params, x, self.walks, {}, state=state, **options)
+        return self.layer.forward(params, x, self.layouts, {}, state=state, **options)
 
     def value(self, **changed):
         hidden, state, _ = self.forward(**changed)
         return (
-            np.vdot(hidden.steps, self.at.steps)
-            + np.vdot(hidden.last, self.at.last)
-            + np.vdot(state, self.at_state)
+            np.vdot(hidden.steps, self.dhidden.steps)
+            + np.vdot(hidden.last, self.dhidden.last)
+            + np.vdot(state, self.dstate)
         )
 
-    def backward(self, at=None):
-        """Gradients at parameters, inputs and the state to start from."""
-        *_, caches = self.forward()
+    def backward(self, dhidden=None):
+        """Return the gradients at parameters, inputs and the initial state."""
+        *_, cache = self.forward()
         gradient = np.zeros_like(self.flat)
         params, views = self.layout.views(self.flat), self.layout.views(gradient)
-        dx, dstate = self.layer.backward(
-            params, at or self.at, caches, views, self.at_state, need_inputs=True
+        dx, dinitial = self.layer.backward(
+            params, dhidden or self.dhidden, cache, views, self.dstate, need_inputs=True
         )
-        return gradient, dx, dstate
+        return gradient, dx, dinitial
 
 
 # --- parameters ---
 
 
 @by_width
-def test_shapes_and_names_follow_the_directions(bidirectional):
+def test_shapes_and_names_of_the_parameters(bidirectional):
     layer = LSTMLayer("lstm_7", D, H, bidirectional)
     names = ("lstm_7", "lstm_7_reverse")[: 1 + bidirectional]
     shapes = {"weight_ih": (D, 4 * H), "weight_hh": (H, 4 * H), "bias": (4 * H,)}
@@ -102,7 +106,7 @@ def test_shapes_and_names_follow_the_directions(bidirectional):
     assert list(layer.shapes().items()) == expected
 
 
-def test_every_gate_starts_with_its_own_weights(seed):
+def test_each_gate_has_its_own_initial_weights(seed):
     layer = LSTMLayer("lstm_0", 40, 30, bidirectional=True)
     layout = ParameterLayout(layer.shapes())
     params = layout.views(np.full(layout.size, np.nan))
@@ -121,20 +125,20 @@ def test_every_gate_starts_with_its_own_weights(seed):
 # --- forward ---
 
 
-def test_directions_stand_beside_each_other_as_a_plain_lstm_has_them(rng):
+def test_each_direction_equals_a_plain_lstm(rng):
     problem = Problem.draw(rng, bidirectional=True)
     hidden, state, _ = problem.forward()
     both = weights_of([problem.layer], problem.layout.views(problem.flat))
     for k in range(len(RAGGED)):
         rows = np.flatnonzero(problem.batch.row_of == k)
-        for way, weights in enumerate(both):
-            order = rows[::-1] if way else rows
-            h0, c0 = (part[k] for part in problem.state[way])
-            x, part = problem.batch.values[order], slice(way * H, (way + 1) * H)
+        for k_direction, weights in enumerate(both):
+            order = rows[::-1] if k_direction else rows
+            h0, c0 = (part[k] for part in problem.state[k_direction])
+            x, part = problem.batch.values[order], problem.layer.columns(k_direction)
             hs, cs, _ = naive_lstm(x, weights, h0, c0, np.ones(H))
             assert_close(hidden.steps[order, part], hs, 1e-12)
             assert_close(hidden.last[k, part], hs[-1], 1e-12)
-            assert_close(np.stack(state[way])[:, k], np.stack([hs[-1], cs[-1]]), 1e-12)
+            assert_close(np.stack(state[k_direction])[:, k], np.stack([hs[-1], cs[-1]]), 1e-12)
 
 
 @by_dtype
@@ -144,10 +148,10 @@ def test_directions_stand_beside_each_other_as_a_plain_lstm_has_them(rng):
 def test_inference_equals_forward(bidirectional, need_steps, from_zero, dtype, rng):
     problem = Problem.draw(rng, bidirectional, dtype=dtype)
     params, x = problem.layout.views(problem.flat), problem.batch.values
-    start = None if from_zero else problem.state
+    initial = None if from_zero else problem.state
     before = np.copy(problem.state)
-    expected, final, _ = problem.layer.forward(params, x, problem.walks, {}, need_steps, start)
-    hidden, state = problem.layer.infer(params, x, problem.walks, need_steps, start)
+    expected, final, _ = problem.layer.forward(params, x, problem.layouts, {}, need_steps, initial)
+    hidden, state = problem.layer.infer(params, x, problem.layouts, need_steps, initial)
     assert_close(state, final, ROUNDING[dtype])
     assert_close(hidden.last, expected.last, ROUNDING[dtype])
     if need_steps:
@@ -161,7 +165,7 @@ def test_inference_equals_forward(bidirectional, need_steps, from_zero, dtype, r
 
 
 @by_width
-def test_gradient_of_parameters_inputs_and_state_against_differences(bidirectional, rng):
+def test_gradients_at_parameters_inputs_and_state_against_differences(bidirectional, rng):
     problem = Problem.draw(rng, bidirectional)
     gradient, dx, dstate = problem.backward()
     blocks = problem.layout.slices.values()
@@ -170,56 +174,62 @@ def test_gradient_of_parameters_inputs_and_state_against_differences(bidirection
     assert_gradient(lambda v: problem.value(state=v), np.array(problem.state), dstate, rng)
 
 
-def test_every_single_entry_of_the_gradient(rng):
+def test_each_entry_of_the_gradient_against_differences(rng):
     problem = Problem.draw(rng, bidirectional=True)
     assert_every_entry(lambda v: problem.value(flat=v), problem.flat, problem.backward()[0])
 
 
 @by_width
-def test_gradients_at_steps_ends_and_states_add_up(bidirectional, rng):
+def test_gradients_at_steps_final_states_and_state_add_up(bidirectional, rng):
     problem = Problem.draw(rng, bidirectional)
     total, *_ = problem.backward()
-    steps, *_ = problem.backward(Hidden(problem.at.steps, None))
-    last, *_ = problem.backward(Hidden(None, problem.at.last))
-    none, *_ = problem.backward(Hidden(None, None))
+    steps, *_ = problem.backward(HiddenStates(problem.dhidden.steps, None))
+    last, *_ = problem.backward(HiddenStates(None, problem.dhidden.last))
+    none, *_ = problem.backward(HiddenStates(None, None))
     assert_close(steps + last - none, total, 1e-13)
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5])
-def test_a_batch_walked_in_two_segments(n_steps, rng):
-    """State goes from one to the next, its gradient from the next to the one."""
+def test_two_segments_give_the_same_as_the_whole_batch(n_steps, rng):
+    """The first segment passes its state to the second, which passes back the gradient."""
     problem = Problem.draw(rng, bidirectional=False)
     layer, params, batch = problem.layer, problem.layout.views(problem.flat), problem.batch
     hidden, final, _ = problem.forward()
-    gradient, dx, dstate = problem.backward()
+    gradient, dx, dinitial = problem.backward()
 
     cut, n = int(batch.batch_sizes[:n_steps].sum()), int(batch.batch_sizes[n_steps])
-    sizes = batch.batch_sizes[:n_steps], batch.batch_sizes[n_steps:]
-    early, late = ((Walk(part, False), Walk(part, True)) for part in sizes)
+    early, late = (
+        layouts_of(layer, sizes)
+        for sizes in (batch.batch_sizes[:n_steps], batch.batch_sizes[n_steps:])
+    )
     x = batch.values
-    one, middle, caches = layer.forward(params, x[:cut], early, {}, state=problem.state)
-    running = [(h[:n], c[:n]) for h, c in middle]
-    two, end, late_caches = layer.forward(params, x[cut:], late, {}, state=running)
+    one, middle, cache = layer.forward(params, x[:cut], early, {}, state=problem.state)
+    active = [(h[:n], c[:n]) for h, c in middle]
+    two, end, late_cache = layer.forward(params, x[cut:], late, {}, state=active)
     assert_close(np.concatenate([one.steps, two.steps]), hidden.steps, 1e-12)
-    for found, rest, expected in zip(end[0], middle[0], final[0], strict=True):
-        assert_close(np.concatenate([found, rest[n:]]), expected, 1e-12)
+    for actual, rest, expected in zip(end[0], middle[0], final[0], strict=True):
+        assert_close(np.concatenate([actual, rest[n:]]), expected, 1e-12)
     assert_close(np.concatenate([two.last, one.last[n:]]), hidden.last, 1e-12)
 
-    found = np.zeros_like(problem.flat)
-    views, at = problem.layout.views(found), problem.at
-    at_end = [(dh[:n], dc[:n]) for dh, dc in problem.at_state]
-    late_dx, [back] = layer.backward(
-        params, Hidden(at.steps[cut:], at.last[:n]), late_caches, views, at_end, need_inputs=True
+    actual = np.zeros_like(problem.flat)
+    views, dhidden = problem.layout.views(actual), problem.dhidden
+    late_dhidden = HiddenStates(dhidden.steps[cut:], dhidden.last[:n])
+    late_dstate = [(dh[:n], dc[:n]) for dh, dc in problem.dstate]
+    late_dx, [dmiddle] = layer.backward(
+        params, late_dhidden, late_cache, views, late_dstate, need_inputs=True
     )
-    [at_state], at_last = problem.at_state, at.last.copy()
-    at_last[:n] = 0  # carried by the state that the second segment began with
-    at_middle = [np.concatenate([dh, rest[n:]]) for dh, rest in zip(back, at_state, strict=True)]
-    early_dx, start = layer.backward(
-        params, Hidden(at.steps[:cut], at_last), caches, views, [at_middle], need_inputs=True
+    [dstate], dlast = problem.dstate, dhidden.last.copy()
+    dlast[:n] = 0  # these sequences end in the second segment
+    early_dstate = [
+        np.concatenate([dh, rest[n:]]) for dh, rest in zip(dmiddle, dstate, strict=True)
+    ]
+    early_dhidden = HiddenStates(dhidden.steps[:cut], dlast)
+    early_dx, early_dinitial = layer.backward(
+        params, early_dhidden, cache, views, [early_dstate], need_inputs=True
     )
-    assert_close(found, gradient, 1e-12)
+    assert_close(actual, gradient, 1e-12)
     assert_close(np.concatenate([early_dx, late_dx]), dx, 1e-12)
-    assert_close(start, dstate, 1e-12)
+    assert_close(early_dinitial, dinitial, 1e-12)
 
 
 # --- PyTorch ---
@@ -227,31 +237,31 @@ def test_a_batch_walked_in_two_segments(n_steps, rng):
 
 @by_dtype
 @by_width
-def test_forward_and_gradients_equal_pytorchs(bidirectional, dtype, rng):
-    """Initial states, and gradients at the final ones, go with it."""
+def test_forward_and_gradients_equal_those_of_pytorch(bidirectional, dtype, rng):
+    """With initial states, and with gradients at the final states."""
     torch = pytest.importorskip("torch")
     lengths = (30, 1, 17, 30, 2)
     problem = Problem.draw(rng, bidirectional, lengths, dtype)
     rival = to_torch(torch, [problem.layer], problem.layout.views(problem.flat))
     x = torch.from_numpy(problem.batch.values).requires_grad_()
     packed = torch.nn.utils.rnn.PackedSequence(x, torch.from_numpy(problem.batch.batch_sizes))
-    start = [
+    initial = [
         torch.from_numpy(np.array(part)).requires_grad_()
         for part in zip(*problem.state, strict=True)
     ]
-    steps, end = rival(packed, tuple(start))
-    at_end = [torch.from_numpy(np.array(part)) for part in zip(*problem.at_state, strict=True)]
-    value = (steps.data * torch.from_numpy(problem.at.steps)).sum()
-    value = value + sum((a * b).sum() for a, b in zip(end, at_end, strict=True))
+    steps, final = rival(packed, tuple(initial))
+    dfinal = [torch.from_numpy(np.array(part)) for part in zip(*problem.dstate, strict=True)]
+    value = (steps.data * torch.from_numpy(problem.dhidden.steps)).sum()
+    value = value + sum((a * b).sum() for a, b in zip(final, dfinal, strict=True))
     value.backward()
 
     hidden, state, _ = problem.forward()
     tolerance = ROUNDING[dtype]
     assert_close(hidden.steps, steps.data.detach().numpy(), tolerance)
-    for found, expected in zip(zip(*state, strict=True), end, strict=True):
+    for found, expected in zip(zip(*state, strict=True), final, strict=True):
         assert_close(np.array(found), expected.detach().numpy(), tolerance)
-    gradient, dx, dstate = problem.backward(Hidden(problem.at.steps, None))
+    gradient, dx, dstate = problem.backward(HiddenStates(problem.dhidden.steps, None))
     assert_close(gradient, torch_gradient(rival), tolerance)
     assert_close(dx, x.grad.numpy(), tolerance)
-    for found, theirs in zip(zip(*dstate, strict=True), start, strict=True):
+    for found, theirs in zip(zip(*dstate, strict=True), initial, strict=True):
         assert_close(np.array(found), theirs.grad.numpy(), tolerance)

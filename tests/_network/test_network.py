@@ -1,4 +1,4 @@
-"""The whole network: gradients through loss and penalty, rivals, layouts.
+"""The whole network: gradients through loss and penalty, comparisons, settings, parameters, masks.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``K`` outputs.
 """
@@ -25,7 +25,8 @@ from sklstm._network.initializers import lstm_bias
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.pooling import POOLINGS
-from sklstm._training.objective import Objective, Samples
+from sklstm._training.objective import Objective
+from sklstm._training.samples import Samples
 
 STACKS = {1: (3,), 2: (3, 2), 3: (2, 3, 2)}
 DROPOUT = {"dropout": 0.3, "recurrent_dropout": 0.4}
@@ -43,7 +44,7 @@ def draw_parameters(rng, network, scale=0.5, dtype=np.float64):
 
 
 def draw_masks(network, seed, batch, dtype=np.float64):
-    """In packed order, as a network sees them."""
+    """Return masks in packed order."""
     masks = network.draw_masks(np.random.RandomState(seed), len(batch), dtype)
     return {name: mask[batch.order] for name, mask in masks.items()}
 
@@ -52,7 +53,7 @@ def draw_masks(network, seed, batch, dtype=np.float64):
 
 
 def check_objective(rng, seed, case, sizes, lengths=RAGGED, check=assert_gradient, **options):
-    """Network, loss and penalty, with weights of which one is zero, and the same masks always."""
+    """Check network, loss and penalty, with one weight of zero and the same masks in each call."""
     network = SequenceNetwork(2, sizes, case.n_outputs, **options)
     n = len(lengths)
     weights = np.concatenate([[0.0], rng.uniform(0.5, 2, n - 1)])
@@ -93,13 +94,13 @@ def test_gradient_with_one_kind_of_dropout(rate, rng, seed):
 
 
 @pytest.mark.parametrize("lengths", [(1, 1), (1,) * 7, (4, 4, 4), (9, 1)], ids=str)
-def test_gradient_of_other_lengths(lengths, rng, seed):
+def test_gradient_for_other_lengths(lengths, rng, seed):
     case = LOSSES["squared"]
     check_objective(rng, seed, case, (3, 2), lengths, bidirectional=True, pooling="mean_max")
 
 
 @by_dropout
-def test_every_single_entry_of_the_gradient(rates, rng, seed):
+def test_each_entry_of_the_gradient_against_differences(rates, rng, seed):
     case, check = LOSSES["multilabel"], assert_every_entry
     check_objective(
         rng, seed, case, (2, 2), check=check, bidirectional=True, pooling="mean", **rates
@@ -108,7 +109,7 @@ def test_every_single_entry_of_the_gradient(rates, rng, seed):
 
 @pytest.mark.parametrize("pooling", ["last", "mean_max"])
 def test_gradient_at_realistic_size(pooling, rng, seed):
-    """As HIPS autograd checks its gradients: along a random direction, at any size."""
+    """Along a random direction, as HIPS autograd checks its gradients."""
     lengths = (100, 1, *rng.integers(2, 100, 4).tolist())
     network = SequenceNetwork(2, (64, 64), 3, bidirectional=True, pooling=pooling, **DROPOUT)
     samples = Samples(
@@ -125,13 +126,13 @@ def test_gradient_at_realistic_size(pooling, rng, seed):
     assert_gradient(lambda v: evaluate(v)[0], parameters, gradient, rng, parts)
 
 
-# --- gradients of the network itself: one output a step, and the inputs ---
+# --- gradients without the objective: predictions for each step, and inputs ---
 
 
 @by_loss
 @by_width
 @by_depth
-def test_gradient_with_one_output_a_step(sizes, bidirectional, case, rng, seed):
+def test_gradient_of_predictions_for_each_step(sizes, bidirectional, case, rng, seed):
     network = SequenceNetwork(
         2, sizes, case.n_outputs, bidirectional=bidirectional, pooling=None, **DROPOUT
     )
@@ -167,7 +168,7 @@ def test_gradient_at_the_inputs(pooling, sizes, bidirectional, rates, rng, seed)
     def value(x):
         return np.vdot(network.forward(params, replace(batch, values=x), masks)[0], draw)
 
-    if rates:  # a sequence whose states are all dropped has no gradient to be scaled by
+    if rates:  # a sequence has no gradient if all of its states are dropped
         assert_gradient(value, batch.values, dx, rng)
     else:
         of_sequence = [batch.row_of == k for k in range(len(batch))]
@@ -177,7 +178,7 @@ def test_gradient_at_the_inputs(pooling, sizes, bidirectional, rates, rng, seed)
     np.testing.assert_array_equal(without, gradient)
 
 
-def test_gradients_are_added_to_what_is_there(rng):
+def test_gradients_are_added_to_previous_ones(rng):
     network = SequenceNetwork(2, (3, 2), 2, bidirectional=True, pooling="mean_max")
     parameters, batch = draw_parameters(rng, network), draw_sequences(rng).pack()
     params = network.layout.views(parameters)
@@ -188,7 +189,7 @@ def test_gradients_are_added_to_what_is_there(rng):
     assert_close(ones, 1 + zeros, 1e-14)
 
 
-# --- one sequence at a time ---
+# --- comparison with a plain network, one sequence at a time ---
 
 POOLED = {
     "last": lambda steps, last: last,
@@ -200,18 +201,18 @@ POOLED = {
 
 
 def naive_network(network, params, x):
-    """Raw prediction for one sequence, by a plain LSTM."""
+    """Return the raw prediction for one sequence, computed by a plain LSTM."""
     for layer in network.layers:
-        ends, ways = [], []
+        ends, directions = [], []
         for reverse, weights in enumerate(weights_of([layer], params)):
             order = slice(None, None, -1 if reverse else 1)
             zero, one = np.zeros(layer.hidden), np.ones(layer.hidden)
             hs, _, _ = naive_lstm(x[order], weights, zero, zero, one)
-            ways.append(hs[order])
+            directions.append(hs[order])
             ends.append(hs[-1])
-        x = np.concatenate(ways, axis=1)
-    seen = POOLED[network.pooling](x, np.concatenate(ends))
-    return seen @ params["dense.weight"] + params["dense.bias"]
+        x = np.concatenate(directions, axis=1)
+    pooled = POOLED[network.pooling](x, np.concatenate(ends))
+    return pooled @ params["dense.weight"] + params["dense.bias"]
 
 
 @by_dtype
@@ -231,9 +232,9 @@ def test_forward_equals_a_plain_network(pooling, sizes, bidirectional, dtype, rn
     found = [raw, network.predict(params, batch)]
     for result in found:
         assert result.dtype == dtype
-        back = batch.unpack(result) if pooling is None else batch.restore(result)
-        wanted = np.concatenate(expected) if pooling is None else np.stack(expected)
-        assert_close(back.astype(np.float64), wanted, ROUNDING[dtype])
+        restored = batch.unpack(result) if pooling is None else batch.restore(result)
+        rows = np.concatenate(expected) if pooling is None else np.stack(expected)
+        assert_close(restored.astype(np.float64), rows, ROUNDING[dtype])
 
 
 @by_dtype
@@ -251,20 +252,22 @@ def test_gradients_of_single_sequences_sum_to_that_of_the_batch(
     rows = len(sequences) if pooling is not None else len(sequences.values)
     draw = rng.standard_normal((rows, 2)).astype(dtype)
 
-    def walk(indices, draw):
+    def forward_and_backward(indices, draw):
         batch, gradient = sequences.pack(indices), np.zeros_like(parameters)
         of_batch = {name: mask[indices][batch.order] for name, mask in masks.items()}
         raw, cache = network.forward(params, batch, of_batch)
-        back = batch.unpack if pooling is None else batch.restore
-        packed = draw[back(np.arange(len(raw))).argsort()]
+        restore = batch.unpack if pooling is None else batch.restore
+        packed = draw[restore(np.arange(len(raw))).argsort()]
         views = network.layout.views(gradient)
         dx = network.backward(params, packed, cache, views, need_inputs=True)
-        return back(raw), batch.unpack(dx), gradient
+        return restore(raw), batch.unpack(dx), gradient
 
     each = np.arange(len(sequences))
     starts = sequences.starts[1:] if pooling is None else each[1:]
-    singles = [walk(each[k : k + 1], part) for k, part in enumerate(np.split(draw, starts))]
-    raw, dx, gradient = walk(each, draw)
+    singles = [
+        forward_and_backward(each[k : k + 1], part) for k, part in enumerate(np.split(draw, starts))
+    ]
+    raw, dx, gradient = forward_and_backward(each, draw)
     assert_close(raw, np.concatenate([single[0] for single in singles]), ROUNDING[dtype])
     assert_close(dx, np.concatenate([single[1] for single in singles]), ROUNDING[dtype])
     assert_close(gradient, sum(single[2] for single in singles), ROUNDING[dtype])
@@ -272,15 +275,15 @@ def test_gradients_of_single_sequences_sum_to_that_of_the_batch(
 
 @by_width
 @by_pooling
-def test_hidden_states_are_those_that_the_read_out_sees(pooling, bidirectional, rng):
+def test_predictions_are_computed_from_the_hidden_states(pooling, bidirectional, rng):
     network = SequenceNetwork(2, (3, 2), 1, bidirectional=bidirectional, pooling=pooling)
     params = network.layout.views(draw_parameters(rng, network))
     batch = draw_sequences(rng).pack()
     hidden = network.hidden_states(params, batch)
     steps = np.split(batch.unpack(hidden.steps), np.cumsum(RAGGED)[:-1])
     pairs = zip(steps, batch.restore(hidden.last), strict=True)
-    seen = np.stack([POOLED[pooling](*pair) for pair in pairs])
-    raw = seen @ params["dense.weight"] + params["dense.bias"]
+    pooled = np.stack([POOLED[pooling](*pair) for pair in pairs])
+    raw = pooled @ params["dense.weight"] + params["dense.bias"]
     assert_close(batch.restore(network.predict(params, batch)), raw, 1e-13)
     if bidirectional:  # the forward state at the last step, the reverse one at the first
         for k, rows in enumerate(steps):
@@ -345,7 +348,7 @@ def test_settings_are_plain_values(options):
 
 @by_dtype
 @pytest.mark.parametrize("pooling", ["last", "mean_max", None])
-def test_forward_and_gradients_equal_pytorchs(pooling, dtype, rng):
+def test_forward_and_gradients_equal_those_of_pytorch(pooling, dtype, rng):
     torch = pytest.importorskip("torch")
     lengths = [50, 1, 23, 50, 2, *rng.integers(1, 50, 11).tolist()]
     network = SequenceNetwork(4, (24, 24, 24), 3, bidirectional=True, pooling=pooling)
@@ -356,8 +359,8 @@ def test_forward_and_gradients_equal_pytorchs(pooling, dtype, rng):
     targets, weights = rng.integers(0, 3, n_rows), rng.uniform(0.5, 2, n_rows).astype(dtype)
 
     raw, cache = network.forward(params, batch)
-    back = batch.unpack if pooling is None else batch.restore
-    position = back(np.arange(n_rows)).argsort()  # of each packed row among the unpacked
+    restore = batch.unpack if pooling is None else batch.restore
+    position = restore(np.arange(n_rows)).argsort()  # of each packed row in the order of targets
     _, draw = CategoricalCrossEntropy().loss_gradient(targets[position], raw, weights[position])
     gradient = np.zeros_like(parameters)
     views = network.layout.views(gradient)
@@ -372,15 +375,15 @@ def test_forward_and_gradients_equal_pytorchs(pooling, dtype, rng):
     padded = torch.nn.utils.rnn.pad_sequence(inputs)
     packed = torch.nn.utils.rnn.pack_padded_sequence(padded, lengths, enforce_sorted=False)
     steps, (h, _) = rival(packed)
-    seen = torch_pooled(torch, pooling, steps, h)
-    theirs = seen @ weight + bias
+    pooled = torch_pooled(torch, pooling, steps, h)
+    theirs = pooled @ weight + bias
     losses = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(targets), reduction="none")
     (losses * torch.from_numpy(weights)).sum().backward()
 
     tolerance = ROUNDING[dtype]
-    assert_close(back(raw), theirs.detach().numpy(), tolerance)
-    read_out = [part.grad.numpy().ravel() for part in (weight, bias)]
-    assert_close(gradient, np.concatenate([torch_gradient(rival), *read_out]), tolerance)
+    assert_close(restore(raw), theirs.detach().numpy(), tolerance)
+    output_layer = [part.grad.numpy().ravel() for part in (weight, bias)]
+    assert_close(gradient, np.concatenate([torch_gradient(rival), *output_layer]), tolerance)
     assert_close(batch.unpack(dx), np.concatenate([x.grad.numpy() for x in inputs]), tolerance)
 
 
@@ -398,7 +401,7 @@ def torch_pooled(torch, pooling, steps, h):
 # --- parameters and masks ---
 
 
-def test_the_layout_names_every_parameter_in_order():
+def test_names_and_shapes_of_all_parameters_in_order():
     network = SequenceNetwork(2, (3, 4), 5, bidirectional=True, pooling="mean_max")
     assert {name: view for name, view in network.layout.shapes.items()} == {
         "lstm_0.weight_ih": (2, 12),
@@ -420,7 +423,7 @@ def test_the_layout_names_every_parameter_in_order():
 
 
 @by_dtype
-def test_starting_values_fill_everything_and_repeat(dtype, seed):
+def test_initial_weights_are_complete_and_reproducible(dtype, seed):
     network = SequenceNetwork(5, (4, 3), 2, bidirectional=True, pooling="mean")
     flat, again = (network.initialize(np.random.RandomState(seed), dtype, 1.5) for _ in range(2))
     np.testing.assert_array_equal(flat, again)
@@ -439,7 +442,7 @@ def test_starting_values_fill_everything_and_repeat(dtype, seed):
 
 
 @pytest.mark.parametrize("rates", [{}, {"dropout": 0.5}, {"recurrent_dropout": 0.5}, DROPOUT])
-def test_masks_are_drawn_where_their_rate_asks(rates, seed):
+def test_masks_are_drawn_for_positive_rates(rates, seed):
     network = SequenceNetwork(2, (300, 200), 1, bidirectional=True, **rates)
     masks = network.draw_masks(np.random.RandomState(seed), 50, np.float64)
     expected = {}
@@ -455,8 +458,11 @@ def test_masks_are_drawn_where_their_rate_asks(rates, seed):
         assert np.mean(mask == 0) == pytest.approx(rate, abs=0.04)
 
 
-def test_dropout_acts_on_the_states_of_every_layer(rng):
-    """Masks of zero leave nothing but the read-out's bias; recurrent ones cut only the past."""
+def test_dropout_acts_on_the_states_of_each_layer(rng):
+    """With zero masks of the last output, only the bias of the output layer is left.
+
+    Recurrent masks have no effect on sequences of one step.
+    """
     network = SequenceNetwork(2, (3, 2), 1, bidirectional=True, pooling="last", **DROPOUT)
     params = network.layout.views(draw_parameters(rng, network))
     sequences = draw_sequences(rng)

@@ -6,7 +6,7 @@ from sklstm._network.parameters import ParameterLayout
 SHAPES = {"a.weight": (2, 3), "a.bias": (3,), "b.weight": (3, 1), "b.bias": (1,)}
 
 
-def test_parameters_lie_end_to_end_in_their_order():
+def test_parameters_are_stored_one_after_the_other():
     layout = ParameterLayout(SHAPES)
     views = layout.views(np.arange(13.0))
     assert layout.size == 13
@@ -16,7 +16,7 @@ def test_parameters_lie_end_to_end_in_their_order():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_views_write_through(dtype):
+def test_writing_to_a_view_writes_to_the_vector(dtype):
     layout, flat = ParameterLayout(SHAPES), np.zeros(13, dtype)
     views = layout.views(flat)
     for k, view in enumerate(views.values()):
@@ -26,7 +26,7 @@ def test_views_write_through(dtype):
     np.testing.assert_array_equal(flat, np.repeat([1, 2, 3, 4], [6, 3, 3, 1]))
 
 
-def test_the_penalty_acts_on_weights_alone():
+def test_weights_are_all_parameters_but_biases():
     layout, flat = ParameterLayout(SHAPES), np.zeros(13)
     for part in layout.weights(flat):
         part += 1
@@ -41,6 +41,6 @@ def test_a_vector_of_another_size_is_refused(shape):
         ParameterLayout(SHAPES).views(np.zeros(shape))
 
 
-def test_one_parameter_alone():
+def test_a_single_parameter():
     layout = ParameterLayout({"only.weight": (2, 2)})
     assert layout.views(np.arange(4.0))["only.weight"].tolist() == [[0, 1], [2, 3]]

@@ -1,4 +1,4 @@
-"""Long sequences in segments: the same numbers as in one piece, in the memory of one segment."""
+"""Segments: the results are those of the whole batch computed at once."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ VOCABULARY = 6
 DROPOUT = {"dropout": 0.3, "recurrent_dropout": 0.4}
 
 by_depth = pytest.mark.parametrize("sizes", [(3,), (3, 2), (2, 3, 2)], ids=["one", "two", "three"])
-by_width = pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both"])
+by_width = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 by_pooling = pytest.mark.parametrize("pooling", [*POOLINGS, None])
 
 
@@ -41,7 +41,7 @@ def gradient_of(network, backward):
 @by_pooling
 @by_width
 @by_depth
-def test_outputs_and_gradient_are_those_of_one_piece(
+def test_outputs_and_gradient_equal_those_of_the_whole_batch(
     sizes, bidirectional, pooling, rates, tokens, rng, seed
 ):
     vocabulary = VOCABULARY if tokens else None
@@ -53,15 +53,17 @@ def test_outputs_and_gradient_are_those_of_one_piece(
     draw = rng.standard_normal(raw.shape)
     expected = gradient_of(network, lambda grad: network.backward(params, draw, cache, grad))
     for length in (1, 5, 11, 12):
-        found, trace = segments.forward(network, params, packing, masks, length)
-        assert_close(found, raw, 1e-13)
-        gradient = gradient_of(network, lambda grad, t=trace: segments.backward(t, draw, grad))
+        actual, forward_pass = segments.forward(network, params, packing, masks, length)
+        assert_close(actual, raw, 1e-13)
+        gradient = gradient_of(
+            network, lambda grad, p=forward_pass: segments.backward(p, draw, grad)
+        )
         assert_close(gradient, expected, 1e-12)
 
 
 @by_pooling
 @by_width
-def test_predictions_are_those_of_one_piece(bidirectional, pooling, rng):
+def test_predictions_equal_those_of_the_whole_batch(bidirectional, pooling, rng):
     network, params = make(rng, bidirectional=bidirectional, pooling=pooling, dropout=0.5)
     packing = draw_packing(rng)
     expected = network.predict(params, packing.segment())
@@ -69,39 +71,12 @@ def test_predictions_are_those_of_one_piece(bidirectional, pooling, rng):
         assert_close(segments.predict(network, params, packing, length), expected, 1e-13)
 
 
-def test_the_way_back_may_be_walked_twice(rng):
+def test_the_backward_pass_can_be_repeated(rng):
     network, params = make(rng, pooling="mean_max")
-    raw, trace = segments.forward(network, params, draw_packing(rng), {}, 4)
+    raw, forward_pass = segments.forward(network, params, draw_packing(rng), {}, 4)
     draw = rng.standard_normal(raw.shape)
     first, second = (
-        gradient_of(network, lambda grad: segments.backward(trace, draw, grad)) for _ in range(2)
+        gradient_of(network, lambda grad: segments.backward(forward_pass, draw, grad))
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
-
-
-# --- how long a segment is ---
-
-
-def lengths_for(rng, n_steps, room, training=True, n=3):
-    network, _ = make(rng, (4, 4))
-    packing = draw_packing(rng, lengths=(n_steps,) * n)
-    return segments.segment_length(network, packing, 8, room, training)
-
-
-def test_what_fits_is_not_cut(rng):
-    assert lengths_for(rng, 1000, 1e9) == 1000
-    assert lengths_for(rng, 1000, 1e9, training=False) == 1000
-
-
-def test_what_does_not_fit_is_cut_as_little_as_the_room_allows(rng):
-    shorter, longer = (lengths_for(rng, 10_000, room) for room in (4e6, 8e6))
-    assert 1 < shorter < longer < 10_000
-
-
-def test_without_enough_room_segments_grow_with_the_square_root(rng):
-    lengths = [lengths_for(rng, n_steps, 1.0) for n_steps in (1_000, 100_000)]
-    assert lengths[0] * 8 <= lengths[1] <= lengths[0] * 12
-
-
-def test_prediction_needs_less_than_training(rng):
-    assert lengths_for(rng, 10_000, 2e6, training=False) > lengths_for(rng, 10_000, 2e6)

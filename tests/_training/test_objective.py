@@ -5,40 +5,22 @@ That its gradient is right, tests/_network/test_network.py shows.
 
 import numpy as np
 import pytest
-from numerics import assert_close, draw_sequences
+from _training.problems import draw_parameters, draw_samples, make_network, with_weights
+from numerics import assert_close
 
-from sklstm import config_context
+from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
-from sklstm._network.network import SequenceNetwork
-from sklstm._threads import workers
-from sklstm._training import objective as objective_module
-from sklstm._training.objective import Objective, Samples, raw_predictions
-from sklstm.sequences import Sequences
+from sklstm._threads import serial_map, workers
+from sklstm._training.objective import Objective
+from sklstm._training.prediction import raw_predictions
 
 RATES = {"dropout": 0.3, "recurrent_dropout": 0.3}
 
 
-def make_network(n_outputs=3, **options):
-    options = {"bidirectional": True, "pooling": "mean_max", **options}
-    return SequenceNetwork(2, (4, 3), n_outputs, **options)
-
-
-def draw_samples(rng, n, dtype=np.float64):
-    lengths = rng.integers(1, 7, n)
-    weights = rng.uniform(0.5, 2, n)
-    return Samples(draw_sequences(rng, lengths, dtype=dtype), rng.integers(0, 3, n), weights)
-
-
-def draw_parameters(rng, network, dtype=np.float64):
-    return rng.normal(0, 0.5, network.layout.size).astype(dtype)
-
-
-def weighing(samples, weights):
-    return Samples(samples.sequences, samples.targets, np.asarray(weights, dtype=float))
-
-
-def evaluate(network, samples, parameters, *args, alpha=0.3, run=map):
-    return Objective(network, CategoricalCrossEntropy(), samples, alpha, run)(parameters, *args)
+def evaluate(network, samples, parameters, *args, alpha=0.3, parallel_map=serial_map):
+    return Objective(network, CategoricalCrossEntropy(), samples, alpha, parallel_map)(
+        parameters, *args
+    )
 
 
 def assert_same(found, expected, tolerance=1e-12):
@@ -58,7 +40,7 @@ def test_value_by_its_definition(whole, alpha, rng):
     network, samples = make_network(), draw_samples(rng, 12)
     parameters = draw_parameters(rng, network)
     batch = np.arange(12) if whole else rng.permutation(12)[:5]
-    raw = raw_predictions(network, parameters, samples.sequences, map)
+    raw = raw_predictions(network, parameters, samples.sequences, serial_map)
     log_p = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
     losses = -log_p[batch, samples.targets[batch]]
     params = network.layout.views(parameters)
@@ -138,7 +120,7 @@ def test_a_weight_of_two_is_a_sample_given_twice(n, rng):
     network, samples = make_network(), draw_samples(rng, n)
     parameters, factors = draw_parameters(rng, network), rng.integers(1, 4, n)
     repeated = samples.take(np.repeat(np.arange(n), factors))
-    weighted = weighing(samples, samples.weights * factors)
+    weighted = with_weights(samples, samples.weights * factors)
     found, expected = (evaluate(network, each, parameters) for each in (weighted, repeated))
     assert_same(found, expected)
 
@@ -149,7 +131,7 @@ def test_a_weight_of_zero_is_a_sample_left_out(n, rng):
     parameters, kept = draw_parameters(rng, network), np.sort(rng.permutation(n)[: 2 * n // 3])
     weights = np.zeros(n)
     weights[kept] = samples.weights[kept]
-    found = evaluate(network, weighing(samples, weights), parameters)
+    found = evaluate(network, with_weights(samples, weights), parameters)
     assert_same(found, evaluate(network, samples.take(kept), parameters))
 
 
@@ -157,7 +139,7 @@ def test_the_scale_of_weights_matters_to_the_penalty_alone(rng):
     network, samples = make_network(), draw_samples(rng, 10)
     parameters = draw_parameters(rng, network)
     value, gradient, _ = evaluate(network, samples, parameters, alpha=0.0)
-    heavy = weighing(samples, 1e6 * samples.weights)
+    heavy = with_weights(samples, 1e6 * samples.weights)
     found_value, found_gradient, weight = evaluate(network, heavy, parameters, alpha=0.0)
     assert found_value == pytest.approx(value, rel=1e-12)
     assert_close(found_gradient, gradient, 1e-12)
@@ -175,9 +157,9 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, 
     parameters, batch = draw_parameters(rng, network, dtype), rng.permutation(400)[:n_batch]
     results = []
     for n_threads in (1, 2, 3, 1):
-        with workers(n_threads) as run:
+        with workers(n_threads) as parallel_map:
             masks_of = np.random.RandomState(seed)
-            objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, run)
+            objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, parallel_map)
             threads_pay.clear()
             threads_pay.several = n_threads > 1
             results.append(
@@ -196,24 +178,10 @@ def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
     parameters = draw_parameters(rng, network)
     results = []
     for rows in (1000, shard_rows):
-        monkeypatch.setattr(objective_module, "SHARD_ROWS", rows)
+        monkeypatch.setattr(costs, "SHARD_SEQUENCES", rows)
         masks_of = np.random.RandomState(seed)
         results.append(evaluate(network, samples, parameters, None, masks_of))
     assert_same(*results)
-
-
-@pytest.mark.parametrize("least", [32, 64])
-@pytest.mark.parametrize("n", [1, 63, 64, 127, 128, 200, 300])
-def test_shards_take_every_row_once_and_have_like_work(n, least, rng, monkeypatch):
-    monkeypatch.setattr(objective_module.kernels, "least_rows", lambda work: least)
-    lengths = rng.integers(1, 50, n)
-    shards = objective_module.shards_of(lengths, make_network())
-    assert len(shards) == 1 if n < 2 * least else len(shards) % 2 == 0
-    assert sorted(np.concatenate(shards)) == list(range(n))
-    sizes = [len(shard) for shard in shards]
-    assert min(sizes) >= min(n, least, 48)
-    steps = [lengths[shard].sum() for shard in shards]
-    assert max(steps) - min(steps) <= 49  # dealt out by length, they differ by one sequence
 
 
 def test_masks_go_with_their_samples(rng, monkeypatch):
@@ -242,8 +210,11 @@ def test_a_shard_that_fails_raises(threads_pay, rng):
     network, samples = make_network(), draw_samples(rng, 200)
     parameters = draw_parameters(rng, network)
     for n_threads in (1, 2):
-        with workers(n_threads) as run, pytest.raises(ZeroDivisionError, match="from a shard"):
-            Objective(network, Broken(), samples, 0.0, run)(parameters)
+        with (
+            workers(n_threads) as parallel_map,
+            pytest.raises(ZeroDivisionError, match="from a shard"),
+        ):
+            Objective(network, Broken(), samples, 0.0, parallel_map)(parameters)
 
 
 def test_a_batch_leaves_nothing_in_the_memory_that_the_next_one_takes(rng):
@@ -256,116 +227,6 @@ def test_a_batch_leaves_nothing_in_the_memory_that_the_next_one_takes(rng):
         found, alone = objective(parameters, batch), fresh(parameters, batch)
         assert found[0] == alone[0]
         np.testing.assert_array_equal(found[1], alone[1])
-
-
-def test_threads_are_for_what_they_make_faster(monkeypatch):
-    numpy_kernels = objective_module.kernels.numpy_kernels
-    network = SequenceNetwork(8, (64, 32), 3, bidirectional=True)
-    weights = 2 * 4 * (64 * 73 + 32 * (128 + 32 + 1))
-    assert network.weights_a_step == weights
-    monkeypatch.setattr(numpy_kernels, "LEAST_WORK", 60 * weights)
-    monkeypatch.setattr(numpy_kernels, "LEAST_VALUES", 32 * 3)
-
-    def run(function, *items):
-        return map(function, *items)
-
-    with config_context(kernels="numpy"):
-        for lengths, n_parts, pays in (
-            ([10] * 6, 2, True),
-            ([10] * 5, 1, False),
-            ([10] * 6, 3, False),
-            ([20] + [10] * 4, 1, True),
-            ([20] + [10] * 4, 2, False),
-        ):
-            found = objective_module.where_it_pays(run, network, np.array(lengths), n_parts)
-            assert found is (run if pays else map), (lengths, n_parts)
-
-
-# --- predictions ---
-
-
-@pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("n", [1, 256, 513, 600])
-def test_raw_predictions_keep_the_callers_order(n, n_threads, threads_pay, rng):
-    network, samples = make_network(), draw_samples(rng, n)
-    parameters = draw_parameters(rng, network)
-    params = network.layout.views(parameters)
-    with workers(n_threads) as run:
-        found = raw_predictions(network, parameters, samples.sequences, run)
-    some = np.unique(np.concatenate([[0, n - 1], rng.integers(0, n, 20)]))
-    for k in some:
-        alone = network.predict(params, samples.sequences.pack(np.array([k])))
-        np.testing.assert_allclose(found[k : k + 1], alone, rtol=1e-12, atol=1e-13)
-    chunks = objective_module.chunks_of(samples.sequences.lengths, network)
-    assert max(map(len, chunks)) <= 256
-    assert np.concatenate(chunks).tolist() == list(range(n))
-
-
-# --- samples ---
-
-
-def bits(samples):
-    """All that a fit sees."""
-    parts = samples.sequences.values, samples.sequences.lengths, samples.targets, samples.weights
-    return [(part.dtype, part.shape, part.tobytes()) for part in parts]
-
-
-def test_taken_samples_go_together(rng):
-    samples, indices = draw_samples(rng, 8), np.array([5, 0, 5, 7])
-    taken = samples.take(indices)
-    assert len(taken) == 4
-    assert taken.total_weight == samples.weights[indices].sum()
-    np.testing.assert_array_equal(taken.targets, samples.targets[indices])
-    for sequence, k in zip(taken.sequences, indices, strict=True):
-        np.testing.assert_array_equal(sequence, list(samples.sequences)[k])
-
-
-def test_a_dtype_is_that_of_values_and_targets_not_of_classes(rng):
-    samples = draw_samples(rng, 4)
-    classes = samples.astype(np.dtype(np.float32))
-    numbers = Samples(samples.sequences, rng.standard_normal((4, 2)), samples.weights)
-    numbers = numbers.astype(np.dtype(np.float32))
-    assert classes.sequences.values.dtype == numbers.targets.dtype == np.float32
-    assert classes.targets.dtype == samples.targets.dtype
-    assert classes.weights.dtype == numbers.weights.dtype == np.float64
-
-
-@pytest.mark.parametrize("targets", ["classes", "numbers"])
-def test_what_means_the_same_merges_to_the_same_bits(targets, rng):
-    samples, factors = draw_samples(rng, 30), rng.integers(1, 4, 30)
-    if targets == "numbers":
-        samples = Samples(samples.sequences, rng.standard_normal((30, 2)), samples.weights)
-    samples = weighing(samples, np.ones(30))
-    repeated = samples.take(np.repeat(np.arange(30), factors))
-    expected = bits(weighing(samples, factors).merged())
-    assert bits(repeated.merged()) == expected
-    assert bits(repeated.take(rng.permutation(len(repeated))).merged()) == expected
-    assert bits(weighing(samples, factors).take(rng.permutation(30)).merged()) == expected
-    assert bits(repeated.merged().merged()) == expected
-
-
-def test_equal_samples_merge_whatever_the_order_of_their_weights(rng):
-    """(0.1 + 0.2) + 0.3 is not 0.1 + (0.2 + 0.3)."""
-    samples = draw_samples(rng, 3)
-    three = samples.take(np.repeat([0, 1, 2], 3))
-    three = weighing(three, np.tile([0.1, 0.2, 0.3], 3))
-    merged = {repr(bits(three.take(rng.permutation(9)).merged())) for _ in range(20)}
-    assert len(merged) == 1
-
-
-def test_only_equal_samples_merge():
-    """Neither another target nor another length will do."""
-    values = np.zeros((6, 2))
-    sequences = Sequences(values, np.array([1, 2, 2, 1]), "list")
-    samples = Samples(sequences, np.array([0, 0, 1, 0]), np.array([1.0, 2.0, 4.0, 8.0]))
-    merged = samples.merged()
-    found = {
-        (int(length), int(target)): weight
-        for length, target, weight in zip(
-            merged.sequences.lengths, merged.targets, merged.weights, strict=True
-        )
-    }
-    assert found == {(1, 0): 9, (2, 0): 2, (2, 1): 4}
 
 
 def test_merging_changes_neither_value_nor_gradient(rng):

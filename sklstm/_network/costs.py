@@ -1,0 +1,160 @@
+"""Costs of a batch: work, number of parts, memory, and whether threads save time.
+
+Training divides a batch into shards, and prediction divides all sequences into chunks. Within a
+shard or a chunk, long sequences are divided into segments of the steps, so that the activations fit
+into the memory.
+
+``lengths`` are the lengths of the sequences, shape (n_sequences,). Memory is given in bytes.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm._network import kernels
+from sklstm._network.network import SequenceNetwork
+
+Indices = NDArray[np.intp]
+
+#: Number of sequences in a shard, if the batch has enough of them for two shards.
+SHARD_SEQUENCES = 64
+
+#: Number of sequences in a chunk: the maximum, and the number that is used if there are only a few
+#: chunks, so that two threads get equal work.
+MAX_CHUNK_SEQUENCES = 256
+CHUNK_SEQUENCES = 128
+
+#: Share of the working memory that training may keep allocated between batches.
+ARENA_SHARE = 0.25
+
+#: Memory that one step takes in each direction, in prediction and in training, whatever its number
+#: of sequences: the kernels make views of the step's rows in each of their arrays.
+BYTES_PER_STEP = (500, 2500)
+
+#: Number of elements in the scratch memory of a kernel's backward pass.
+SCRATCH_SIZE = 10 * 2**16
+
+
+# --- work and threads ---
+
+
+def work(network: SequenceNetwork, lengths: Indices) -> float:
+    """Return the number of steps times the number of weights that each step multiplies."""
+    return float(lengths.sum()) * network.weights_per_step
+
+
+def threads_pay(network: SequenceNetwork, lengths: Indices, n_parts: int) -> bool:
+    """Return whether threads save time if the sequences are divided into ``n_parts``."""
+    rows_per_step = lengths.sum() / lengths.max() / n_parts
+    values = rows_per_step * min(layer.hidden for layer in network.layers)
+    return kernels.threads_pay(work(network, lengths), values)
+
+
+# --- parts ---
+
+
+def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
+    """Return the positions in the batch of each shard's sequences.
+
+    Sequences are assigned in turn, longest first, so that all shards have similar work. The shards
+    depend on the batch alone, never on the number of workers.
+    """
+    longest_first = np.argsort(-lengths, kind="stable")
+    n_shards = _n_parts(network, lengths, SHARD_SEQUENCES)
+    return [longest_first[k::n_shards] for k in range(n_shards)]
+
+
+def chunks(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
+    """Return the indices of the sequences of each chunk, which are neighbours."""
+    n = len(lengths)
+    if n > 2 * MAX_CHUNK_SEQUENCES:
+        cuts = range(MAX_CHUNK_SEQUENCES, n, MAX_CHUNK_SEQUENCES)
+        return np.array_split(np.arange(n), cuts)
+    n_chunks = _n_parts(network, lengths, CHUNK_SEQUENCES)
+    return [np.arange(n)] if n_chunks == 1 else np.array_split(np.arange(n), n_chunks)
+
+
+def _n_parts(network: SequenceNetwork, lengths: Indices, n_sequences: int) -> int:
+    """Return the number of parts with about ``n_sequences`` each.
+
+    It is even, so that two threads get equal work. A batch is not divided if its halves would be
+    too small for the kernels to be efficient.
+    """
+    n = len(lengths)
+    if n < 2 * kernels.least_rows(work(network, lengths)):
+        return 1
+    n_parts = max(2, n // n_sequences)
+    return n_parts + n_parts % 2
+
+
+# --- memory ---
+
+
+def arena_memory(working_memory: float) -> float:
+    """Return the memory that training may keep allocated between batches."""
+    return working_memory * ARENA_SHARE
+
+
+def shard_memory(working_memory: float, n_shards: int) -> float:
+    """Return the memory for the activations of one shard.
+
+    It does not depend on the number of workers: other segments would change the last bits of the
+    gradient, and training must give the same bits for any ``n_jobs``.
+    """
+    return (working_memory - arena_memory(working_memory)) / n_shards
+
+
+def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
+    """Return the memory for the activations of one chunk.
+
+    It is divided among the chunks that are computed at the same time.
+    """
+    return working_memory / min(n_chunks, n_workers)
+
+
+def segment_length(
+    network: SequenceNetwork, lengths: Indices, itemsize: int, memory: float, training: bool
+) -> int:
+    """Return the number of steps of a segment, such that its activations fit into ``memory``.
+
+    A segment of L out of T steps takes memory for L rows of each sequence, and for the states at
+    the beginning of T / L segments. If no L fits, the result is the L of the least total, at which
+    both terms are equal; it grows with the square root of T.
+    """
+    n, n_steps = len(lengths), int(lengths.max())
+    row = _elements_per_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
+    n_directions = len(network.layers[0].directions)
+    step, scratch = BYTES_PER_STEP[training] * n_directions, SCRATCH_SIZE * itemsize * training
+    whole = int(lengths.sum()) * row + n_steps * step
+    if whole + scratch * n_directions <= memory:  # both directions may be computed at the same time
+        return n_steps
+    memory -= scratch
+    step += n * row
+    states = n * 4 * sum(layer.width for layer in network.layers) * itemsize
+    discriminant = max(memory, 0) ** 2 - 4 * step * states * n_steps
+    if discriminant < 0:
+        length = sqrt(n_steps * states / step)
+    else:
+        length = (memory + sqrt(discriminant)) / (2 * step)
+    return min(max(int(length), 1), n_steps)
+
+
+def _elements_per_row(network: SequenceNetwork, training: bool) -> int:
+    """Return the number of array elements that layers and pooling keep for each packed row."""
+    n_inputs = network.layers[0].n_inputs
+    if not training:
+        return n_inputs + 2 * max(layer.width for layer in network.layers)
+    per_unit = kernels.numbers_a_unit()
+    cached = [
+        len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
+        for layer in network.layers
+    ]
+    return n_inputs + sum(cached) + 2 * sum(layer.width for layer in network.layers)
+
+
+def _padded(hidden: int) -> int:
+    """Return the number of units with padding: compiled kernels use vectors of up to 16 numbers."""
+    return -(-hidden // 16) * 16

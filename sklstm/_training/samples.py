@@ -1,0 +1,93 @@
+"""Samples: sequences with their targets and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from math import fsum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklstm.sequences import Sequences
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Sequences with encoded targets and weights.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        The sequences of all samples.
+    targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Encoded targets. There is one row for each sequence or, if ``per_step``, for each step.
+    weights : ndarray of shape (n_rows,)
+        Weights of the targets.
+    per_step : bool
+        Whether each step has a target.
+    """
+
+    sequences: Sequences
+    targets: NDArray[Any]
+    weights: Array
+    per_step: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the rows of targets and weights of the sequences at ``indices``."""
+        return self.sequences.rows(indices) if self.per_step else indices
+
+    @property
+    def total_weight(self) -> float:
+        return float(self.weights.sum())
+
+    @property
+    def stratifiable(self) -> bool:
+        """Whether each sample has exactly one label."""
+        return self.targets.dtype.kind == "i" and not self.per_step
+
+    def take(self, indices: NDArray[np.intp]) -> Samples:
+        """Return a copy of the samples at ``indices``."""
+        rows, sequences = self.rows(indices), self.sequences.take(indices)
+        return replace(
+            self, sequences=sequences, targets=self.targets[rows], weights=self.weights[rows]
+        )
+
+    def without_weightless(self) -> Samples:
+        """Return the samples with a positive weight; if ``per_step``, at one step at least."""
+        if self.weights.all():
+            return self
+        positive = self.weights > 0
+        if self.per_step:
+            positive = np.logical_or.reduceat(positive, self.sequences.starts)
+        return self.take(np.flatnonzero(positive))
+
+    def astype(self, dtype: np.dtype[np.floating]) -> Samples:
+        """Return the samples with values and real targets of this dtype."""
+        targets = self.targets
+        if targets.dtype.kind == "f":
+            targets = targets.astype(dtype, copy=False)
+        return replace(self, sequences=self.sequences.astype(dtype), targets=targets)
+
+    def merged(self) -> Samples:
+        """Merge equal samples and add their weights.
+
+        The order of the result depends on the values of the samples alone. So a sample given twice
+        and a sample of weight two give the same bits, in any order of the samples.
+        """
+        groups: dict[bytes, list[int]] = {}
+        rows = [self.rows(np.array([k])) for k in range(len(self))]
+        for k, sequence in enumerate(self.sequences):
+            digest = blake2b(sequence.tobytes(), digest_size=16)
+            digest.update(self.targets[rows[k]].tobytes())
+            groups.setdefault(digest.digest(), []).append(k)
+        members = [groups[digest] for digest in sorted(groups)]
+        first = self.take(np.array([group[0] for group in members]))
+        by_row = (zip(*(self.weights[rows[k]] for k in group), strict=True) for group in members)
+        return replace(first, weights=np.array([fsum(same) for row in by_row for same in row]))
