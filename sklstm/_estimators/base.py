@@ -26,7 +26,6 @@ from sklstm._estimators.parameters import (
     as_table,
     as_tokens,
     cast_sequences,
-    check_weights,
     layer_sizes,
     own_generator,
     part_bounds,
@@ -38,6 +37,7 @@ from sklstm._training.objective import Samples, raw_predictions
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import like_targets, stack_steps, stack_weights
+from sklstm.sequences._weights import check_weights
 
 if TYPE_CHECKING:
     from sklstm._estimators.callbacks import EpochCallbacks

@@ -19,10 +19,9 @@ from sklstm.sequences._ragged import (
     as_numbers,
     as_sequences,
     check_alike,
-    has_axes,
-    is_array,
     unpadded,
 )
+from sklstm.sequences._reading import is_list_of_sequences
 
 Array = NDArray[Any]
 
@@ -58,17 +57,17 @@ def from_channels_first(X: Any) -> Array | list[Array]:
     >>> [x.shape for x in from_channels_first([np.zeros((3, 50)), np.zeros((3, 70))])]
     [(50, 3), (70, 3)]
     """
-    if is_array(X):
-        X = np.asarray(X)
-        if X.ndim == 3:
-            return X.transpose(0, 2, 1)
+    if _gives_list(X):
+        parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
+        return check_alike(parts)
+    array = np.asarray(X)
+    if array.ndim != 3:
         raise ValueError(
-            f"X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape {X.shape}; "
-            "a 2-D array with one series a row needs no conversion, and a single sequence is given "
-            "as a list of one"
+            "X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape "
+            f"{array.shape}; a 2-D array with one series in each row needs no conversion, and a "
+            "single sequence must be in a list"
         )
-    parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
-    return check_alike(parts)
+    return array.transpose(0, 2, 1)
 
 
 def to_channels_first(X: Any) -> Array | list[Array]:
@@ -96,10 +95,16 @@ def to_channels_first(X: Any) -> Array | list[Array]:
     >>> to_channels_first(np.zeros((10, 50, 3))).shape
     (10, 3, 50)
     """
-    if is_array(X) and np.ndim(X) in (2, 3):
-        X = np.asarray(X)
-        return X[:, None] if X.ndim == 2 else X.transpose(0, 2, 1)
+    if not _gives_list(X):
+        array = np.asarray(X)
+        if array.ndim in (2, 3):
+            return array[:, None] if array.ndim == 2 else array.transpose(0, 2, 1)
     return [as_columns(part).T for part in check_alike(as_list(X))]
+
+
+def _gives_list(X: Any) -> bool:
+    """Whether the result is a list. Nested lists of numbers give one even if they are regular."""
+    return isinstance(X, list | tuple) or is_list_of_sequences(X)
 
 
 # --- NaN padding ---
@@ -326,8 +331,8 @@ def make_windows(
     for name, value in (("width", width), ("horizon", horizon), ("stride", stride)):
         if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    many = _is_many(series)
-    each = _each_of(series) if many else [series]
+    many = is_list_of_sequences(series) or np.ndim(series) == 3
+    each = _series_in(series) if many else [series]
     names = [f"series[{k}]" for k in range(len(each))] if many else ["series"]
     values = [_one_series(x, name) for x, name in zip(each, names, strict=True)]
     check_alike(values, "series")
@@ -352,23 +357,9 @@ def make_windows(
     return X, y, np.column_stack([np.repeat(np.arange(len(counts)), counts), starts])
 
 
-def _is_many(series: Any) -> bool:
-    """Whether these are several series, and not one array, one frame, or numbers in lists."""
-    if is_array(series):
-        return len(series.shape) == 3
-    if not isinstance(series, list | tuple):
-        return has_axes(series) and any(map(has_axes, series))
-    if any(map(has_axes, series)):
-        return True
-    try:
-        return np.asarray(series, dtype=np.float64).ndim == 3
-    except (TypeError, ValueError):  # ragged
-        return True
-
-
-def _each_of(series: Any) -> list[Any]:
-    """An array's without their padding."""
-    return list(as_sequences(series) if is_array(series) else series)
+def _series_in(series: Any) -> list[Any]:
+    """Return the elements of a list as they are; those of a 3-D array without padding."""
+    return list(series if is_list_of_sequences(series) else as_sequences(series))
 
 
 def _one_series(x: Any, name: str) -> Array:

@@ -19,8 +19,8 @@ from sklstm.sequences._ragged import (
     as_sequences,
     check_count,
     check_lengths,
-    has_axes,
 )
+from sklstm.sequences._reading import is_sequence
 
 Array = NDArray[Any]
 Frame = TypeVar("Frame")
@@ -202,8 +202,8 @@ def _names_in(frame: Any) -> list[Hashable]:
 
 
 def _is_several(names: Any) -> bool:
-    """Whether these are names, and not one; a tuple is a name where columns have levels."""
-    return isinstance(names, list) or has_axes(names)
+    """Whether these are several names. A tuple is one name, of a column with several levels."""
+    return is_sequence(names) and not isinstance(names, tuple)
 
 
 def _listed(names: Any) -> list[Hashable]:

@@ -74,18 +74,19 @@ def check_sequences(
 
 
 def is_list_of_sequences(X: Any) -> bool:
-    """Whether ``X`` is a list (or object array) with one array-like a sequence.
+    """Whether ``X`` is a list, tuple or 1-D object array with one array-like for each sequence.
 
-    Only nested lists of plain numbers that form a regular array are that array.
+    Nested lists of scalars that form a regular array are not: they are read as that array.
     """
     if getattr(getattr(X, "dtype", None), "kind", "") == "O" and X.ndim == 1:
-        return len(X) > 0 and any(map(_is_sequence, X))
-    if not isinstance(X, list | tuple) or not any(map(_is_sequence, X)):
+        return len(X) > 0 and any(map(is_sequence, X))
+    if not isinstance(X, list | tuple) or not any(map(is_sequence, X)):
         return False
     return _regular_shape(X) is None
 
 
-def _is_sequence(element: Any) -> bool:
+def is_sequence(element: Any) -> bool:
+    """Whether ``element`` is array-like rather than a scalar or text."""
     if isinstance(element, list | tuple):
         return True
     return getattr(element, "shape", ()) != () or (
@@ -96,7 +97,7 @@ def _is_sequence(element: Any) -> bool:
 def _regular_shape(nested: Any) -> tuple[int, ...] | None:
     """Shape of regularly nested lists of scalars; None where they are ragged or hold arrays."""
     if not isinstance(nested, list | tuple):
-        return None if _is_sequence(nested) else ()
+        return None if is_sequence(nested) else ()
     shapes = {_regular_shape(element) for element in nested}
     if len(shapes) > 1 or None in shapes:
         return None

@@ -10,6 +10,7 @@ from sklearn.utils import check_array
 
 from sklstm.sequences._packing import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._weights import check_step_weights
 
 Rows = NDArray[Any]
 
@@ -33,17 +34,9 @@ def stack_steps(values: Any, sequences: Sequences, name: str) -> Rows:
     return array[np.arange(steps) < sequences.lengths[:, None]]
 
 
-def stack_weights(sample_weight: Any, sequences: Sequences) -> Rows:
-    """A weight for each step, out of one a step or one a sequence."""
-    if is_list_of_sequences(sample_weight) or np.ndim(sample_weight) > 1:
-        return stack_steps(sample_weight, sequences, "sample_weight")
-    weights = _as_array(sample_weight, "sample_weight")
-    if weights.shape != (len(sequences),):
-        raise ValueError(
-            f"sample_weight: expected one weight a sequence, shape {(len(sequences),)}, or one for "
-            f"each step, got shape {weights.shape}"
-        )
-    return np.repeat(weights, sequences.lengths)
+def stack_weights(sample_weight: Any, sequences: Sequences) -> NDArray[np.float64]:
+    """Return one weight for each step, from one for each sequence or for each step."""
+    return check_step_weights(sample_weight, sequences.lengths, sequences.n_timesteps)
 
 
 def like_targets(rows: Rows, sequences: Sequences, as_array: bool) -> Any:

@@ -446,12 +446,12 @@ LIST_ERRORS = [
     ([np.zeros((2, 3)), np.zeros((2, 4))], "X[1]: expected 3 feature(s) as in X[0], got 4 feature"),
     ([np.zeros((2, 3)), np.zeros(2)], "X[1]: expected 3 feature(s) as in X[0], got a 1-D sequence"),
     ([np.zeros((2, 3)), np.zeros((0, 3))], "X[1]: expected at least one time step, got shape (0, "),
-    ([np.zeros((2, 3)), 5], "X[1]: expected one sequence, of shape"),
-    ([np.zeros((2, 3)), np.zeros((1, 2, 3))], "X[1]: expected one sequence, of shape"),
-    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected one sequence, of regular shape"),
+    ([np.zeros((2, 3)), 5], "X[1]: expected one sequence of shape"),
+    ([np.zeros((2, 3)), np.zeros((1, 2, 3))], "X[1]: expected one sequence of shape"),
+    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected one sequence of regular shape"),
     ([], "X: expected at least one sequence, got none"),
-    (None, "X: expected an array or a list of arrays, one a sequence, got NoneType"),
-    ("text", "X: expected an array or a list of arrays, one a sequence, got str"),
+    (None, "X: expected an array or a list with one array for each sequence, got NoneType"),
+    ("text", "X: expected an array or a list with one array for each sequence, got str"),
 ]
 
 
