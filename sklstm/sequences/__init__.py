@@ -27,3 +27,7 @@ __all__ = [
     "to_long_frame",
     "to_nan_padded",
 ]
+
+# Pickles name these objects by the public path.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
