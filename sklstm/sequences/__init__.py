@@ -1,4 +1,7 @@
-"""What X may be: check, pack and convert sequences of any accepted form."""
+"""Check, pack and convert sequences.
+
+The forms of ``X`` that the estimators accept are described in `check_sequences`.
+"""
 
 from sklstm.sequences._converters import (
     from_channels_first,
