@@ -6,8 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 
 from sklstm._compat import Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
@@ -64,32 +63,6 @@ def layer_sizes(sizes: Any) -> tuple[int, ...]:
             f"hidden_layer_sizes: expected a positive integer or several, got {sizes!r}"
         )
     return tuple(int(size) for size in layers)
-
-
-def check_weights(sample_weight: Any, n_samples: int) -> NDArray[np.float64]:
-    """Finite, non-negative weights (n_samples,)."""
-    if sample_weight is None:
-        return np.ones(n_samples)
-    if np.isscalar(sample_weight):
-        raise ValueError(f"sample_weight: expected an array of weights, got {sample_weight!r}")
-    weights = check_array(
-        sample_weight,
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        input_name="sample_weight",
-    )
-    if weights.shape != (n_samples,):
-        raise ValueError(
-            f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one weight a sample"
-        )
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        k = int(np.argmax(wrong))
-        raise ValueError(
-            f"sample_weight[{k}]: expected a finite weight, zero or more, got {weights[k]}"
-        )
-    return weights
 
 
 def has_minibatches(estimator: Any) -> bool:

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sklstm._estimators.parameters import check_weights
 from sklstm._estimators.targets import Targets, from_dict
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import stack_steps, stack_weights
+from sklstm.sequences._weights import check_weights
 
 #: For prediction, a list of sequences is read in parts of at most so many sequences or numbers.
 PART_SEQUENCES = 4096

@@ -1,23 +1,27 @@
-"""Metrics and scorers for targets at every time step, of sequences of any lengths.
+"""Metrics and scorers for targets at every time step.
 
-Targets and predictions are lists with one array a sequence, (n_timesteps_i[, n_outputs]), or arrays
-(n_sequences, n_timesteps[, n_outputs]); the two may differ in their form. Every metric lays the
-steps of all sequences one below the other and hands them to its namesake in scikit-learn.
-``sample_weight`` holds one weight a sequence or one a step; a step of weight zero is left out
-altogether, whatever its target.
+Targets and predictions are lists with one array of shape (n_timesteps_i[, n_outputs]) for each
+sequence, or arrays of shape (n_sequences, n_timesteps[, n_outputs]). One of them may be a list and
+the other an array. Every metric stacks the time steps of all sequences and calls the metric of the
+same name in scikit-learn. ``sample_weight`` holds one weight for each sequence or one for each
+step; steps with weight zero are ignored, so their targets may be missing.
 
-For one target a sequence, scikit-learn's own metrics do.
+With one target for each sequence, use the metrics of scikit-learn.
 """
 
 from sklstm.metrics._flattening import flatten_steps
+from sklstm.metrics._scorers import (
+    _ProbabilityScorer,
+    _StepMetric,
+    get_scorer,
+    get_scorer_names,
+    make_scorer,
+)
 from sklstm.metrics._step_metrics import (
     accuracy_score,
     balanced_accuracy_score,
     f1_score,
-    get_scorer,
-    get_scorer_names,
     log_loss,
-    make_scorer,
     mean_absolute_error,
     mean_squared_error,
     r2_score,
@@ -36,3 +40,7 @@ __all__ = [
     "mean_squared_error",
     "r2_score",
 ]
+
+# Pickles of scorers name these objects by the public path.
+for _object in (_ProbabilityScorer, _StepMetric, *(globals()[name] for name in __all__)):
+    _object.__module__ = __name__

@@ -1,26 +1,23 @@
-"""Metrics and scorers of predictions for every step."""
+"""Metrics of predictions for every time step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import sklearn.metrics
 
-from sklstm.metrics._flattening import FlatMetric, ProbabilityScorer, flat
-
-Metric = Callable[..., Any]
+from sklstm.metrics._flattening import score_steps
 
 
 def accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
-    """Share of the steps whose label is predicted.
+    """Fraction of the time steps whose label is predicted correctly.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps) or list of array-like
-        One label a step.
-    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, optional
-        One weight a sequence or one a step.
+        One label for each step.
+    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
+        One weight for each sequence, or one for each step.
 
     Returns
     -------
@@ -33,22 +30,22 @@ def accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> fl
     >>> accuracy_score([["a", "b"], ["a", "b", "a"]], [["a", "b"], ["a", "b", "b"]])
     0.8
     """
-    return flat(sklearn.metrics.accuracy_score, y_true, y_pred, sample_weight)
+    return score_steps(sklearn.metrics.accuracy_score, y_true, y_pred, sample_weight)
 
 
 def balanced_accuracy_score(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, adjusted: bool = False
 ) -> float:
-    """Mean over the labels of the share of their steps that is predicted.
+    """Mean of the recall of each label over the time steps.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps) or list of array-like
-        One label a step.
-    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, optional
-        One weight a sequence or one a step.
+        One label for each step.
+    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
+        One weight for each sequence, or one for each step.
     adjusted : bool, default=False
-        Shift and scale so that chance gives 0 and perfection 1.
+        Adjust the score for chance: random predictions score 0 and perfect ones 1.
 
     Returns
     -------
@@ -62,18 +59,18 @@ def balanced_accuracy_score(
     0.5
     """
     metric = sklearn.metrics.balanced_accuracy_score
-    return flat(metric, y_true, y_pred, sample_weight, adjusted=adjusted)
+    return score_steps(metric, y_true, y_pred, sample_weight, adjusted=adjusted)
 
 
 def f1_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any) -> Any:
-    """Harmonic mean of precision and recall over the steps.
+    """Harmonic mean of precision and recall over the time steps.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps) or list of array-like
-        One label a step.
-    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, optional
-        One weight a sequence or one a step.
+        One label for each step.
+    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
+        One weight for each sequence, or one for each step.
     **options : dict
         Passed to `sklearn.metrics.f1_score`: ``average`` ("binary", "macro", "micro", "weighted" or
         None), ``pos_label``, ``labels``, ``zero_division``.
@@ -81,7 +78,7 @@ def f1_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     Returns
     -------
     float or ndarray of shape (n_labels,)
-        Between 0 and 1; higher is better. An array with ``average=None``.
+        Between 0 and 1; higher is better. An array if ``average=None``.
 
     Examples
     --------
@@ -89,25 +86,25 @@ def f1_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     >>> f1_score([["a", "b"], ["a", "c"]], [["a", "b"], ["a", "a"]], average="micro")
     0.75
     """
-    return flat(sklearn.metrics.f1_score, y_true, y_pred, sample_weight, **options)
+    return score_steps(sklearn.metrics.f1_score, y_true, y_pred, sample_weight, **options)
 
 
 def log_loss(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, labels: Any = None, **options: Any
 ) -> float:
-    """Mean over the steps of minus the log-probability of the true label.
+    """Cross-entropy loss, averaged over the time steps.
 
     Parameters
     ----------
     y_true : array-like of shape (n_sequences, n_timesteps) or list of array-like
-        One label a step.
+        One label for each step.
     y_pred : array-like of shape (n_sequences, n_timesteps, n_classes) or list of array-like
-        Probabilities, as of ``predict_proba``.
-    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, optional
-        One weight a sequence or one a step.
-    labels : array-like of shape (n_classes,), optional
-        What the columns of ``y_pred`` stand for, ``classes_`` of the estimator. By default the
-        labels in ``y_true``, sorted; needed where not all of them occur there.
+        Probabilities, as returned by ``predict_proba``.
+    sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
+        One weight for each sequence, or one for each step.
+    labels : array-like of shape (n_classes,), default=None
+        The label of each column of ``y_pred``: ``classes_`` of the estimator. If None, these are
+        the sorted labels that occur in ``y_true``; pass them if ``y_true`` may lack one.
     **options : dict
         Passed to `sklearn.metrics.log_loss`: ``normalize``.
 
@@ -123,25 +120,26 @@ def log_loss(
     0.3466
     """
     metric = sklearn.metrics.log_loss
-    return flat(metric, y_true, y_pred, sample_weight, labels=labels, **options)
+    return score_steps(metric, y_true, y_pred, sample_weight, labels=labels, **options)
 
 
 def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any) -> Any:
-    """Coefficient of determination over the steps.
+    """Coefficient of determination over the time steps.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of them
-        One value, or several, a step.
-    sample_weight : array-like of shape (n_sequences,), or one weight a step, optional
-        One weight a sequence or one a step.
+        One or several values for each step.
+    sample_weight : array-like of shape (n_sequences,) or (n_sequences, n_timesteps), or list of \
+            array-like, default=None
+        One weight for each sequence, or one for each step.
     **options : dict
         Passed to `sklearn.metrics.r2_score`: ``multioutput``, ``force_finite``.
 
     Returns
     -------
     float or ndarray of shape (n_outputs,)
-        At most 1; higher is better. An array with ``multioutput="raw_values"``.
+        At most 1; higher is better. An array if ``multioutput="raw_values"``.
 
     Examples
     --------
@@ -149,27 +147,28 @@ def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     >>> r2_score([[1.0, 2.0], [3.0]], [[2.0, 2.0], [2.0]])
     0.0
     """
-    return flat(sklearn.metrics.r2_score, y_true, y_pred, sample_weight, **options)
+    return score_steps(sklearn.metrics.r2_score, y_true, y_pred, sample_weight, **options)
 
 
 def mean_squared_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any
 ) -> Any:
-    """Mean of the squared errors of the steps.
+    """Mean squared error over the time steps.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of them
-        One value, or several, a step.
-    sample_weight : array-like of shape (n_sequences,), or one weight a step, optional
-        One weight a sequence or one a step.
+        One or several values for each step.
+    sample_weight : array-like of shape (n_sequences,) or (n_sequences, n_timesteps), or list of \
+            array-like, default=None
+        One weight for each sequence, or one for each step.
     **options : dict
         Passed to `sklearn.metrics.mean_squared_error`: ``multioutput``.
 
     Returns
     -------
     float or ndarray of shape (n_outputs,)
-        At least 0; lower is better. An array with ``multioutput="raw_values"``.
+        At least 0; lower is better. An array if ``multioutput="raw_values"``.
 
     Examples
     --------
@@ -177,27 +176,28 @@ def mean_squared_error(
     >>> mean_squared_error([[1.0, 2.0], [3.0]], [[1.0, 2.0], [6.0]])
     3.0
     """
-    return flat(sklearn.metrics.mean_squared_error, y_true, y_pred, sample_weight, **options)
+    return score_steps(sklearn.metrics.mean_squared_error, y_true, y_pred, sample_weight, **options)
 
 
 def mean_absolute_error(
     y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any
 ) -> Any:
-    """Mean of the absolute errors of the steps.
+    """Mean absolute error over the time steps.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of them
-        One value, or several, a step.
-    sample_weight : array-like of shape (n_sequences,), or one weight a step, optional
-        One weight a sequence or one a step.
+        One or several values for each step.
+    sample_weight : array-like of shape (n_sequences,) or (n_sequences, n_timesteps), or list of \
+            array-like, default=None
+        One weight for each sequence, or one for each step.
     **options : dict
         Passed to `sklearn.metrics.mean_absolute_error`: ``multioutput``.
 
     Returns
     -------
     float or ndarray of shape (n_outputs,)
-        At least 0; lower is better. An array with ``multioutput="raw_values"``.
+        At least 0; lower is better. An array if ``multioutput="raw_values"``.
 
     Examples
     --------
@@ -205,129 +205,6 @@ def mean_absolute_error(
     >>> mean_absolute_error([[1.0, 2.0], [3.0]], [[1.0, 2.0], [6.0]], sample_weight=[1, 2])
     1.5
     """
-    return flat(sklearn.metrics.mean_absolute_error, y_true, y_pred, sample_weight, **options)
-
-
-# --- scorers ---
-
-
-def make_scorer(
-    score_func: Metric,
-    *,
-    response_method: str = "predict",
-    greater_is_better: bool = True,
-    **kwargs: Any,
-) -> Any:
-    """A scorer for per-step targets from any metric for single samples.
-
-    Parameters
-    ----------
-    score_func : callable
-        A metric ``score_func(y_true, y_pred, **kwargs)``, of `sklearn.metrics` or of this module.
-        It is given all steps that count, one below the other, and ``sample_weight`` if one of them
-        is neither 0 nor 1; for probabilities ``labels=estimator.classes_`` too, if it takes that.
-    response_method : str, default="predict"
-        The method of the estimator that makes ``y_pred``, for example "predict_proba", which gives
-        the metric a column for each class, for two classes too.
-    greater_is_better : bool, default=True
-        If False, the scorer turns the sign of the metric.
-    **kwargs : dict
-        Passed to the metric.
-
-    Returns
-    -------
-    callable
-        ``scorer(estimator, X, y, *, sample_weight=None)``, for ``scoring=`` in scikit-learn. With
-        metadata routing enabled, ``set_score_request(sample_weight=True)`` asks for weights.
-
-    Examples
-    --------
-    >>> from sklearn.metrics import cohen_kappa_score
-    >>> from sklstm.metrics import make_scorer
-    >>> make_scorer(cohen_kappa_score, weights="linear")
-    make_scorer(cohen_kappa_score, response_method='predict', weights=linear)
-    """
-    metric = score_func if score_func in _PER_STEP else FlatMetric(score_func)
-    if response_method in ("predict_proba", "predict_log_proba"):
-        sign = 1 if greater_is_better else -1
-        return ProbabilityScorer(metric, sign, kwargs, response_method)
-    return sklearn.metrics.make_scorer(
-        metric, response_method=response_method, greater_is_better=greater_is_better, **kwargs
+    return score_steps(
+        sklearn.metrics.mean_absolute_error, y_true, y_pred, sample_weight, **options
     )
-
-
-def get_scorer(name: str) -> Any:
-    """A scorer for per-step targets, by the name that scikit-learn has for it.
-
-    Parameters
-    ----------
-    name : str
-        One of `get_scorer_names`.
-
-    Returns
-    -------
-    callable
-        A new ``scorer(estimator, X, y, *, sample_weight=None)``; higher is better.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-
-    Notes
-    -----
-    A class that occurs in training and not in the fold that is scored is no trouble:
-    "neg_log_loss" takes the classes from the estimator. "f1" expects the labels 0 and 1; others
-    need ``make_scorer(sklearn.metrics.f1_score, pos_label=...)``.
-
-    Examples
-    --------
-    >>> from sklstm.metrics import get_scorer
-    >>> get_scorer("f1_macro")
-    make_scorer(f1_score, response_method='predict', average=macro)
-    """
-    if name not in _SCORERS:
-        raise ValueError(f"name: expected one of {get_scorer_names()}, got {name!r}")
-    metric, options = _SCORERS[name]
-    return make_scorer(metric, **options)
-
-
-def get_scorer_names() -> list[str]:
-    """The names that `get_scorer` knows, sorted.
-
-    Returns
-    -------
-    list of str
-        Those that begin with ``"neg_"`` are losses with their sign turned.
-
-    Examples
-    --------
-    >>> from sklstm.metrics import get_scorer_names
-    >>> get_scorer_names()[:2]
-    ['accuracy', 'balanced_accuracy']
-    """
-    return sorted(_SCORERS)
-
-
-_PER_STEP = (
-    accuracy_score,
-    balanced_accuracy_score,
-    f1_score,
-    log_loss,
-    mean_absolute_error,
-    mean_squared_error,
-    r2_score,
-)
-_LOSS = {"greater_is_better": False}
-_SCORERS: dict[str, tuple[Metric, dict[str, Any]]] = {
-    "accuracy": (accuracy_score, {}),
-    "balanced_accuracy": (balanced_accuracy_score, {}),
-    "f1": (f1_score, {"average": "binary"}),
-    "f1_macro": (f1_score, {"average": "macro"}),
-    "f1_micro": (f1_score, {"average": "micro"}),
-    "f1_weighted": (f1_score, {"average": "weighted"}),
-    "neg_log_loss": (log_loss, {**_LOSS, "response_method": "predict_proba"}),
-    "neg_mean_absolute_error": (mean_absolute_error, _LOSS),
-    "neg_mean_squared_error": (mean_squared_error, _LOSS),
-    "r2": (r2_score, {}),
-}

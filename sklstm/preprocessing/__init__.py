@@ -15,3 +15,7 @@ __all__ = [
     "ToSequences",
     "TokenEncoder",
 ]
+
+# Pickles name these objects by the public path.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

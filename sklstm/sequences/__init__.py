@@ -1,4 +1,7 @@
-"""What X may be: check, pack and convert sequences of any accepted form."""
+"""Check, pack and convert sequences.
+
+The forms of ``X`` that the estimators accept are described in `check_sequences`.
+"""
 
 from sklstm.sequences._converters import (
     from_channels_first,
@@ -27,3 +30,7 @@ __all__ = [
     "to_long_frame",
     "to_nan_padded",
 ]
+
+# Pickles name these objects by the public path.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,7 +1,6 @@
-"""Sequences from the layouts of other libraries and back, and windows of long series.
+"""Convert sequences from and to the layouts of other libraries; make windows of long series.
 
-Shapes: ``n`` sequences, ``T_i`` time steps of the i-th, ``S`` of all together, ``D`` features
-(channels). Views are returned where they do.
+Shapes: ``D`` features (channels). The functions return views where possible.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from sklstm.sequences._ragged import (
     as_numbers,
     as_sequences,
     check_alike,
-    has_axes,
-    is_array,
     unpadded,
 )
+from sklstm.sequences._reading import is_list_of_sequences
 
 Array = NDArray[Any]
 
@@ -31,23 +29,25 @@ Array = NDArray[Any]
 
 
 def from_channels_first(X: Any) -> Array | list[Array]:
-    """Read sequences from the layout of sktime and aeon, with channels before time steps.
+    """Convert sequences from the layout of sktime and aeon, with channels before time steps.
 
     Parameters
     ----------
     X : array-like of shape (n_sequences, n_channels, n_timesteps) or list of array-like
-        A list holds arrays of shape (n_channels, n_timesteps_i), or (n_timesteps_i,) for one
-        channel.
+        The elements of a list have shape (n_channels, n_timesteps_i), or (n_timesteps_i,) for a
+        single channel.
 
     Returns
     -------
     ndarray of shape (n_sequences, n_timesteps, n_channels) or list of ndarray
-        Views: an array for an array, a list of (n_timesteps_i, n_channels) for a list.
+        An array if ``X`` is one, or a list of arrays (n_timesteps_i, n_channels) if ``X`` is a
+        list. The arrays are views.
 
     Raises
     ------
     ValueError
-        If an array is not 3-D, or the numbers of channels differ; the message names the sequence.
+        If an array is not 3-D, or if the sequences differ in their number of channels. The message
+        names the sequence.
 
     Examples
     --------
@@ -58,36 +58,39 @@ def from_channels_first(X: Any) -> Array | list[Array]:
     >>> [x.shape for x in from_channels_first([np.zeros((3, 50)), np.zeros((3, 70))])]
     [(50, 3), (70, 3)]
     """
-    if is_array(X):
-        X = np.asarray(X)
-        if X.ndim == 3:
-            return X.transpose(0, 2, 1)
+    if _gives_list(X):
+        parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
+        return check_alike(parts)
+    array = np.asarray(X)
+    if array.ndim != 3:
         raise ValueError(
-            f"X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape {X.shape}; "
-            "a 2-D array with one series a row needs no conversion, and a single sequence is given "
-            "as a list of one"
+            "X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape "
+            f"{array.shape}; a 2-D array with one series in each row needs no conversion, and a "
+            "single sequence must be in a list"
         )
-    parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
-    return check_alike(parts)
+    return array.transpose(0, 2, 1)
 
 
 def to_channels_first(X: Any) -> Array | list[Array]:
-    """Bring sequences to the layout of sktime and aeon: the way back from `from_channels_first`.
+    """Convert sequences to the layout of sktime and aeon, with channels before time steps.
+
+    This is the inverse of `from_channels_first`.
 
     Parameters
     ----------
     X : array-like of shape (n_sequences, n_timesteps[, n_features]) or list of array-like
-        A list holds arrays of shape (n_timesteps_i[, n_features]).
+        The elements of a list have shape (n_timesteps_i[, n_features]).
 
     Returns
     -------
     ndarray of shape (n_sequences, n_features, n_timesteps) or list of ndarray
-        Views: an array for an array, a list of (n_features, n_timesteps_i) for a list.
+        An array if ``X`` is one, or a list of arrays (n_features, n_timesteps_i) if ``X`` is a
+        list. The arrays are views.
 
     Raises
     ------
     ValueError
-        If the numbers of features differ; the message names the sequence.
+        If the sequences differ in their number of features. The message names the sequence.
 
     Examples
     --------
@@ -96,17 +99,23 @@ def to_channels_first(X: Any) -> Array | list[Array]:
     >>> to_channels_first(np.zeros((10, 50, 3))).shape
     (10, 3, 50)
     """
-    if is_array(X) and np.ndim(X) in (2, 3):
-        X = np.asarray(X)
-        return X[:, None] if X.ndim == 2 else X.transpose(0, 2, 1)
+    if not _gives_list(X):
+        array = np.asarray(X)
+        if array.ndim in (2, 3):
+            return array[:, None] if array.ndim == 2 else array.transpose(0, 2, 1)
     return [as_columns(part).T for part in check_alike(as_list(X))]
+
+
+def _gives_list(X: Any) -> bool:
+    """Whether the result is a list. Nested lists of numbers give one even if they are regular."""
+    return isinstance(X, list | tuple) or is_list_of_sequences(X)
 
 
 # --- NaN padding ---
 
 
 def from_nan_padded(X: ArrayLike) -> list[Array]:
-    """Read sequences from an array whose rows are filled up with NaN, as tslearn has them.
+    """Convert sequences from an array padded with NaN, the layout of tslearn.
 
     Parameters
     ----------
@@ -116,12 +125,13 @@ def from_nan_padded(X: ArrayLike) -> list[Array]:
     Returns
     -------
     list of ndarray of shape (n_timesteps_i, n_features)
-        Views without the padding; NaN before the last valid step stay.
+        Views without the padding. NaN before the last valid step are kept.
 
     Raises
     ------
     ValueError
-        If the array is not 2-D or 3-D, or a sequence is nothing but NaN; the message names it.
+        If the array is not 2-D or 3-D, or if all values of a sequence are NaN. The message names
+        the sequence.
 
     Examples
     --------
@@ -140,25 +150,27 @@ def from_nan_padded(X: ArrayLike) -> list[Array]:
 
 
 def to_nan_padded(X: Any, n_timesteps: int | None = None) -> NDArray[np.floating]:
-    """Put sequences into one array, filled up with NaN: the way back from `from_nan_padded`.
+    """Convert sequences to an array padded with NaN.
+
+    This is the inverse of `from_nan_padded`.
 
     Parameters
     ----------
     X : array, or list of arrays of shape (n_timesteps_i[, n_features])
-        Numbers.
-    n_timesteps : int, optional
-        Length to fill up to; that of the longest sequence by default.
+        Sequences of numbers.
+    n_timesteps : int, default=None
+        Number of time steps of the result. If None, the length of the longest sequence.
 
     Returns
     -------
     ndarray of shape (n_sequences, n_timesteps, n_features)
-        Float32 where all sequences are, else float64.
+        The dtype is float32 if all sequences are float32, and float64 otherwise.
 
     Raises
     ------
     ValueError
-        If the numbers of features differ, or a sequence is longer than ``n_timesteps``; the
-        message names it.
+        If the sequences differ in their number of features, or if one is longer than
+        ``n_timesteps``. The message names the sequence.
 
     Examples
     --------
@@ -180,28 +192,30 @@ def to_nan_padded(X: Any, n_timesteps: int | None = None) -> NDArray[np.floating
     return padded
 
 
-# --- one below the other ---
+# --- concatenated steps ---
 
 
 def from_concatenated(X: ArrayLike, lengths: ArrayLike | None = None) -> list[Array]:
-    """Split one array into sequences by their lengths, as hmmlearn and seqlearn have them.
+    """Convert sequences from one array of all time steps, the layout of hmmlearn and seqlearn.
 
     Parameters
     ----------
     X : array-like of shape (n_total_steps, ...)
-        The steps of the first sequence, then those of the second, and so on; or one target a step.
-    lengths : array-like of int of shape (n_sequences,), optional
-        Steps of each sequence; by default all belong to one.
+        The time steps of the first sequence, followed by those of the second, and so on. It may
+        also hold the target of each time step.
+    lengths : array-like of int of shape (n_sequences,), default=None
+        Number of time steps of each sequence. If None, all steps belong to one sequence.
 
     Returns
     -------
     list of ndarray of shape (n_timesteps_i, ...)
-        Views.
+        Views of the rows of ``X``.
 
     Raises
     ------
     ValueError
-        If a length is not a positive integer, or they do not add up to the rows of ``X``.
+        If a length is not a positive integer, or if the sum of the lengths is not the number of
+        rows of ``X``.
 
     Examples
     --------
@@ -230,24 +244,27 @@ def from_concatenated(X: ArrayLike, lengths: ArrayLike | None = None) -> list[Ar
 
 
 def to_concatenated(X: Any) -> tuple[Array, NDArray[np.intp]]:
-    """Put sequences one below the other: the way back from `from_concatenated`.
+    """Convert sequences to one array of all time steps.
+
+    This is the inverse of `from_concatenated`.
 
     Parameters
     ----------
     X : array, or list of arrays of shape (n_timesteps_i, ...)
-        Sequences; or targets or weights, one a step.
+        Sequences, or the targets or weights of their time steps.
 
     Returns
     -------
     X : ndarray of shape (n_total_steps, ...)
-        With an axis for features where the sequences have one.
+        The time steps of the first sequence, followed by those of the second, and so on.
     lengths : ndarray of int of shape (n_sequences,)
-        Steps of each sequence.
+        Number of time steps of each sequence, without padding.
 
     Raises
     ------
     ValueError
-        If a sequence is empty, or the numbers of features differ; the message names it.
+        If a sequence is empty, or if the sequences differ in their number of features. The message
+        names the sequence.
 
     Examples
     --------
@@ -273,44 +290,44 @@ def make_windows(
     target: Any = None,
     return_index: bool = False,
 ) -> tuple[Array, ...]:
-    """Cut one long series, or many, into windows and the steps that follow them, to forecast.
+    """Cut series into windows and the time steps to forecast after each window.
 
-    A window and its targets lie within one series. ``series[s : s + width]`` is an input, and
-    ``series[s + width : s + width + horizon]`` its target, for s = 0, stride, 2 stride, and so on
-    as long as there are that many steps.
+    The input ``series[s : s + width]`` has the target ``series[s + width : s + width + horizon]``,
+    for ``s`` = 0, ``stride``, ``2 * stride`` and so on. No window and no target extends over two
+    series.
 
     Parameters
     ----------
     series : array-like of shape (n_timesteps,) or (n_timesteps, n_features), or many of them
-        One series as an array or frame; or several, of any lengths, as a list of arrays or frames
-        or as a 3-D array. Unlike elsewhere, a 2-D array is a single series here.
+        One series is an array or a frame. Several series are a list of arrays or frames of any
+        lengths, or a 3-D array. Unlike in the rest of this package, a 2-D array is one series.
     width : int
-        Steps of a window.
+        Number of time steps in a window.
     horizon : int, default=1
-        How many of the steps after a window are its targets.
+        Number of time steps after a window that are its target.
     stride : int, default=1
-        Steps from the start of one window to that of the next.
-    target : int, column name or list of them, optional
-        Which columns to forecast, by position or, in frames, by name; all by default.
+        Number of time steps between the starts of two consecutive windows.
+    target : int, column name or list of these, default=None
+        The columns to forecast, given by position or, for frames, by name. If None, all columns.
     return_index : bool, default=False
-        Return where each window comes from.
+        Whether to return the position of each window.
 
     Returns
     -------
     X : ndarray of shape (n_windows, width, n_features)
-        For a single series a read-only view of it.
+        For one series, this is a read-only view of the series.
     y : ndarray of shape (n_windows[, horizon][, n_targets])
-        Without the axis of the horizon where that is 1, and without the last axis for a single
-        target: a ``target`` that is no list, or series with one column.
+        There is no axis for the horizon if ``horizon`` is 1. There is no axis for the targets if
+        ``target`` is one column and not a list, or if it is None and the series have one column.
     index : ndarray of int of shape (n_windows, 2)
-        The number of the series and the step at which the window starts. Only with
-        ``return_index``.
+        The position of the series among all series, and the time step at which the window starts.
+        Only returned if ``return_index`` is True.
 
     Raises
     ------
     ValueError
-        If a series has fewer than ``width + horizon`` steps, another number of features than the
-        first, or holds other things than numbers; the message names the series.
+        If a series has fewer than ``width + horizon`` time steps, another number of features than
+        the first, or values that are not numbers. The message names the series.
 
     Examples
     --------
@@ -326,8 +343,8 @@ def make_windows(
     for name, value in (("width", width), ("horizon", horizon), ("stride", stride)):
         if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    many = _is_many(series)
-    each = _each_of(series) if many else [series]
+    many = is_list_of_sequences(series) or np.ndim(series) == 3
+    each = _series_in(series) if many else [series]
     names = [f"series[{k}]" for k in range(len(each))] if many else ["series"]
     values = [_one_series(x, name) for x, name in zip(each, names, strict=True)]
     check_alike(values, "series")
@@ -352,27 +369,13 @@ def make_windows(
     return X, y, np.column_stack([np.repeat(np.arange(len(counts)), counts), starts])
 
 
-def _is_many(series: Any) -> bool:
-    """Whether these are several series, and not one array, one frame, or numbers in lists."""
-    if is_array(series):
-        return len(series.shape) == 3
-    if not isinstance(series, list | tuple):
-        return has_axes(series) and any(map(has_axes, series))
-    if any(map(has_axes, series)):
-        return True
-    try:
-        return np.asarray(series, dtype=np.float64).ndim == 3
-    except (TypeError, ValueError):  # ragged
-        return True
-
-
-def _each_of(series: Any) -> list[Any]:
-    """An array's without their padding."""
-    return list(as_sequences(series) if is_array(series) else series)
+def _series_in(series: Any) -> list[Any]:
+    """Return the elements of a list as they are; those of a 3-D array without padding."""
+    return list(series if is_list_of_sequences(series) else as_sequences(series))
 
 
 def _one_series(x: Any, name: str) -> Array:
-    """Numbers of shape (n_timesteps, n_features)."""
+    """Return the series as numbers of shape (n_timesteps, n_features)."""
     steps = as_numbers(x, name)
     if steps.ndim not in (1, 2) or 0 in steps.shape[1:]:
         raise ValueError(
@@ -382,7 +385,7 @@ def _one_series(x: Any, name: str) -> Array:
 
 
 def _check_same_columns(series: list[Any]) -> None:
-    """Frames have to agree on their columns."""
+    """Raise if two frames have different columns."""
     expected = list(getattr(series[0], "columns", []))
     for k, x in enumerate(series):
         if expected and list(getattr(x, "columns", expected)) != expected:
@@ -393,7 +396,7 @@ def _check_same_columns(series: list[Any]) -> None:
 
 
 def _target_columns(first: Any, n_features: int, target: Any) -> Any:
-    """What picks the targets of the columns of a series."""
+    """Return the index of the target columns."""
     if target is None:
         return 0 if n_features == 1 else slice(None)
     names = list(getattr(first, "columns", range(n_features)))
@@ -409,7 +412,7 @@ def _position(names: list[Any], name: Any) -> int:
 
 
 def _cut(steps: Array, columns: Any, width: int, horizon: int, stride: int) -> tuple[Array, Array]:
-    """Windows (n_windows, width, D) of one series and their targets, views."""
+    """Return the windows (n_windows, width, D) of one series and their targets, as views."""
     X = sliding_window_view(steps[:-horizon], width, axis=0)[::stride].transpose(0, 2, 1)
     targets = steps[width:, columns]
     y = np.moveaxis(sliding_window_view(targets, horizon, axis=0)[::stride], -1, 1)

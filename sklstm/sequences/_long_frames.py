@@ -1,8 +1,8 @@
-"""Data frames with one row a time step, to sequences and back; pandas and polars alike.
+"""Convert sequences from and to data frames of pandas or polars with one row per time step.
 
-Neither is imported: a frame is whatever has ``columns``, and columns that turn into arrays.
+Neither library is imported. A frame is any object with ``columns`` that can be converted to arrays.
 
-Shapes: ``n`` sequences, ``S`` rows, ``D`` features.
+Shapes: ``n`` sequences, ``S`` rows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sklstm.sequences._ragged import (
     as_sequences,
     check_count,
     check_lengths,
-    has_axes,
 )
+from sklstm.sequences._reading import is_sequence
 
 Array = NDArray[Any]
 Frame = TypeVar("Frame")
@@ -36,47 +36,48 @@ def from_long_frame(
     per_step: bool = False,
     return_times: bool = False,
 ) -> tuple[Any, ...]:
-    """Read sequences from a data frame with one row a time step.
+    """Convert a data frame with one row per time step to sequences.
 
-    Sequences come in the order in which their ids first appear; the rows of each are sorted by
-    time, wherever in the frame they stand.
+    The sequences are in the order in which their ids first appear in the frame. The rows of each
+    sequence are sorted by time; they need not be adjacent in the frame.
 
     Parameters
     ----------
     frame : pandas.DataFrame or polars.DataFrame
-        The table, with a column that names the sequence each row belongs to.
+        A frame with one row per time step.
     id : column name, default="id"
-        Which sequence a row belongs to.
+        The column that identifies the sequence of each row.
     time : column name or None, default="time"
-        What the rows of a sequence are sorted by: numbers, dates, or anything else that can be
-        sorted. None leaves them in the order of the frame.
-    features : column name or list of them, optional
-        Numeric columns; all that have no other role by default. Missing values become NaN.
-    target : column name or list of them, optional
-        Targets to return beside the features.
+        The column by which the rows of a sequence are sorted: numbers, dates or other values that
+        can be sorted. If None, the rows keep their order.
+    features : column name or list of column names, default=None
+        Numeric columns. If None, all columns without another role. Missing values become NaN.
+    target : column name or list of column names, default=None
+        Columns to return as targets.
     per_step : bool, default=False
-        Whether a target belongs to each step. Otherwise it belongs to the sequence, and has to be
-        the same in all of its rows.
+        Whether each time step has its own target. If False, each sequence has one target, which
+        must be the same in all its rows.
     return_times : bool, default=False
-        Return the sorted times too, as `to_long_frame` takes them.
+        Whether to return the sorted times, in the form that `to_long_frame` takes.
 
     Returns
     -------
     X : list of ndarray of shape (n_timesteps_i, n_features)
-        Float32 where all features are, else float64.
+        The dtype is float32 if all features are float32, and float64 otherwise.
     ids : ndarray of shape (n_sequences,)
         The id of each sequence.
     y : ndarray of shape (n_sequences[, n_targets]) or list of (n_timesteps_i[, n_targets])
-        Only with ``target``: one target a sequence, or a list with one a step. The last axis is
-        there where ``target`` is a list.
+        One target for each sequence, or a list with one target for each step. There is an axis for
+        the targets if ``target`` is a list. Only returned if ``target`` is not None.
     times : list of ndarray of shape (n_timesteps_i,)
-        Only with ``return_times``.
+        The sorted times. Only returned if ``return_times`` is True.
 
     Raises
     ------
     ValueError
-        If a column is missing or not numeric, a row has no id or no time, a time occurs twice in
-        one sequence, or a target that should be constant is not. The message names the id.
+        If a column does not exist, if a feature is not numeric, if a row has no id or no time, if
+        a time occurs twice in one sequence, or if a target differs within a sequence and
+        ``per_step`` is False. The message names the column or the id.
 
     Examples
     --------
@@ -124,41 +125,44 @@ def to_long_frame(
     features: Hashable | Sequence[Hashable] | None = None,
     target: Hashable | Sequence[Hashable] = "target",
 ) -> Frame:
-    """Write sequences to a data frame, one row a time step: the way back from `from_long_frame`.
+    """Convert sequences to a data frame with one row per time step.
+
+    This is the inverse of `from_long_frame`.
 
     Parameters
     ----------
     X : array, or list of arrays of shape (n_timesteps_i[, n_features])
-        Sequences in any form that the estimators take, or what they predict for each step.
+        Sequences in any form that the estimators take, or predictions for each time step.
     frame_type : callable
-        What makes a frame of a dict of columns: ``pandas.DataFrame``, ``polars.DataFrame``, or
-        ``dict`` for the columns themselves.
-    ids : array-like of shape (n_sequences,), optional
-        By default 0, 1, 2, and so on.
-    times : list of array-like of shape (n_timesteps_i,), optional
-        By default each sequence counts its steps from 0.
-    y : array-like, optional
-        One target a sequence (n_sequences[, n_targets]), repeated in all of its rows; or with
-        ``per_step`` one a step, in the form of a list or an array.
+        Makes the frame from a dict of columns: ``pandas.DataFrame``, ``polars.DataFrame``, or
+        ``dict`` to get the columns themselves.
+    ids : array-like of shape (n_sequences,), default=None
+        The id of each sequence. If None, 0, 1, 2 and so on.
+    times : list of array-like of shape (n_timesteps_i,), default=None
+        The times of each sequence. If None, 0, 1, 2 and so on in each sequence.
+    y : array-like, default=None
+        One target for each sequence, of shape (n_sequences[, n_targets]), which is repeated in all
+        its rows. If ``per_step`` is True, one target for each step, as a list or an array.
     per_step : bool, default=False
-        Whether ``y`` holds a target for each step.
+        Whether ``y`` holds one target for each time step.
     id, time : column name
-        What the first two columns are called.
-    features : column name or list of them, optional
-        By default those of the frames in ``X``, or "feature_0", "feature_1", and so on.
-    target : column name or list of them, default="target"
+        Names of the first two columns.
+    features : column name or list of column names, default=None
+        Names of the features. If None, the columns of the frames in ``X``, or "feature_0",
+        "feature_1" and so on.
+    target : column name or list of column names, default="target"
         One name for each column of ``y``.
 
     Returns
     -------
     frame
-        The columns id, time, features and targets, in the order of ``X``.
+        A frame with the columns id, time, features and targets, and the rows in the order of ``X``.
 
     Raises
     ------
     ValueError
-        If lengths do not match (the message names the sequence), or names are too few, too many
-        or used twice.
+        If lengths do not match (the message names the sequence), or if the number of names is
+        wrong or a name is used twice.
 
     Examples
     --------
@@ -202,8 +206,8 @@ def _names_in(frame: Any) -> list[Hashable]:
 
 
 def _is_several(names: Any) -> bool:
-    """Whether these are names, and not one; a tuple is a name where columns have levels."""
-    return isinstance(names, list) or has_axes(names)
+    """Whether these are several names. A tuple is one name, of a column with several levels."""
+    return is_sequence(names) and not isinstance(names, tuple)
 
 
 def _listed(names: Any) -> list[Hashable]:
@@ -221,14 +225,14 @@ def _column(frame: Any, name: Hashable) -> Any:
 
 
 def _nulls(column: Any) -> NDArray[np.bool_]:
-    """Which entries of a column are missing, NaN among them."""
+    """Return which values of a column are missing; NaN counts as missing."""
     nulls = np.array(column.isna() if hasattr(column, "isna") else column.is_null())
     values = column.to_numpy()
     return nulls | (values != values) if values.dtype.kind == "f" else nulls
 
 
 def _values(frame: Any, name: Hashable) -> Array:
-    """A column as an array (S,), with the dtype behind a nullable one where nothing is missing."""
+    """Return a column as an array (S,); a nullable dtype becomes a NumPy dtype if possible."""
     column = _column(frame, name)
     dtype = getattr(column.dtype, "numpy_dtype", None)
     if dtype is not None and not column.isna().any():
@@ -246,14 +250,13 @@ def _numeric_columns(frame: Any, names: list[Hashable]) -> NDArray[np.floating]:
 
 
 def _numeric(frame: Any, name: Hashable) -> Array:
-    """Numbers (S,), NaN where they are missing."""
+    """Return a column as numbers (S,), with NaN for missing values."""
     values = _values(frame, name)
     if values.dtype.kind == "O":
-        there = ~_nulls(_column(frame, name))
-        wrong = [value for value in values[there] if not isinstance(value, SupportsFloat)]
-        if not wrong:
+        present = ~_nulls(_column(frame, name))
+        if all(isinstance(value, SupportsFloat) for value in values[present]):
             numbers = np.full(len(values), np.nan)
-            numbers[there] = values[there]
+            numbers[present] = values[present]
             return numbers
     if values.dtype.kind not in "fiub":
         raise ValueError(
@@ -268,18 +271,18 @@ def _numeric(frame: Any, name: Hashable) -> Array:
 class _Groups(NamedTuple):
     """Rows sorted by sequence, then time."""
 
-    order: NDArray[np.intp]  # (S,) rows of the frame
-    starts: NDArray[np.intp]  # (n,) where in that order each sequence begins
+    order: NDArray[np.intp]  # (S,), the sorted rows of the frame
+    starts: NDArray[np.intp]  # (n,), the position in ``order`` at which each sequence starts
     ids: Array  # (n,)
     name: Hashable  # of the column of ids
 
     def split(self, rows: Array) -> list[Array]:
-        """Rows of the frame, sequence by sequence."""
+        """Return the rows of the frame as one array for each sequence."""
         return np.split(rows[self.order], self.starts[1:])
 
-    def at(self, place: int) -> str:
-        """What messages call the sequence at a place in the order."""
-        return f"{self.name} {self.ids[np.searchsorted(self.starts, place, side='right') - 1]}"
+    def describe(self, position: int) -> str:
+        """Return the name and value of the id at a position in ``order``, for error messages."""
+        return f"{self.name} {self.ids[np.searchsorted(self.starts, position, side='right') - 1]}"
 
 
 def _sorted_groups(frame: Any, id: Hashable, time: Hashable | None) -> _Groups:
@@ -299,12 +302,13 @@ def _sorted_groups(frame: Any, id: Hashable, time: Hashable | None) -> _Groups:
 
 
 def _check_each_time_once(times: Array, name: Hashable, groups: _Groups) -> None:
-    again = np.append(False, times[1:] == times[:-1])
-    again[groups.starts] = False
-    if again.any():
-        place = int(np.argmax(again))
+    repeated = np.append(False, times[1:] == times[:-1])
+    repeated[groups.starts] = False
+    if repeated.any():
+        position = int(np.argmax(repeated))
         raise ValueError(
-            f"{groups.at(place)}: expected each {name!r} once, got {times[place]} more than once"
+            f"{groups.describe(position)}: expected each {name!r} once, got {times[position]} more "
+            "than once"
         )
 
 
@@ -315,7 +319,7 @@ def _check_present(frame: Any, name: Hashable, message: Callable[[int], str]) ->
 
 
 def _codes(ids: Array) -> NDArray[np.intp]:
-    """0, 1, 2, and so on in the order in which ids first appear, shape (S,)."""
+    """Return a number for each id (S,): 0, 1, 2 and so on in the order of first appearance."""
     if ids.dtype.kind == "O":
         seen: dict[Any, int] = {}
         return np.array([seen.setdefault(value, len(seen)) for value in ids], dtype=np.intp)
@@ -333,19 +337,19 @@ def _by_time(times: Array, name: Hashable) -> NDArray[np.intp]:
 
 
 def _check_constant(frame: Any, name: Hashable, groups: _Groups) -> None:
-    """One target in all rows of a sequence; missing ones are equal to each other."""
+    """Raise if a target differs within a sequence; missing targets are equal to each other."""
     values = _values(frame, name)[groups.order]
     nulls = _nulls(_column(frame, name))[groups.order]
     lengths = np.diff(groups.starts, append=len(values))
     first = np.repeat(values[groups.starts], lengths)
     differs = nulls != np.repeat(nulls[groups.starts], lengths)
-    there = ~nulls & ~differs
-    differs[there] = values[there] != first[there]
+    present = ~nulls & ~differs
+    differs[present] = values[present] != first[present]
     if differs.any():
-        place = int(np.argmax(differs))
+        position = int(np.argmax(differs))
         raise ValueError(
-            f"{groups.at(place)}: expected one {name!r} for the whole sequence, got "
-            f"{first[place]} and {values[place]}; per_step=True takes one a step"
+            f"{groups.describe(position)}: expected one {name!r} for the whole sequence, got "
+            f"{first[position]} and {values[position]}; per_step=True allows one for each step"
         )
 
 
@@ -359,7 +363,7 @@ def _feature_names(X: Any, n_features: int) -> list[Hashable]:
 
 
 def _stacked_targets(y: Any, parts: list[Array], per_step: bool) -> Array:
-    """A target for each row, (S,) or (S, n_targets)."""
+    """Return a target for each row, of shape (S,) or (S, n_targets)."""
     if per_step:
         steps = as_list(y, "y")
         check_lengths(steps, parts, "y", "X")

@@ -1,7 +1,4 @@
-"""Stacked sequences, and batches of them that are packed, not padded.
-
-Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` features (channels).
-"""
+"""Stacked sequences, and batches that are packed instead of padded."""
 
 from __future__ import annotations
 
@@ -21,22 +18,23 @@ MANY_STEPS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Sequences of any lengths, one below the other.
+    """Sequences of any lengths, stacked in one array.
 
     Parameters
     ----------
     values : ndarray of shape (n_total_steps, n_features)
-        The steps of the first sequence, then those of the second, and so on.
+        The time steps of the first sequence, followed by those of the second, and so on.
     lengths : ndarray of shape (n_sequences,)
-        Steps of each sequence, at least one.
+        Number of time steps of each sequence, at least one.
     form : {"2d", "3d", "list"}
-        What they were given as.
+        The form of the input.
     frame : dataframe or None
-        The input, or the first of a list of frames, if its columns have names to be remembered.
+        The input if it is a frame, or the first element if it is a list of frames. The names of
+        its columns are the feature names.
     n_timesteps : int or None
-        Steps of an array, padding included.
+        Number of time steps in an input array, including padding.
     flat : bool
-        Whether each was given as a row or 1-D array, without an axis for features.
+        Whether each sequence was a row or a 1-D array, without an axis for features.
 
     Examples
     --------
@@ -58,17 +56,17 @@ class Sequences:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[Array]:
-        """Each sequence as a view of shape (n_steps, n_features)."""
+        """Yield each sequence as a view of shape (n_timesteps_i, n_features)."""
         for start, length in zip(self.starts, self.lengths, strict=True):
             yield self.values[start : start + length]
 
     @cached_property
     def starts(self) -> NDArray[np.intp]:
-        """The row at which each sequence begins, shape (n_sequences,)."""
+        """The row at which each sequence starts, shape (n_sequences,)."""
         return np.cumsum(self.lengths) - self.lengths
 
     def where(self, row: int) -> tuple[int, int]:
-        """Find the sample and the time step of a row.
+        """Return the sample and the time step of a row.
 
         Parameters
         ----------
@@ -78,38 +76,38 @@ class Sequences:
         Returns
         -------
         sample, step : int
-            Both counted from zero.
+            Both start at zero.
         """
         sample = int(np.searchsorted(self.starts, row, side="right")) - 1
         return sample, int(row - self.starts[sample])
 
     def take(self, indices: NDArray[np.intp]) -> Sequences:
-        """Copy some of the sequences.
+        """Return a copy of some of the sequences.
 
         Parameters
         ----------
         indices : ndarray of int
-            Which, in this order.
+            Indices of the sequences.
 
         Returns
         -------
         Sequences
-            Theirs alone.
+            The sequences in the order of ``indices``.
         """
         return replace(self, values=self.values[self.rows(indices)], lengths=self.lengths[indices])
 
     def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Find the rows of some of the sequences.
+        """Return the rows of some of the sequences.
 
         Parameters
         ----------
         indices : ndarray of int
-            Which, in this order.
+            Indices of the sequences.
 
         Returns
         -------
         ndarray of int
-            Rows of ``values``.
+            Rows of ``values``, in the order of ``indices``.
         """
         lengths = self.lengths[indices]
         shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
@@ -121,28 +119,28 @@ class Sequences:
         Parameters
         ----------
         dtype : dtype
-            Of the new values; tokens, which are integers, stay as they are.
+            The new dtype. Integers, which are tokens, are not converted.
 
         Returns
         -------
         Sequences
-            The same sequences; not copied where they have that dtype.
+            The same sequences. The values are copied only if their dtype changes.
         """
         return replace(self, values=_cast(self.values, dtype))
 
     def like_input(self, steps: NDArray[Any]) -> NDArray[Any] | list[NDArray[Any]]:
-        """One row a step, in the form that the sequences were given in.
+        """Return stacked rows in the form of the input.
 
         Parameters
         ----------
         steps : ndarray of shape (n_total_steps, ...)
-            The rows of the first sequence, then those of the second, and so on.
+            One row for each time step, stacked like ``values``.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_timesteps, ...) or list of ndarray
-            A list of (n_timesteps_i, ...) arrays for a list; for an array, an array, in which NaN
-            (for what is no number, None) stands where the input was padded.
+            A list of arrays (n_timesteps_i, ...) if the input was a list, and an array otherwise.
+            Padded steps are NaN, or None if the rows are not numbers.
         """
         if self.form == "list":
             return np.split(steps, self.starts[1:])
@@ -159,38 +157,38 @@ class Sequences:
     def pack(
         self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike | None = None
     ) -> PackedSequences:
-        """A batch for the network: longest first, time-major, without padding.
+        """Return a packed batch: time-major, sorted by decreasing length, without padding.
 
         Parameters
         ----------
-        indices : ndarray of int, optional
-            Which sequences; all by default.
-        dtype : dtype, optional
-            That of the packed values; by default as they are.
+        indices : ndarray of int, default=None
+            Indices of the sequences. If None, all sequences.
+        dtype : dtype, default=None
+            The dtype of the packed values. If None, it does not change.
 
         Returns
         -------
         PackedSequences
-            A copy of their steps.
+            A copy of the sequences.
         """
         return self.packing(indices, dtype).segment()
 
     def packing(
         self, indices: NDArray[np.intp] | None = None, dtype: DTypeLike | None = None
     ) -> Packing:
-        """Plan a batch without copying anything yet.
+        """Prepare a packed batch without copying values.
 
         Parameters
         ----------
-        indices : ndarray of int, optional
-            Which sequences; all by default.
-        dtype : dtype, optional
-            That of the packed values; by default as they are.
+        indices : ndarray of int, default=None
+            Indices of the sequences. If None, all sequences.
+        dtype : dtype, default=None
+            The dtype of the packed values. If None, it does not change.
 
         Returns
         -------
         Packing
-            Which hands out all of its steps, or some.
+            An object whose method ``segment`` copies consecutive time steps of the batch.
         """
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
@@ -202,7 +200,7 @@ class Sequences:
 
 
 class _Sorted:
-    """What a batch knows of the order of its rows."""
+    """The order of the rows of a packed batch."""
 
     batch_sizes: NDArray[np.intp]
     lengths: NDArray[np.intp]
@@ -213,7 +211,7 @@ class _Sorted:
 
     @cached_property
     def blocks(self) -> list[slice]:
-        """The packed rows of each step."""
+        """The packed rows of each time step."""
         ends = np.cumsum(self.batch_sizes)
         return list(map(slice, (ends - self.batch_sizes).tolist(), ends.tolist()))
 
@@ -224,38 +222,39 @@ class _Sorted:
 
     @cached_property
     def row_of(self) -> NDArray[np.intp]:
-        """The sequence of each packed row, counted as sorted, shape (n_packed,)."""
+        """The sequence of each packed row, in sorted order, shape (n_packed,)."""
         return _steps_and_rows(self.batch_sizes)[1]
 
     def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Sort rows of sequences back.
+        """Return one row for each sequence in the order before sorting.
 
         Parameters
         ----------
         rows : ndarray of shape (n_sequences, ...)
-            One row a sequence, longest first.
+            One row for each sequence, sorted by decreasing length.
 
         Returns
         -------
-        ndarray
-            The same in the order from before sorting.
+        ndarray of shape (n_sequences, ...)
+            The rows in the order before sorting.
         """
         restored = np.empty_like(rows)
         restored[self.order] = rows
         return restored
 
     def unpack(self, steps: NDArray[Any]) -> NDArray[Any]:
-        """Stack packed rows again.
+        """Return packed rows stacked sequence by sequence.
 
         Parameters
         ----------
         steps : ndarray of shape (n_packed, ...)
-            One row a step, packed.
+            One packed row for each time step of each sequence.
 
         Returns
         -------
-        ndarray
-            The same, sequence after sequence in the order from before sorting.
+        ndarray of shape (n_packed, ...)
+            The rows of the first sequence, followed by those of the second, and so on, in the
+            order before sorting.
         """
         lengths = self.restore(self.lengths)
         starts = (np.cumsum(lengths) - lengths)[self.order]
@@ -266,16 +265,16 @@ class _Sorted:
 
 @dataclass(frozen=True, eq=False)
 class Packing(_Sorted):
-    """Where the steps of a batch come from, and in what order they will lie.
+    """A batch whose values have not been copied yet.
 
     Parameters
     ----------
     values : ndarray of shape (n_total_steps, n_features)
-        Stacked steps, those of other sequences among them.
+        Stacked time steps, possibly with sequences that are not in the batch.
     dtype : dtype
-        Of the packed values.
+        The dtype of the packed values.
     starts : ndarray of shape (n_sequences,)
-        The first of these rows of each sequence.
+        The row at which each sequence of the batch starts.
     batch_sizes, lengths, order : ndarray
         As in :class:`PackedSequences`.
     """
@@ -289,26 +288,26 @@ class Packing(_Sorted):
 
     @property
     def n_steps(self) -> int:
-        """Steps of the longest sequence."""
+        """Number of time steps of the longest sequence."""
         return len(self.batch_sizes)
 
     @property
     def rows(self) -> NDArray[np.intp]:
-        """Where each packed row stands among the stacked ones, shape (n_packed,)."""
+        """The stacked row of each packed row, shape (n_packed,)."""
         return self.starts[self.row_of] + self.step_of
 
     def segment(self, first: int = 0, stop: int | None = None) -> PackedSequences:
-        """Copy the steps from ``first`` to before ``stop`` of the sequences that run so long.
+        """Return a packed copy of consecutive time steps.
 
         Parameters
         ----------
         first, stop : int
-            Steps of each sequence; by default all.
+            The time steps from ``first`` up to, but not including, ``stop``. By default all.
 
         Returns
         -------
         PackedSequences
-            A batch of its own; a sequence that goes on after ``stop`` looks as if it ended there.
+            The sequences that are longer than ``first``, cut to these time steps.
         """
         batch_sizes = self.batch_sizes[first:stop]
         n = batch_sizes[0]
@@ -324,23 +323,24 @@ class Packing(_Sorted):
 
 @dataclass(frozen=True, eq=False)
 class PackedSequences(_Sorted):
-    """A batch, time-major: the first step of all sequences, then the second of those that have one.
+    """A time-major batch of sequences without padding.
 
-    Sorted by falling length, the sequences that run at a step are always the first so many, one
-    contiguous block, and padding costs nothing.
+    The sequences are sorted by decreasing length. The values hold the first time step of all
+    sequences, followed by the second time step of all sequences that have one, and so on. The rows
+    of a time step are one contiguous block.
 
     Parameters
     ----------
     values : ndarray of shape (n_packed, n_features)
-        The rows of each step, one step after the other.
-    batch_sizes : ndarray of shape (n_steps,)
-        How many sequences run at each step, never rising.
+        One row for each time step of each sequence.
+    batch_sizes : ndarray of shape (n_timesteps,)
+        Number of sequences that have each time step; it never increases.
     lengths : ndarray of shape (n_sequences,)
-        Steps of each sequence, falling.
+        Number of time steps of each sequence, sorted in decreasing order.
     order : ndarray of shape (n_sequences,)
-        Where each of them stood before sorting.
+        The position of each sequence before sorting.
     rows : ndarray of shape (n_packed,)
-        Where each packed row stood among the stacked ones.
+        The stacked row of each packed row.
     """
 
     values: Array
@@ -353,21 +353,21 @@ class PackedSequences(_Sorted):
 def _steps_and_rows(
     batch_sizes: NDArray[np.intp],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The time step and the sequence of each packed row."""
+    """Return the time step and the sequence of each packed row."""
     steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
     starts = np.cumsum(batch_sizes) - batch_sizes
     return steps, np.arange(len(steps)) - starts[steps]
 
 
 def _batch_sizes(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How many sequences of falling ``lengths`` run at each step."""
+    """Return the number of sequences that have each time step; ``lengths`` must decrease."""
     if lengths[0] == lengths[-1]:
         if lengths[0] < MANY_STEPS:
             return np.full(lengths[0], len(lengths))
-        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # slower, but takes no memory
+        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # needs no memory, but is slower
     return np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
 
 
 def _cast(values: Array, dtype: DTypeLike) -> Array:
-    """To another dtype; but tokens stay integers."""
+    """Convert to another dtype, except tokens, which remain integers."""
     return values if values.dtype.kind == "i" else values.astype(dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Lists of arrays, one a sequence: what converters and metrics make of every form.
+"""Convert sequences of any form to a list with one array for each sequence.
 
 Shapes: ``T_i`` time steps of the i-th sequence, ``D`` features.
 """
@@ -11,42 +11,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm.sequences._reading import is_list_of_sequences
+
 Array = NDArray[Any]
 
 
-def is_array(X: Any) -> bool:
-    """Whether ``X`` is one array or frame, not a list or object array with one array a sequence."""
-    if isinstance(X, list | tuple):
-        return False
-    shape = getattr(X, "shape", ())
-    return len(shape) > 1 or (len(shape) == 1 and getattr(X.dtype, "kind", "") != "O")
-
-
-def has_axes(element: Any) -> bool:
-    """Whether ``element`` is an array, series or frame rather than a scalar."""
-    return len(getattr(element, "shape", ())) > 0
-
-
 def as_list(X: Any, name: str = "X") -> list[Array]:
-    """One array (T_i, ...) a sequence, views of arrays; the rows of an array are its sequences."""
-    if not is_array(X) and not isinstance(X, list | tuple) and not has_axes(X):
+    """Return one array (T_i, ...) for each sequence; the rows of an array are its sequences.
+
+    The arrays are views where ``X`` is or holds arrays.
+    """
+    elements = X if isinstance(X, list | tuple) else np.asarray(X)
+    if isinstance(elements, np.ndarray) and elements.ndim == 0:
         raise ValueError(
-            f"{name}: expected an array or a list of arrays, one a sequence, got {type(X).__name__}"
+            f"{name}: expected an array or a list with one array for each sequence, "
+            f"got {type(X).__name__}"
         )
-    parts = [_one(x, f"{name}[{k}]") for k, x in enumerate(np.asarray(X) if is_array(X) else X)]
+    parts = [_one_sequence(x, f"{name}[{k}]") for k, x in enumerate(elements)]
     if not parts:
         raise ValueError(f"{name}: expected at least one sequence, got none")
     return parts
 
 
-def _one(x: Any, name: str) -> Array:
+def _one_sequence(x: Any, name: str) -> Array:
     try:
         part = np.asarray(x)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{name}: expected one sequence, of regular shape: {error}") from error
+        raise ValueError(f"{name}: expected one sequence of regular shape: {error}") from error
     if part.ndim not in (1, 2):
         raise ValueError(
-            f"{name}: expected one sequence, of shape (n_timesteps,) or (n_timesteps, n_features), "
+            f"{name}: expected one sequence of shape (n_timesteps,) or (n_timesteps, n_features), "
             + (f"got shape {part.shape}" if part.ndim else f"got {x!r}")
         )
     if part.size == 0:
@@ -55,14 +49,16 @@ def _one(x: Any, name: str) -> Array:
 
 
 def as_sequences(X: Any) -> list[Array]:
-    """As `as_list`, without the padding of a 3-D array, and with one number of features for all."""
-    array = np.asarray(X) if is_array(X) else None
-    padded = array is not None and array.ndim == 3 and array.dtype.kind == "f"
-    return check_alike(unpadded(array) if padded and array is not None else as_list(X))
+    """Return one array for each sequence, all with the same features and without padding."""
+    if not is_list_of_sequences(X):
+        array = np.asarray(X)
+        if array.ndim == 3 and array.dtype.kind == "f":
+            return unpadded(array)
+    return check_alike(as_list(X))
 
 
 def unpadded(array: Array) -> list[Array]:
-    """The sequences of a 3-D array up to the last step that is not NaN in every feature, views."""
+    """Return a view of each sequence in a 3-D array, without the NaN steps at its end."""
     if array.size == 0:
         raise ValueError(
             "X: expected at least one sequence, one time step and one feature, "
@@ -76,12 +72,12 @@ def unpadded(array: Array) -> list[Array]:
 
 
 def as_columns(part: Array) -> Array:
-    """With an axis for features."""
+    """Return the array with an axis for features."""
     return part[:, None] if part.ndim == 1 else part
 
 
 def check_alike(parts: list[Array], name: str = "X") -> list[Array]:
-    """The same, if all have the shape of the first beyond their steps."""
+    """Return the arrays if all have the same shape apart from the number of steps."""
     expected = parts[0].shape[1:]
     for k, part in enumerate(parts):
         if part.shape[1:] != expected:
@@ -97,7 +93,7 @@ def _features(shape: tuple[int, ...]) -> str:
 
 
 def check_count(items: Sequence[Any] | Array, expected: int, name: str, like: str = "X") -> None:
-    """One for each sequence."""
+    """Raise unless there is one item for each sequence of ``like``."""
     if not isinstance(items, list | tuple) and np.ndim(items) == 0:
         raise ValueError(f"{name}: expected one for each of the {expected} sequence(s) in {like}")
     if len(items) != expected:
@@ -107,7 +103,7 @@ def check_count(items: Sequence[Any] | Array, expected: int, name: str, like: st
 
 
 def check_lengths(parts: list[Array], others: list[Array], name: str, like: str) -> None:
-    """As many sequences as ``others``, each with as many steps."""
+    """Raise unless the arrays have the same number of steps as the others, one by one."""
     check_count(parts, len(others), name, like)
     for k, (part, other) in enumerate(zip(parts, others, strict=True)):
         if len(part) != len(other):
@@ -117,7 +113,7 @@ def check_lengths(parts: list[Array], others: list[Array], name: str, like: str)
 
 
 def as_numbers(x: Any, name: str) -> Array:
-    """An array of numbers; objects become float64."""
+    """Return an array of numbers; objects are converted to float64."""
     try:
         array = np.asarray(x)
         if array.dtype.kind == "O":

@@ -1,7 +1,4 @@
-"""What X may be: from arrays, frames and ragged lists to one stacked matrix, and to packed batches.
-
-Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` features (channels).
-"""
+"""Check sequences of every accepted form and stack them."""
 
 from __future__ import annotations
 
@@ -24,34 +21,37 @@ def check_sequences(
 ) -> Sequences:
     """Check sequences of any accepted form and stack them.
 
-    Nothing is copied of an array that is contiguous (C order) and of dtype float32 or float64,
-    unless it has NaN padding to be cut off. Other numbers become float64.
+    A C-contiguous array of dtype float32 or float64 is not copied, unless it has NaN padding. Other
+    numbers are converted to float64.
 
     Parameters
     ----------
     X : array, dataframe or list
-        A 2-D array or frame (n_samples, n_timesteps) holds one univariate series a row. A 3-D array
-        (n_samples, n_timesteps, n_features) holds equally long sequences; steps at its end that
-        are NaN in every feature are padding. A list, tuple or object array of arrays or frames
-        (n_timesteps_i, n_features) or of 1-D arrays (n_timesteps_i,) holds sequences of any length.
-        Nested lists of numbers are an array if they are regular, and else a list of sequences.
+        - A 2-D array or frame (n_samples, n_timesteps): each row is a univariate series.
+        - A 3-D array (n_samples, n_timesteps, n_features): time steps at the end of a sequence
+          that are NaN in every feature are padding.
+        - A list, tuple or object array: the elements are arrays or frames
+          (n_timesteps_i, n_features), or 1-D arrays (n_timesteps_i,). Sequences may have any
+          lengths.
+        - Nested lists of numbers: an array if they are regular, and a list of sequences otherwise.
     ensure_all_finite : bool, default=True
-        Refuse NaN and infinity (NaN padding aside).
+        Whether to raise an error if a value is NaN or infinite. NaN padding is always allowed.
     first_sample : int, default=0
-        The number by which errors call the first sample, where ``X`` is part of a larger whole.
-    estimator : object, optional
-        Whose name error messages carry.
+        Index of the first sample in error messages, if ``X`` is part of a larger list.
+    estimator : object, default=None
+        An estimator to name in error messages.
 
     Returns
     -------
     Sequences
-        Stacked, in double precision unless ``X`` is all float32.
+        The stacked sequences. The dtype is float32 if all values in ``X`` are float32, and float64
+        otherwise.
 
     Raises
     ------
     ValueError
-        If ``X`` is none of these, is empty, has an empty sequence, sequences that differ in their
-        number of features, or values that are not finite. The message names the sample.
+        If ``X`` has another form, if it or one of its sequences is empty, if sequences differ in
+        their number of features, or if a value is not finite. The message names the sample.
 
     Examples
     --------
@@ -74,18 +74,19 @@ def check_sequences(
 
 
 def is_list_of_sequences(X: Any) -> bool:
-    """Whether ``X`` is a list (or object array) with one array-like a sequence.
+    """Whether ``X`` is a list, tuple or 1-D object array with one array-like for each sequence.
 
-    Only nested lists of plain numbers that form a regular array are that array.
+    Nested lists of scalars that form a regular array are not: they are read as that array.
     """
     if getattr(getattr(X, "dtype", None), "kind", "") == "O" and X.ndim == 1:
-        return len(X) > 0 and any(map(_is_sequence, X))
-    if not isinstance(X, list | tuple) or not any(map(_is_sequence, X)):
+        return len(X) > 0 and any(map(is_sequence, X))
+    if not isinstance(X, list | tuple) or not any(map(is_sequence, X)):
         return False
     return _regular_shape(X) is None
 
 
-def _is_sequence(element: Any) -> bool:
+def is_sequence(element: Any) -> bool:
+    """Whether ``element`` is array-like rather than a scalar or text."""
     if isinstance(element, list | tuple):
         return True
     return getattr(element, "shape", ()) != () or (
@@ -94,9 +95,9 @@ def _is_sequence(element: Any) -> bool:
 
 
 def _regular_shape(nested: Any) -> tuple[int, ...] | None:
-    """Shape of regularly nested lists of scalars; None where they are ragged or hold arrays."""
+    """Return the shape of nested lists of scalars; None if they are ragged or hold arrays."""
     if not isinstance(nested, list | tuple):
-        return None if _is_sequence(nested) else ()
+        return None if is_sequence(nested) else ()
     shapes = {_regular_shape(element) for element in nested}
     if len(shapes) > 1 or None in shapes:
         return None
@@ -106,7 +107,7 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
 
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
     array = check_array(
-        # A polars frame does not tell NumPy its dtype unless it is converted.
+        # check_array cannot read the dtype of a polars frame.
         X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
         dtype=FLOATS,
         allow_nd=True,
@@ -144,7 +145,7 @@ def _check_not_empty(array: Array) -> None:
 
 
 def _unpadded_lengths(array: Array) -> NDArray[np.intp]:
-    """Steps of each sample up to the last that is not NaN in every feature."""
+    """Return the number of steps of each sample, without the NaN steps at its end."""
     n, n_steps = array.shape[:2]
     if _all_finite(array):
         return np.full(n, n_steps)
@@ -173,7 +174,7 @@ def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
 
 
 def _stack(parts: list[Array], dtype: np.dtype[Any]) -> Array:
-    """One below the other; a single one is not copied unless it must be."""
+    """Concatenate the sequences; a single sequence is copied only if necessary."""
     if len(parts) == 1:
         return np.asarray(np.ascontiguousarray(parts[0]), dtype)
     return np.ascontiguousarray(np.concatenate(parts, dtype=dtype))
@@ -184,7 +185,7 @@ def _is_flat(x: Any) -> bool:
 
 
 def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
-    """One element of a list as numbers of shape (n_timesteps, n_features)."""
+    """Return one element of a list as numbers of shape (n_timesteps, n_features)."""
     plain = isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
     if not plain:
         try:
@@ -217,7 +218,7 @@ def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
 
 
 def _common_frame(X: Any, first_sample: int) -> Any:
-    """The first of a list of frames, whose columns the others must share; else None."""
+    """Return the first frame if all elements are frames with the same columns, else None."""
     if not all(hasattr(x, "columns") for x in X):
         return None
     expected = list(X[0].columns)
@@ -240,13 +241,15 @@ def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> No
     name = "the model" if estimator is None else type(estimator).__name__
     raise ValueError(
         f"Input X contains {what} at sample {first_sample + sample}, time step {step}, "
-        f"feature {feature}. {name} expects finite numbers: impute gaps before; as padding, only "
-        "steps at the end of a sample in a 3-D array may be NaN, in every feature."
+        f"feature {feature}. {name} expects finite numbers; impute missing values first. NaN is "
+        "accepted only as padding: steps at the end of a sample in a 3-D array that are NaN in "
+        "every feature."
     )
 
 
 def _all_finite(values: ArrayLike) -> bool:
-    """Without a temporary array where all is well: a sum with NaN or infinity is not finite."""
+    """Whether all values are finite."""
+    # A sum needs no temporary array, and is not finite if a value is NaN or infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(values)):
             return True
@@ -256,7 +259,7 @@ def _all_finite(values: ArrayLike) -> bool:
 def _raise_at(
     wrong: NDArray[np.bool_], first_sample: int, message: str | Callable[[int], str]
 ) -> None:
-    """Raise for the first sample that is wrong, if any."""
+    """Raise an error for the first wrong sample, if there is one."""
     if wrong.any():
         k = int(np.argmax(wrong))
         text = message if isinstance(message, str) else message(k)

@@ -1,4 +1,7 @@
-"""Targets and weights with one value a step: from what users give to stacked rows and back."""
+"""Stack targets and weights of time steps, and return predictions in the form of the targets.
+
+Shapes: ``K`` outputs.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +13,37 @@ from sklearn.utils import check_array
 
 from sklstm.sequences._packing import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._weights import check_step_weights
 
 Rows = NDArray[Any]
 
 
 def stack_steps(values: Any, sequences: Sequences, name: str) -> Rows:
-    """One row for each step of ``sequences``, from a list of arrays or a padded array.
+    """Return one row for each time step of ``sequences``.
 
-    ``values`` are (n_samples, n_timesteps[, K]), or (n_timesteps_i[, K]) for each sample; what
-    stands beside padding is left out. ``name`` is what errors call them.
+    ``values`` is an array (n_samples, n_timesteps[, K]), whose values at padded steps are dropped,
+    or a list of arrays (n_timesteps_i[, K]). ``name`` is its name in error messages.
     """
     if is_list_of_sequences(values):
         return _stack_list(values, sequences, name)
     array = _as_array(values, name)
     steps = sequences.n_timesteps or int(sequences.lengths[0])
-    even = sequences.n_timesteps is not None or bool((sequences.lengths == steps).all())
-    if array.ndim < 2 or array.shape[:2] != (len(sequences), steps) or not even:
-        expected = f"an array {(len(sequences), steps)}[, K]" if even else "a list of arrays"
+    fits = sequences.n_timesteps is not None or bool((sequences.lengths == steps).all())
+    if array.ndim < 2 or array.shape[:2] != (len(sequences), steps) or not fits:
+        expected = f"an array {(len(sequences), steps)}[, K]" if fits else "a list of arrays"
         raise ValueError(
             f"{name}: expected one value for each step, {expected}, got shape {array.shape}"
         )
     return array[np.arange(steps) < sequences.lengths[:, None]]
 
 
-def stack_weights(sample_weight: Any, sequences: Sequences) -> Rows:
-    """A weight for each step, out of one a step or one a sequence."""
-    if is_list_of_sequences(sample_weight) or np.ndim(sample_weight) > 1:
-        return stack_steps(sample_weight, sequences, "sample_weight")
-    weights = _as_array(sample_weight, "sample_weight")
-    if weights.shape != (len(sequences),):
-        raise ValueError(
-            f"sample_weight: expected one weight a sequence, shape {(len(sequences),)}, or one for "
-            f"each step, got shape {weights.shape}"
-        )
-    return np.repeat(weights, sequences.lengths)
+def stack_weights(sample_weight: Any, sequences: Sequences) -> NDArray[np.float64]:
+    """Return one weight for each time step, from one for each sequence or for each step."""
+    return check_step_weights(sample_weight, sequences.lengths, sequences.n_timesteps)
 
 
 def like_targets(rows: Rows, sequences: Sequences, as_array: bool) -> Any:
-    """Rows as an array where the targets were one and the lengths allow it, else as a list."""
+    """Return rows as an array if the targets were one and lengths allow it, else as a list."""
     if not as_array:
         return np.split(rows, sequences.starts[1:])
     lengths = sequences.lengths
@@ -77,7 +73,7 @@ def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
 
 
 def _as_array(values: Any, name: str) -> Rows:
-    """Numbers or labels, as they are; NaN only beside padding, so it is checked later."""
+    """Return numbers or labels without conversion. NaN is checked after padding is dropped."""
     return check_array(
         values,
         dtype=None,

@@ -259,9 +259,9 @@ def test_targets_that_do_not_fit_are_named(spoil, message, ragged, seed):
 
 def test_weights_that_do_not_fit_are_named(ragged, seed):
     X, y = ragged
-    with pytest.raises(ValueError, match=r"^sample_weight: expected one weight a sequence"):
+    with pytest.raises(ValueError, match=r"sample_weight\.shape == \(3,\), expected \(40,\)"):
         fitted(X, y, seed, np.ones(3))
     by_step = [np.ones(len(x)) for x in X]
     by_step[2] = np.ones(len(X[2]) + 1)
-    with pytest.raises(ValueError, match=r"^sample_weight\[2\]: expected one value for each"):
+    with pytest.raises(ValueError, match=r"^sample_weight\[2\]: expected one weight for each"):
         fitted(X, y, seed, by_step)

@@ -1,4 +1,4 @@
-"""Layouts of other libraries to sequences and back, and windows of long series."""
+"""Conversion from and to the layouts of other libraries; windows of long series."""
 
 import datetime
 import re
@@ -57,13 +57,13 @@ def assert_same(found, expected):
 
 
 def shuffled(rng, frame_type, columns):
-    """A frame of the columns, its rows in random order, and that order."""
+    """A frame with its rows in random order, and this order."""
     order = rng.permutation(len(next(iter(columns.values()))))
     return frame_type({name: np.asarray(values)[order] for name, values in columns.items()}), order
 
 
 def long_columns(rng, n=5):
-    """Columns of n sequences with ids that are not in order, and distinct times."""
+    """Columns of n sequences with unordered ids and distinct times."""
     lengths = rng.integers(1, 8, size=n)
     ids = np.repeat(rng.permutation(n) + 100, lengths)
     times = np.concatenate([rng.permutation(20)[:k] for k in lengths])
@@ -75,7 +75,7 @@ def long_columns(rng, n=5):
     }
 
 
-def test_a_long_frame_holds_what_a_pivot_shows(frame_type, rng):
+def test_sequences_of_a_long_frame_equal_its_pivot_table(frame_type, rng):
     frame, _ = shuffled(rng, frame_type, long_columns(rng))
     X, ids = from_long_frame(frame)
     table = pd.DataFrame({name: frame[name].to_numpy() for name in frame.columns})
@@ -118,7 +118,7 @@ def test_long_frames_round_trip(targets, per_step, frame_type, rng):
             np.testing.assert_array_equal(found_y[place], y, strict=True)
 
 
-def test_features_are_all_other_columns_or_those_named(frame_type):
+def test_features_are_the_named_or_all_other_columns(frame_type):
     frame = frame_type({"b": [1.0, 2.0], "id": [0, 0], "y": [3, 3], "time": [0, 1], "a": [4, 5]})
     everything = [[1.0, 3.0, 4.0], [2.0, 3.0, 5.0]]
     assert from_long_frame(frame)[0][0].tolist() == everything
@@ -132,7 +132,7 @@ def test_features_are_all_other_columns_or_those_named(frame_type):
     assert from_long_frame(frame, target=["y"])[2].tolist() == [[3]]
 
 
-def test_without_a_time_column_rows_stay_in_order(frame_type):
+def test_rows_keep_their_order_without_a_time_column(frame_type):
     frame = frame_type({"id": [2, 1, 2, 1], "x": [1.0, 9.0, 0.0, 8.0]})
     X, ids = from_long_frame(frame, time=None)
     assert ids.tolist() == [2, 1]
@@ -171,7 +171,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("values", "dtype"), NUMBERS)
-def test_features_become_floats_and_what_is_missing_nan(values, dtype, frame_type):
+def test_features_become_floats_and_missing_values_nan(values, dtype, frame_type):
     frame = frame_type({"id": [0, 0], "time": [0, 1], "x": values})
     expected = [[np.nan if value is None else float(value)] for value in values]
     assert_same(from_long_frame(frame)[0], [np.array(expected, dtype=dtype)])
@@ -189,7 +189,7 @@ def test_nullable_columns_of_pandas(dtype, last):
     assert (ids.tolist(), y.tolist()) == ([7], [5])
 
 
-def test_categories_are_ids_and_targets(frame_type):
+def test_ids_and_targets_may_be_categories(frame_type):
     frame = frame_type({"id": ["b", "a", "b"], "time": [1, 1, 0], "x": [1, 2, 3], "y": [*"pqp"]})
     if frame_type is pd.DataFrame:
         frame = frame.astype({"id": "category", "y": "category"})
@@ -201,7 +201,7 @@ def test_categories_are_ids_and_targets(frame_type):
 
 
 @pytest.mark.parametrize("target", [[1.5, None, 2.0], ["u", None, "v"], [1, None, 2]])
-def test_a_missing_target_is_handed_on(target, frame_type):
+def test_missing_targets_are_kept(target, frame_type):
     frame = frame_type({"id": [0, 1, 1, 2], "x": [1.0] * 4, "y": [target[k] for k in (0, 1, 1, 2)]})
     y = from_long_frame(frame, time=None, target="y")[2]
     assert pd.isna(y[1])
@@ -239,12 +239,12 @@ FRAME_ERRORS = [
 
 
 @pytest.mark.parametrize(("change", "options", "message"), FRAME_ERRORS)
-def test_what_is_wrong_with_a_frame_is_said_with_its_id(change, options, message, frame_type):
+def test_error_messages_about_a_frame_name_the_id(change, options, message, frame_type):
     with pytest.raises(ValueError, match=re.escape(message)):
         from_long_frame(frame_type(BASE | change), **options)
 
 
-def test_other_tables_are_refused():
+def test_other_tables_are_an_error():
     for frame in (BASE, pl.DataFrame(BASE).lazy(), [[1, 2]]):
         with pytest.raises(ValueError, match="expected a pandas or polars data frame, got"):
             from_long_frame(frame)
@@ -255,7 +255,7 @@ def test_other_tables_are_refused():
         from_long_frame(pd.DataFrame({"id": [0, 0], "time": ["a", 1], "x": [1, 2]}))
 
 
-def test_names_that_a_frame_gets_by_default(rng):
+def test_default_names_of_a_long_frame(rng):
     predicted = draw(rng, 0, n=3)
     columns = to_long_frame(predicted, dict, y=[*"abc"])
     lengths = [len(x) for x in predicted]
@@ -267,7 +267,7 @@ def test_names_that_a_frame_gets_by_default(rng):
     assert list(to_long_frame(frames, dict)) == ["id", "time", "u", "v"]
 
 
-BACK_ERRORS = [
+TO_FRAME_ERRORS = [
     ({"ids": [1]}, "ids: expected 2, one for each sequence in X, got 1"),
     ({"ids": 1}, "ids: expected one for each of the 2 sequence(s) in X"),
     ({"times": [[0, 1], [0]]}, "times[1]: expected 3 step(s) as in X[1], got 1"),
@@ -279,13 +279,13 @@ BACK_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), BACK_ERRORS)
-def test_what_does_not_fit_into_a_frame_is_an_error(options, message):
+@pytest.mark.parametrize(("options", "message"), TO_FRAME_ERRORS)
+def test_arguments_that_do_not_fit_a_frame_are_an_error(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         to_long_frame([np.zeros(2), np.zeros(3)], pd.DataFrame, **options)
 
 
-def test_the_library_of_a_frame_is_not_imported():
+def test_pandas_and_polars_are_not_imported():
     code = (
         "import sys, numpy as np, sklstm\n"
         "before = set(sys.modules)\n"
@@ -340,7 +340,7 @@ def test_frames_of_channels(rng):
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 4, 2, 1)])
-def test_an_array_of_channels_first_has_three_axes(shape):
+def test_channels_first_arrays_that_are_not_3d_are_an_error(shape):
     message = f"expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape {shape}"
     with pytest.raises(ValueError, match=re.escape(message)):
         from_channels_first(np.zeros(shape))
@@ -363,7 +363,7 @@ def test_nan_padding_round_trips(dtype, rng):
     assert_same([*check_sequences(padded)], X)
 
 
-def test_only_a_tail_that_is_nan_in_every_feature_is_padding():
+def test_nan_before_the_last_valid_step_is_not_padding():
     nan = np.nan
     X = np.array([[[nan, 1], [nan, nan], [2, nan], [nan, nan]], [[nan, nan]] * 3 + [[nan, 1]]])
     assert_same(from_nan_padded(X), [X[0, :3], X[1]])
@@ -389,12 +389,12 @@ PADDED_ERRORS = [
 
 
 @pytest.mark.parametrize(("call", "message"), PADDED_ERRORS)
-def test_what_cannot_be_padding_is_an_error(call, message):
+def test_arguments_of_nan_padding_that_do_not_fit_are_an_error(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
 
 
-# --- one below the other ---
+# --- concatenated steps ---
 
 
 @pytest.mark.parametrize("n_features", [0, 1, 3])
@@ -409,7 +409,7 @@ def test_concatenated_sequences_round_trip(n_features, rng):
     assert_same(from_concatenated(stacked.tolist()), [stacked])
 
 
-def test_arrays_are_concatenated_without_their_padding(rng):
+def test_arrays_are_concatenated_without_padding(rng):
     X = draw(rng, 2)
     stacked, lengths = to_concatenated(to_nan_padded(X, 10))
     np.testing.assert_array_equal(stacked, np.concatenate(X), strict=True)
@@ -420,7 +420,7 @@ def test_arrays_are_concatenated_without_their_padding(rng):
     assert lengths.tolist() == [4, 4, 4]
 
 
-def test_labels_are_split_and_joined_like_features():
+def test_labels_are_converted_like_features():
     labels = from_concatenated(["noun", "verb", "noun"], [1, 2])
     assert [y.tolist() for y in labels] == [["noun"], ["verb", "noun"]]
     assert to_concatenated(labels)[0].tolist() == ["noun", "verb", "noun"]
@@ -446,22 +446,22 @@ LIST_ERRORS = [
     ([np.zeros((2, 3)), np.zeros((2, 4))], "X[1]: expected 3 feature(s) as in X[0], got 4 feature"),
     ([np.zeros((2, 3)), np.zeros(2)], "X[1]: expected 3 feature(s) as in X[0], got a 1-D sequence"),
     ([np.zeros((2, 3)), np.zeros((0, 3))], "X[1]: expected at least one time step, got shape (0, "),
-    ([np.zeros((2, 3)), 5], "X[1]: expected one sequence, of shape"),
-    ([np.zeros((2, 3)), np.zeros((1, 2, 3))], "X[1]: expected one sequence, of shape"),
-    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected one sequence, of regular shape"),
+    ([np.zeros((2, 3)), 5], "X[1]: expected one sequence of shape"),
+    ([np.zeros((2, 3)), np.zeros((1, 2, 3))], "X[1]: expected one sequence of shape"),
+    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected one sequence of regular shape"),
     ([], "X: expected at least one sequence, got none"),
-    (None, "X: expected an array or a list of arrays, one a sequence, got NoneType"),
-    ("text", "X: expected an array or a list of arrays, one a sequence, got str"),
+    (None, "X: expected an array or a list with one array for each sequence, got NoneType"),
+    ("text", "X: expected an array or a list with one array for each sequence, got str"),
 ]
 
 
 @pytest.mark.parametrize(("X", "message"), LIST_ERRORS)
-def test_errors_of_lists_name_the_sequence(X, message):
+def test_error_messages_about_a_list_name_the_sequence(X, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         to_concatenated(X)
 
 
-def test_channels_that_differ_name_the_sequence():
+def test_different_numbers_of_channels_are_an_error():
     with pytest.raises(
         ValueError, match=re.escape("X[1]: expected 3 feature(s) as in X[0], got 2")
     ):
@@ -477,7 +477,7 @@ def test_empty_channels_first_list_is_an_error():
 
 
 def naive_windows(series, width, horizon, stride):
-    """Window by window: inputs, targets, and which series and step each starts at."""
+    """Inputs, targets, and the series and first step of each window, from a loop."""
     X, y, index = [], [], []
     for k, steps in enumerate(series):
         for start in range(0, len(steps), stride):
@@ -496,7 +496,7 @@ def draw_series(rng, width, horizon, n_features, n=4):
 
 @pytest.mark.parametrize("n_features", [0, 1, 3])
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_windows_are_those_of_a_loop(horizon, n_features, rng):
+def test_windows_equal_those_of_a_loop(horizon, n_features, rng):
     width, stride = rng.integers(1, 6, size=2)
     series = draw_series(rng, width, horizon, n_features)
     for given, each in ((series, series), (objects(series), series), (series[0], series[:1])):
@@ -512,7 +512,7 @@ def test_windows_are_those_of_a_loop(horizon, n_features, rng):
         assert len(make_windows(given, width, horizon, stride)) == 2
 
 
-def test_no_window_and_no_target_spans_two_series(rng):
+def test_windows_and_targets_lie_within_one_series(rng):
     width, horizon = rng.integers(1, 6, size=2)
     lengths = width + horizon + rng.integers(0, 9, size=6)
     series = [np.full(length, k) for k, length in enumerate(lengths)]
@@ -611,6 +611,6 @@ WINDOW_ERRORS = [
 
 
 @pytest.mark.parametrize(("series", "options", "message"), WINDOW_ERRORS)
-def test_errors_of_windows_name_the_series(series, options, message):
+def test_error_messages_about_windows_name_the_series(series, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make_windows(series, **({"width": 4} | options))

@@ -1,4 +1,4 @@
-"""What X may be, what it may not be, and the way into packed batches and back."""
+"""Accepted and rejected forms of X; stacked sequences and packed batches."""
 
 import re
 from dataclasses import FrozenInstanceError
@@ -31,7 +31,7 @@ def assert_holds(sequences, parts, form):
     np.testing.assert_array_equal(sequences.values, np.concatenate(parts), strict=True)
 
 
-# --- every row of the table of what X may be ---
+# --- accepted forms of X ---
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,7 +61,7 @@ def test_other_numbers_become_float64(shape, dtype, rng):
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 2)])
-def test_memory_order_does_not_matter(shape, rng):
+def test_any_memory_order_is_accepted(shape, rng):
     X = rng.standard_normal(shape)
     expected = list(check_sequences(X))
     for other in (np.asfortranarray(X), np.stack([X, X])[:, ::-1][:, ::-1][0], X[::-1][::-1]):
@@ -71,7 +71,7 @@ def test_memory_order_does_not_matter(shape, rng):
 @pytest.mark.parametrize("container", [list, tuple, objects])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lengths", [RAGGED, EQUAL, (1,)], ids=str)
-def test_lists_of_arrays_are_lists_also_where_lengths_are_equal(lengths, dtype, container, rng):
+def test_lists_of_arrays_are_lists_even_if_lengths_are_equal(lengths, dtype, container, rng):
     parts = draw(rng, lengths, 2, dtype)
     sequences = check_sequences(container(parts))
     assert_holds(sequences, parts, "list")
@@ -103,13 +103,13 @@ def test_ragged_nested_lists_are_a_list():
     assert_holds(check_sequences(deep), [*map(np.array, [[[1.0, 2], [3, 4]], [[5.0, 6]]])], "list")
 
 
-def test_one_array_makes_nested_lists_a_list_of_sequences():
+def test_nested_lists_with_an_array_are_a_list_of_sequences():
     expected = [np.array([[1.0], [2]]), np.array([[3.0], [4]])]
     assert_holds(check_sequences([[1, 2], np.array([3, 4])]), expected, "list")
     assert_holds(check_sequences(objects([[1, 2], [3, 4]])), expected, "list")
 
 
-def test_a_list_is_float32_only_if_all_of_it_is(rng):
+def test_a_list_is_float32_only_if_all_elements_are(rng):
     single, double = draw(rng, (2, 3), dtype=np.float32), draw(rng, (2, 3))
     assert check_sequences(single).values.dtype == np.float32
     assert check_sequences([single[0], double[0]]).values.dtype == np.float64
@@ -118,7 +118,7 @@ def test_a_list_is_float32_only_if_all_of_it_is(rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lengths", [(3, 1, 6, 2), (6, 6), (2, 2), (1,)], ids=str)
-def test_a_tail_of_nan_steps_is_padding(lengths, dtype, rng):
+def test_nan_steps_at_the_end_are_padding(lengths, dtype, rng):
     parts = draw(rng, lengths, 2, dtype)
     padded = np.full((len(lengths), 6, 2), np.nan, dtype)
     for sample, part in zip(padded, parts, strict=True):
@@ -130,7 +130,7 @@ def test_a_tail_of_nan_steps_is_padding(lengths, dtype, rng):
 
 
 def test_huge_values_are_finite():
-    """Their sum is not."""
+    """The sum of these values is infinite."""
     assert check_sequences(np.full((2, 3, 2), 3e38, np.float32)).lengths.tolist() == [3, 3]
 
 
@@ -142,7 +142,7 @@ def frames(request):
     return pytest.importorskip(request.param).DataFrame
 
 
-def test_a_frame_holds_one_series_a_row(frames):
+def test_each_row_of_a_frame_is_a_series(frames):
     X = frames({"a": [1.0, 2.0], "b": [3, 4]})
     sequences = check_sequences(X)
     assert_holds(sequences, [np.array([[1.0], [3]]), np.array([[2.0], [4]])], "2d")
@@ -150,14 +150,14 @@ def test_a_frame_holds_one_series_a_row(frames):
 
 
 @pytest.mark.parametrize("container", [list, tuple, objects])
-def test_a_list_of_frames_remembers_their_columns(container, frames):
+def test_a_list_of_frames_keeps_the_first_frame(container, frames):
     X = container([frames({"a": [1, 2], "b": [3.5, 4]}), frames({"a": [5.0], "b": [6]})])
     sequences = check_sequences(X)
     assert_holds(sequences, [np.array([[1, 3.5], [2, 4]]), np.array([[5.0, 6]])], "list")
     assert sequences.frame is X[0]
 
 
-def test_a_list_of_series_or_of_frames_and_arrays(frames):
+def test_lists_may_mix_arrays_with_series_or_frames(frames):
     frame = frames({"a": [1.0, 2.0]})
     for element in (frame["a"], frame):
         sequences = check_sequences([element, np.array([3.0])])
@@ -166,21 +166,21 @@ def test_a_list_of_series_or_of_frames_and_arrays(frames):
 
 
 @pytest.mark.parametrize("columns", [["b", "a"], ["a", "c"]], ids=str)
-def test_frames_must_agree_on_their_columns(columns, frames):
+def test_frames_with_different_columns_are_an_error(columns, frames):
     X = [frames({"a": [1.0], "b": [2.0]})] * 2 + [frames({name: [1.0] for name in columns})]
     message = f"X[12]: expected the columns ['a', 'b'] as in X[10], got {columns}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_sequences(X, first_sample=10)
 
 
-# --- what X may not be ---
+# --- rejected forms of X ---
 
 ONES = np.ones((3, 2))
 NUMBERS = r"expected numbers of shape \(n_timesteps, n_features\) or \(n_timesteps,\), got"
 SHAPE = r"expected shape \(n_timesteps, n_features\) or \(n_timesteps,\), got"
 
 
-def spoilt(value, *where, shape=(3, 4, 2)):
+def with_value(value, *where, shape=(3, 4, 2)):
     X = np.ones(shape)
     X[where] = value
     return X
@@ -201,17 +201,17 @@ MALFORMED = {
     "string element": ([ONES, "ab"], rf"X\[1\]: {NUMBERS} str"),
     "array of strings": ([ONES[:, 0], np.array(["a", "b"])], rf"X\[1\]: {NUMBERS} ndarray"),
     "complex element": ([ONES, ONES * 1j], rf"X\[1\]: {NUMBERS} ndarray: Complex data not supp"),
-    "NaN, 2-D": (spoilt(np.nan, 1, 3, shape=(3, 4)), "NaN at sample 1, time step 3, feature 0"),
-    "infinity, 2-D": (spoilt(-np.inf, 2, 0, shape=(3, 4)), "infinity at sample 2, time step 0"),
-    "NaN, 3-D": (spoilt(np.nan, 1, 2, 1), "NaN at sample 1, time step 2, feature 1"),
-    "NaN, last step": (spoilt(np.nan, 1, 3, 0), "NaN at sample 1, time step 3, feature 0"),
-    "gap": (spoilt(np.nan, 2, 1), "NaN at sample 2, time step 1, feature 0"),
-    "infinity, 3-D": (spoilt(np.inf, 0, 3), "infinity at sample 0, time step 3, feature 0"),
-    "NaN in a list": ([ONES, spoilt(np.nan, 2, 1, shape=(3, 2))],
+    "NaN, 2-D": (with_value(np.nan, 1, 3, shape=(3, 4)), "NaN at sample 1, time step 3, feature 0"),
+    "infinity, 2-D": (with_value(-np.inf, 2, 0, shape=(3, 4)), "infinity at sample 2, time step 0"),
+    "NaN, 3-D": (with_value(np.nan, 1, 2, 1), "NaN at sample 1, time step 2, feature 1"),
+    "NaN, last step": (with_value(np.nan, 1, 3, 0), "NaN at sample 1, time step 3, feature 0"),
+    "gap": (with_value(np.nan, 2, 1), "NaN at sample 2, time step 1, feature 0"),
+    "infinity, 3-D": (with_value(np.inf, 0, 3), "infinity at sample 0, time step 3, feature 0"),
+    "NaN in a list": ([ONES, with_value(np.nan, 2, 1, shape=(3, 2))],
                       "NaN at sample 1, time step 2, feature 1"),
-    "NaN tail in a list": ([ONES, spoilt(np.nan, 2, shape=(3, 2))],
+    "NaN tail in a list": ([ONES, with_value(np.nan, 2, shape=(3, 2))],
                            "NaN at sample 1, time step 2, feature 0"),
-    "all NaN": (spoilt(np.nan, 1), r"X\[1\]: expected at least one time step that is not NaN"),
+    "all NaN": (with_value(np.nan, 1), r"X\[1\]: expected at least one time step that is not NaN"),
 }  # fmt: skip
 
 MALFORMED_WHOLE = {
@@ -227,7 +227,7 @@ MALFORMED_WHOLE = {
     "empty list": ([], "Expected 2D array, got 1D array"),
     "empty tuple": ((), "Expected 2D array, got 1D array"),
     "empty objects": (objects([]), "Expected 2D array, got 1D array"),
-    "list of nothing": ([[], []], r"0 feature\(s\) \(shape=\(2, 0\)\)"),
+    "list of empty lists": ([[], []], r"0 feature\(s\) \(shape=\(2, 0\)\)"),
     "no samples": (np.ones((0, 3)), r"0 sample\(s\) \(shape=\(0, 3\)\)"),
     "no steps": (np.ones((3, 0)), r"0 feature\(s\) \(shape=\(3, 0\)\)"),
     "no samples, 3-D": (np.ones((0, 3, 2)), r"0 sample\(s\) \(shape=\(0, 3, 2\)\)"),
@@ -237,13 +237,13 @@ MALFORMED_WHOLE = {
 
 
 @pytest.mark.parametrize(("X", "message"), MALFORMED.values(), ids=MALFORMED)
-def test_what_is_wrong_with_a_sample_is_said(X, message):
+def test_error_messages_name_the_sample(X, message):
     with pytest.raises(ValueError, match=message):
         check_sequences(X)
 
 
 @pytest.mark.parametrize("name", ["channels", "scalar element", "NaN in a list", "all NaN", "gap"])
-def test_samples_count_from_the_first(name):
+def test_error_messages_count_from_first_sample(name):
     X, _ = MALFORMED[name]
     k = 102 if name == "gap" else 101
     with pytest.raises(ValueError, match=rf"X\[{k}\]|at sample {k}"):
@@ -251,35 +251,34 @@ def test_samples_count_from_the_first(name):
 
 
 @pytest.mark.parametrize(("X", "message"), MALFORMED_WHOLE.values(), ids=MALFORMED_WHOLE)
-def test_what_is_wrong_with_the_whole_is_said(X, message):
+def test_error_messages_about_all_of_X(X, message):
     with pytest.raises(ValueError, match=message):
         check_sequences(X)
 
 
-def test_dates_are_no_numbers():
+def test_dates_are_an_error():
     dates = np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]")
     with pytest.raises((TypeError, ValueError), match=rf"X\[1\]: {NUMBERS}"):
         check_sequences([ONES[:, 0], dates])
 
 
-def test_the_message_names_the_estimator():
+def test_error_messages_name_the_estimator():
     class Model:
         pass
 
-    with pytest.raises(ValueError, match="Model expects finite numbers: impute gaps before"):
-        check_sequences(spoilt(np.nan, 0, 0), estimator=Model())
+    with pytest.raises(ValueError, match="Model expects finite numbers; impute missing values"):
+        check_sequences(with_value(np.nan, 0, 0), estimator=Model())
 
 
 @pytest.mark.parametrize("where", [(1, 1, 0), (1, 1), (2, 3, 1)], ids=str)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_pass_where_allowed(value, where):
-    """A gap is no padding."""
-    X = spoilt(value, *where)
+def test_ensure_all_finite_false_keeps_all_values(value, where):
+    X = with_value(value, *where)
     sequences = check_sequences(X, ensure_all_finite=False)
     np.testing.assert_array_equal(sequences.values, X.reshape(-1, 2))
 
 
-# --- sequences ---
+# --- stacked sequences ---
 
 
 @pytest.mark.parametrize(
@@ -295,7 +294,7 @@ def test_values_that_are_not_finite_pass_where_allowed(value, where):
     ],
     ids=["2-D", "3-D", "1-D arrays", "2-D arrays", "both", "numbers", "rows"],
 )
-def test_flat_sequences_had_no_axis_of_features(X, flat):
+def test_flat_means_without_an_axis_of_features(X, flat):
     assert check_sequences(X).flat is flat
 
 
@@ -308,13 +307,13 @@ def test_iteration_yields_views(rng):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_sequences_do_not_change(rng):
+def test_sequences_are_immutable(rng):
     with pytest.raises(FrozenInstanceError):
         draw_sequences(rng).form = "3d"
 
 
 @pytest.mark.parametrize("indices", [[2], [5, 0, 0, 3], [0, 1, 2, 3, 4, 5], []], ids=str)
-def test_taken_sequences_are_copies_in_that_order(indices, rng):
+def test_take_copies_in_the_order_of_the_indices(indices, rng):
     parts = draw(rng)
     sequences = check_sequences(parts)
     taken = sequences.take(np.array(indices, dtype=np.intp))
@@ -325,7 +324,7 @@ def test_taken_sequences_are_copies_in_that_order(indices, rng):
     assert not np.shares_memory(taken.values, sequences.values)
 
 
-def test_another_dtype_copies_only_where_it_is_another(rng):
+def test_astype_copies_only_if_the_dtype_changes(rng):
     sequences = draw_sequences(rng)
     assert sequences.astype(np.float64).values is sequences.values
     single = sequences.astype(np.float32)
@@ -334,7 +333,7 @@ def test_another_dtype_copies_only_where_it_is_another(rng):
 
 
 @pytest.mark.parametrize("tail", [(), (3,)], ids=str)
-def test_steps_come_back_in_the_form_of_the_input(tail, rng):
+def test_like_input_returns_the_form_of_the_input(tail, rng):
     parts, array = draw(rng), rng.standard_normal((3, 4, 2))
     steps = rng.standard_normal((sum(RAGGED), *tail))
     found = check_sequences(parts).like_input(steps)
@@ -353,8 +352,8 @@ def test_steps_come_back_in_the_form_of_the_input(tail, rng):
     assert np.isnan(found[1, 2:]).all()
 
 
-def test_whole_numbers_have_room_for_nan_where_there_was_padding():
-    X = spoilt(np.nan, 1, slice(2, None), shape=(2, 3, 1))
+def test_like_input_returns_floats_if_integers_are_padded():
+    X = with_value(np.nan, 1, slice(2, None), shape=(2, 3, 1))
     found = check_sequences(X).like_input(np.arange(5))
     np.testing.assert_array_equal(found, [[0, 1, 2], [3, 4, np.nan]])
 
@@ -363,7 +362,7 @@ def test_whole_numbers_have_room_for_nan_where_there_was_padding():
 
 
 def test_a_batch_is_sorted_and_time_major():
-    """By hand: sequences of 2, 3 and 1 steps; the digit before the point is the sequence."""
+    """Sequences of 2, 3 and 1 steps; the digit before the point is the sequence."""
     sequences = check_sequences([[0.0, 0.1], [1.0, 1.1, 1.2], [2.0]])
     batch = sequences.pack()
     assert batch.values[:, 0].tolist() == [1.0, 0.0, 2.0, 1.1, 0.1, 1.2]
@@ -382,7 +381,7 @@ def test_sequences_of_one_length_keep_their_order(rng):
 
 
 @pytest.mark.parametrize("dtype", [None, np.float32, np.float64])
-def test_packing_and_unpacking_random_lengths(dtype, rng):
+def test_unpack_is_the_inverse_of_pack(dtype, rng):
     for _ in range(20):
         sequences = check_sequences(draw(rng, rng.integers(1, 9, rng.integers(1, 12))))
         indices = rng.integers(0, len(sequences), rng.integers(1, 15))
@@ -399,7 +398,7 @@ def test_packing_and_unpacking_random_lengths(dtype, rng):
             np.testing.assert_array_equal(batch.values[block], rows)
 
 
-def test_rows_of_any_shape_are_restored(rng):
+def test_restore_and_unpack_take_rows_of_any_shape(rng):
     batch = check_sequences(draw(rng)).pack()
     for tail in ((), (2,), (2, 3)):
         rows = rng.standard_normal((len(RAGGED), *tail))
