@@ -1,12 +1,13 @@
-"""What became slower between two files of speed.py; exits with 1 if anything did.
+"""Compare two result files of speed.py; exits with 1 if a time became slower.
 
 python benchmarks/compare.py old.json new.json [--tolerance 0.1]
 
-Machines drift: our times are compared beside those of the rivals that took turns with us, and
-where nobody did, beside the drift of all rivals' times. A time counts as slower if it grew by more
-than the tolerance and by more than the spread of the turns leaves open; a mean over the grid, where
-noise averages out, if it grew by more than half the tolerance. Times on several threads that other
-programs disturbed are not compared.
+The speed of a machine changes. The times of sklstm are therefore compared relative to those of the
+other libraries in the same measurement or, if there are none, relative to the mean change of the
+other libraries in all measurements. A time is slower if it increased by more than the tolerance and
+by more than the uncertainty of the medians. A mean over the grid has less noise; it is slower if it
+increased by more than half of the tolerance. Times with several threads are not compared if other
+programs were running.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from targets import usable
 OURS = "sklstm"
 TOLERANCE = 0.1
 
-#: A median of n turns is uncertain by about this times their interquartile range over sqrt(n).
+#: The uncertainty of a median of n turns is about this times the interquartile range over sqrt(n).
 NOTCH = 1.57
 
 
 class Change(NamedTuple):
     name: str
-    factor: float  # of our time, new over old; above 1 is slower
-    noise: float  # what a factor may differ from 1 by without meaning anything
+    factor: float  # new time of sklstm divided by old time; above 1 is slower
+    noise: float  # differences of the factor from 1 up to this value are noise
 
     @property
     def slower(self) -> bool:
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def changes(old: Any, new: Any, tolerance: float = TOLERANCE) -> list[Change]:
-    """Every time of ours that both files have, then means over each grid."""
+    """Compare all times of sklstm that are in both files, and their means over each grid."""
     before, after = measurements(old), measurements(new)
     both = [
         name for name in before if name in after and usable(before[name]) and usable(after[name])
@@ -72,7 +73,7 @@ def changes(old: Any, new: Any, tolerance: float = TOLERANCE) -> list[Change]:
 
 
 def measurements(tree: Any, path: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """Whatever in a file has medians and quartiles of sides, by where it stands."""
+    """Return all parts of a file that have medians and quartiles, by their path."""
     if not isinstance(tree, dict):
         return {}
     found = {"/".join(path): tree} if "seconds" in tree and "quartiles" in tree else {}
@@ -94,7 +95,7 @@ def _of_measurement(
 
 
 def _means(found: list[Change], tolerance: float) -> list[Change]:
-    """Over the shapes of each number of threads, kind and side."""
+    """Return the mean change over all shapes, for each number of threads, kind and side."""
     groups: dict[str, list[float]] = {}
     for change in found:
         place, side = change.name.rsplit(": ", 1)
@@ -113,7 +114,7 @@ def _rivals(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _drift(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> float:
-    """How rivals' times changed, on the whole: that is the machine, or their versions."""
+    """Return the mean change of the rivals' times, caused by the machine or their versions."""
     factors = [_factor(side, old, new) for old, new in pairs for side in _rivals(old, new)]
     return _mean(factors) if factors else 1.0
 
@@ -132,16 +133,16 @@ def _mean(factors: list[float]) -> float:
 
 
 def environment_lines(old: Any, new: Any) -> list[str]:
-    """What else is different between the two: of a rival's new version we know nothing."""
+    """Describe other differences between the files, for instance new versions of libraries."""
     before, after = old.get("environment", {}), new.get("environment", {})
     lines = [f"old: {before.get('commit')}, new: {after.get('commit')}"]
     if before.get("cpu") != after.get("cpu"):
-        lines.append(f"another machine: {before.get('cpu')}, then {after.get('cpu')}")
+        lines.append(f"different machine: {before.get('cpu')}, then {after.get('cpu')}")
     versions = before.get("versions", {}), after.get("versions", {})
     for name in sorted(versions[0].keys() & versions[1].keys()):
         was, now = (found[name] for found in versions)
         if was != now:
-            lines.append(f"another version of {name}: {was}, then {now}")
+            lines.append(f"different version of {name}: {was}, then {now}")
     return lines
 
 
@@ -152,7 +153,7 @@ def report(found: list[Change]) -> list[str]:
             word = "SLOWER" if change.slower else "faster"
             lines.append(f"{word} {change.factor:5.2f} times the time, {change.name}")
     slower = sum(change.slower for change in found)
-    return [*lines, f"{len(found)} figures compared, {slower} of them slower beyond noise"]
+    return [*lines, f"{len(found)} times compared, {slower} of them slower beyond noise"]
 
 
 if __name__ == "__main__":

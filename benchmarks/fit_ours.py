@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from fit_problem import BATCH, HIDDEN, LEARNING_RATE, MOST_EPOCHS, FitProblem, Fitted
+from fit_problem import BATCH, HIDDEN, LEARNING_RATE, MAX_EPOCHS, FitProblem, Fitted
 
 from sklstm import LSTMClassifier
 
 
 class StopAt:
-    """A callback of scikit-learn that ends the fit after the first epoch that is good enough."""
+    """A callback of scikit-learn that ends the fit when the training loss is small enough."""
 
     def __init__(self, loss: float) -> None:
         self.loss = loss
@@ -37,13 +37,13 @@ def fit(problem: FitProblem) -> Fitted:
         batch_size=BATCH,
         learning_rate_init=LEARNING_RATE,
         max_grad_norm=None,
-        max_iter=MOST_EPOCHS,
+        max_iter=MAX_EPOCHS,
         tol=0.0,
-        n_iter_no_change=MOST_EPOCHS,
+        n_iter_no_change=MAX_EPOCHS,
         random_state=problem.seed,
     )
     classifier.set_callbacks(StopAt(problem.loss))
-    with warnings.catch_warnings(action="ignore"):  # the most epochs were not enough
+    with warnings.catch_warnings(action="ignore"):  # the maximum number of epochs was reached
         classifier.fit(_as_users_have_it(problem), problem.y)
     return Fitted(classifier.n_iter_, classifier.loss_)
 

@@ -1,7 +1,7 @@
-"""What a whole fit is given: sequences, their classes, and when it is done.
+"""The problem of a whole fit: sequences, their classes, and the loss at which training ends.
 
-The network is one LSTM layer whose last state feeds a dense softmax, trained by Adam on the mean
-cross-entropy, in float32. Each side draws its own starting values, as its users get them.
+The network is one LSTM layer and a dense softmax of the last hidden state, trained by Adam on the
+mean cross-entropy, in float32. Each library draws its default initial weights.
 
 Shapes: ``N`` sequences, ``T`` steps, ``D`` channels.
 """
@@ -17,15 +17,15 @@ import numpy as np
 HIDDEN = 64
 BATCH = 32
 LEARNING_RATE = 0.005
-MOST_EPOCHS = 300
+MAX_EPOCHS = 300
 
 
 @dataclass(frozen=True)
 class FitProblem:
-    x: np.ndarray  # (N, T, D), zero behind a sequence's end
+    x: np.ndarray  # (N, T, D), zero after the end of a sequence
     lengths: np.ndarray  # (N,)
     y: np.ndarray  # (N,), classes from 0 on
-    loss: float  # of an epoch, the mean over its batches as they were trained; done at or below it
+    loss: float  # mean over the batches of an epoch; training ends at or below it
     seed: int
 
     @property
@@ -53,4 +53,4 @@ class Fitted(NamedTuple):
 
 
 class Unable(Exception):
-    """This side cannot fit such data; says why."""
+    """The library does not support the data; the message gives the reason."""

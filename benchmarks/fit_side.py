@@ -1,4 +1,4 @@
-"""One side's whole fit, in a process that has done nothing yet: `whole_fit` starts this.
+"""Run the whole fit of one library in a new process; `whole_fit` runs this script.
 
 python benchmarks/fit_side.py SIDE PROBLEM.npz CLOCK; prints epochs, loss and times
 """

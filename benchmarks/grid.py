@@ -1,4 +1,4 @@
-"""One LSTM layer of sklstm beside its rivals, over the grid of sizes."""
+"""Compare one LSTM layer of sklstm with other libraries, over the grid of sizes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from timing import Turns, interleaved
 
 from sklstm._threads import ParallelMap, workers
 
-#: Each kind, what a side has to be able to do for it, and who can.
+#: For each kind of measurement, the method that is timed and the rivals that have it.
 KINDS = {"training": ("train", ["torch"]), "inference": ("infer", ["torch", "onnxruntime"])}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """By number of threads, kind and shape: the times of all sides."""
+    """Return the times of all libraries by number of threads, kind and shape."""
     return {str(threads): _measure(threads, options) for threads in options.threads}
 
 
@@ -41,7 +41,7 @@ def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
 def _sides(
     shape: Shape, kernels: list[str], rivals: list[str], threads: int, parallel_map: ParallelMap
 ) -> list[Any]:
-    """All who take part, ours first, after a check that their results agree."""
+    """Return the layers to measure, ours first, after a check that their results agree."""
     problem = Problem.random(shape)
     ours = [Layer(problem, parallel_map, name) for name in kernels]
     theirs = [load(name).layer(problem, threads) for name in rivals]

@@ -1,4 +1,4 @@
-"""What `import sklstm` adds to `import sklearn.base`, in fresh interpreters."""
+"""Measure the time of `import sklstm` after `import sklearn.base`, in new interpreters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import kernels
 from timing import CLOCKS, summarised
 
-FEWEST_RUNS = 15
+MIN_RUNS = 15
 
-#: Each interpreter times both imports: as a difference between processes, ours would drown in the
-#: noise of scikit-learn's, which takes some fifty times as long.
+#: Each interpreter times both imports. The import of scikit-learn takes about fifty times as long,
+#: so a difference between two processes would be too noisy.
 CODE = """
 from time import {clock} as clock
 start = clock()
@@ -27,8 +27,8 @@ print(between - start, clock() - between)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Times of both, with byte code at hand."""
-    repeats = max(FEWEST_RUNS, options.repeats or 0)
+    """Measure both imports, with cached byte code."""
+    repeats = max(MIN_RUNS, options.repeats or 0)
     with tempfile.TemporaryDirectory() as folder:
         environment = _environment(byte_code=folder)
         code = CODE.format(clock=CLOCKS[options.clock].__name__)
@@ -39,7 +39,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _environment(byte_code: str) -> dict[str, str]:
-    """The sklstm of this process, and byte code that is written, whatever the user's settings."""
+    """Return an environment with the sklstm of this process and with byte code enabled."""
     settings = {"PYTHONPYCACHEPREFIX": byte_code, "PYTHONDONTWRITEBYTECODE": ""}
     return os.environ | kernels.import_path() | settings
 

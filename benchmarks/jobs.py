@@ -1,4 +1,4 @@
-"""What a second thread gains or costs: batches of training and predictions with n_jobs 1 and 2."""
+"""Measure training batches and predictions with n_jobs 1 and 2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sklstm._training.prediction import raw_predictions
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences
 
-#: From where threads are not worth waking, over where they begin to be, to where they are.
+#: From shapes that are too small for threads to shapes that benefit from them.
 SHAPES = [
     Shape(1, 100, 8, 64),
     Shape(32, 8, 8, 64),
@@ -40,7 +40,7 @@ N_CLASSES = 3
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """By kernels, then by directions and shape: times of a batch, and of predicting it."""
+    """Return times of training and predicting a batch, by kernels, directions and shape."""
     found: dict[str, Any] = {}
     print(report.jobs_title())
     for name in options.kernels:
@@ -49,13 +49,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             for shape in SHAPES:
                 with using(name):
                     row = _times(shape, bidirectional, options)
-                found[name][f"{shape}{', both ways' if bidirectional else ''}"] = row
+                found[name][f"{shape}{', bidirectional' if bidirectional else ''}"] = row
                 print(report.jobs_line(name, shape, bidirectional, row), flush=True)
     return found
 
 
 def _times(shape: Shape, bidirectional: bool, options: argparse.Namespace) -> dict[str, Any]:
-    turns = replace(Turns.of(options, threads=2), pause=0.0)  # nobody's threads spin
+    turns = replace(Turns.of(options, threads=2), pause=0.0)  # there are no threads of OpenMP
     with ExitStack() as stack:
         maps = {n: stack.enter_context(workers(n)) for n in (1, 2)}
         found = {}

@@ -1,4 +1,4 @@
-"""The kernel sets of sklstm that this machine can run."""
+"""The kernel sets of sklstm that are available on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sklstm
 
 
 def available() -> list[str]:
-    """Fastest first."""
+    """Return the names of the kernel sets, the fastest first."""
     return ["numba", "numpy"] if find_spec("numba") else ["numpy"]
 
 
@@ -20,6 +20,6 @@ def using(name: str) -> AbstractContextManager[None]:
 
 
 def import_path() -> dict[str, str]:
-    """An environment in which other processes import this sklstm."""
+    """Return environment variables with which other processes import the same sklstm."""
     paths = [str(Path(sklstm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

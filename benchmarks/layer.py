@@ -1,7 +1,7 @@
-"""Our side of the benchmark: the layer as the estimators use it.
+"""An LSTM layer of sklstm, used as in the estimators.
 
-A batch is cut into shards and shared out over threads as in training, and into chunks as in
-prediction. Packing is part of every timed call: a batch goes in as (N, T, D).
+A batch is split into shards for training and into chunks for prediction, which run in threads.
+Each timed call includes packing the batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sklstm.sequences import PackedSequences, Sequences
 
 
 class Layer:
-    """One LSTM layer of sklstm, ready to be timed."""
+    """One LSTM layer of sklstm with methods to be timed."""
 
     def __init__(self, problem: Problem, parallel_map: ParallelMap, kernels: str) -> None:
         shape = problem.shape
@@ -42,11 +42,11 @@ class Layer:
             self._upstream = self._packed_upstream(problem.dy[self._valid])
 
     def train(self) -> np.ndarray:
-        """Forward and backward: the flat gradient of all weights."""
+        """Run the forward and backward pass, and return the flat gradient of all weights."""
         return self._train(self._train_in_arena)[0]
 
     def _train(self, train_shard: Any) -> tuple[np.ndarray, list[Any]]:
-        """The gradient, and the rest of each shard."""
+        """Return the gradient, and all results of each shard."""
         with using(self._kernels):
             shards = costs.shards(self._network, self._sequences.lengths)
             parallel_map = self._where_it_pays(len(shards))
@@ -57,7 +57,7 @@ class Layer:
         return gradient, parts
 
     def infer(self) -> list[tuple[PackedSequences, HiddenStates]]:
-        """Hidden states of every step and at each sequence's end, a chunk at a time."""
+        """Return the hidden states of all steps and of the end of each sequence, by chunk."""
         with using(self._kernels):
             indices = costs.chunks(self._network, self._sequences.lengths)
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
@@ -84,7 +84,7 @@ class Layer:
         )
 
     def _packed_upstream(self, dy: np.ndarray) -> list[HiddenStates]:
-        """Gradients come from the layer above, which has them in packed order already."""
+        """Pack the gradients of the outputs; in a network they are already packed."""
         upstream = Sequences(dy, self._sequences.lengths, "list")
         shards = costs.shards(self._network, self._sequences.lengths)
         return [HiddenStates(upstream.pack(indices).values, None) for indices in shards]
@@ -98,7 +98,7 @@ class Layer:
         return gradient, batch, hidden, dx
 
     def _train_in_arena(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
-        """As the estimators do, who need no more of it than the gradient."""
+        """Train with scratch memory, as in the estimators; only the gradient is valid later."""
         with self._arenas.one():
             return self._train_shard(indices, upstream)
 
@@ -114,7 +114,7 @@ class Layer:
         return {prefix + "outputs": steps, prefix + "final state": last}
 
     def _in_order(self, indices: Any, batches: Any, parts: Any) -> np.ndarray:
-        """Packed rows of every part as (N, T, width), zero where a sequence has ended."""
+        """Return the packed rows of all parts as (N, T, width), with zeros after each sequence."""
         whole = np.zeros((*self._valid.shape, parts[0].shape[1]), np.float32)
         for rows, batch, part in zip(indices, batches, parts, strict=True):
             whole[rows[batch.order[batch.row_of]], batch.step_of] = part

@@ -1,6 +1,6 @@
-"""The matrix products of a training step alone, done back to back in NumPy, on one thread.
+"""Measure the matrix products of a training step alone, with NumPy and one thread.
 
-What is left of a step's time is what sklstm adds to them. Shards are those of the step itself.
+The rest of the time of a step is the overhead of sklstm. The shards are those of the step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HIDDEN = 128
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """By shape, the times of both and the share that the products have of the step's."""
+    """Return, for each shape, both times and the time of the products as a fraction."""
     shapes = [shape for shape in GRID if shape.hidden == HIDDEN]
     return {str(shape): _measure(shape, options) for shape in shapes}
 
@@ -30,7 +30,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     problem = Problem.random(shape)
     with workers(1) as parallel_map:
-        with using(options.kernels[0]):  # which shards there are depends on them
+        with using(options.kernels[0]):  # the shards depend on the kernels
             calls = {"products": products(problem)}
         layers = [Layer(problem, parallel_map, name) for name in options.kernels]
         calls |= {layer.name: layer.train for layer in layers}
@@ -41,7 +41,7 @@ def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def products(problem: Problem) -> Callable[[], None]:
-    """Does the products of every shard, into arrays that are there already."""
+    """Return a function that computes the products of all shards, into existing arrays."""
     shards = [
         _of_shard(problem, len(rows)) for rows in costs.shards(problem.network, problem.lengths)
     ]

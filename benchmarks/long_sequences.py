@@ -1,4 +1,4 @@
-"""Peak memory of fit and predict against the length of the sequences, and of a large vocabulary.
+"""Measure peak memory of fit and predict for long sequences and for a large vocabulary.
 
 python benchmarks/long_sequences.py [--parts growth limit file vocabulary] [--json out.json]
 """
@@ -23,7 +23,7 @@ MIB = 2**20
 LENGTHS = (6_250, 25_000, 100_000)
 NETWORKS: dict[str, dict[str, Any]] = {
     "one layer of 64": {"hidden_layer_sizes": 64},
-    "two of 32, both ways": {"hidden_layer_sizes": (32, 32), "bidirectional": True},
+    "two of 32, bidirectional": {"hidden_layer_sizes": (32, 32), "bidirectional": True},
 }
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     parts = {"growth": growth, "limit": limit, "file": file, "vocabulary": vocabulary}
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     options = parser.parse_args()
     found = {}
     for name in options.parts:
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measured(call: Callable[[], object]) -> tuple[float, float]:
-    """Peak MiB that Python and NumPy allocated while it ran, and seconds of a run without that."""
+    """Return the peak memory in MiB during the call, and the seconds of a call without tracing."""
     start = time.perf_counter()
     call()
     seconds = time.perf_counter() - start
@@ -61,7 +61,7 @@ def row(label: str, memory: float, seconds: float, **more: Any) -> dict[str, Any
 
 
 def growth() -> list[dict[str, Any]]:
-    """One sequence, working_memory of 1 MiB, one epoch: four times the steps, twice the memory."""
+    """One sequence, working_memory 1 MiB, one epoch; four times the steps need twice the memory."""
     rows = []
     for name, network in NETWORKS.items():
         last = {"fit": np.nan, "predict": np.nan}
@@ -74,7 +74,7 @@ def growth() -> list[dict[str, Any]]:
                 with sklearn.config_context(working_memory=1):
                     memory, seconds = measured(call)
                 factor, last[kind] = memory / last[kind], memory
-                more = {"MiB of X": X.nbytes / MIB, "times the one before": factor}
+                more = {"MiB of X": X.nbytes / MIB, "times the previous one": factor}
                 rows.append(row(f"{name}, {n_steps} steps, {kind}", memory, seconds, **more))
     return rows
 
@@ -84,15 +84,16 @@ def limit() -> list[dict[str, Any]]:
     X = np.random.default_rng(0).normal(size=(8, 20_000, 1))
     y = X.mean(axis=(1, 2))
     rows = []
-    for room in (16, 128, 8192):
+    for working_memory in (16, 128, 8192):
         model = LSTMRegressor(64, max_iter=1, random_state=0)
-        with sklearn.config_context(working_memory=room):
-            rows.append(row(f"fit, working_memory={room}", *measured(lambda m=model: m.fit(X, y))))
+        with sklearn.config_context(working_memory=working_memory):
+            label = f"fit, working_memory={working_memory}"
+            rows.append(row(label, *measured(lambda m=model: m.fit(X, y))))
     return rows
 
 
 def file() -> list[dict[str, Any]]:
-    """Predictions over a memory-mapped file, working_memory of 16 MiB."""
+    """Predictions for a memory-mapped file, working_memory of 16 MiB."""
     shape, rows = (4, 1_000_000, 4), []
     rng = np.random.default_rng(0)
     small = rng.normal(size=(8, 50, 4)).astype(np.float32)
@@ -104,14 +105,14 @@ def file() -> list[dict[str, Any]]:
         for bidirectional in (False, True):
             model = LSTMRegressor(16, bidirectional=bidirectional, max_iter=1, random_state=0)
             model.fit(small, small.mean(axis=(1, 2)))
-            label = f"predict, {X.nbytes / MIB:.0f} MiB file{', both ways' * bidirectional}"
+            label = f"predict, {X.nbytes / MIB:.0f} MiB file{', bidirectional' * bidirectional}"
             with sklearn.config_context(working_memory=16):
                 rows.append(row(label, *measured(lambda m=model: m.predict(X))))
     return rows
 
 
 def vocabulary() -> list[dict[str, Any]]:
-    """100,000 sequences of 20 tokens out of 50,000, one epoch with defaults; target 1 GiB."""
+    """100,000 sequences of 20 tokens, vocabulary of 50,000, one epoch, defaults; target 1 GiB."""
     rng = np.random.default_rng(0)
     X = rng.integers(0, 50_000, (100_000, 20))
     y = (X[:, 0] < 25_000).astype(int)

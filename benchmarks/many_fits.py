@@ -1,4 +1,4 @@
-"""Resident memory over many fits in one process; `scale` starts this. Needs Linux's /proc."""
+"""Measure resident memory over many fits in one process, on Linux; `scale` runs this script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from sklstm import LSTMClassifier
 
 FITS, EVERY = 200, 20
-#: Fits before the first reading: the first ones fill caches and the allocator's pools.
+#: Fits before the first measurement, which fill caches and the memory pools of the allocator.
 WARM_UP = 5
 
 
@@ -40,7 +40,7 @@ def fit(x: list[np.ndarray], y: np.ndarray) -> Any:
 
 
 def resident() -> float:
-    """Megabytes, garbage collected."""
+    """Return the resident memory in megabytes, after garbage collection."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

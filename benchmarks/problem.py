@@ -1,7 +1,7 @@
-"""What is timed: one LSTM layer over a batch of random numbers, and the grid of its sizes.
+"""The measured problem: one LSTM layer and a batch of random numbers; and the grid of sizes.
 
-Shapes: ``N`` sequences, ``T`` steps, ``D`` inputs, ``H`` hidden units. Gates lie in sklstm's order
-i, f, o, g; an adapter for a rival permutes them.
+Shapes: ``N`` sequences, ``T`` steps, ``D`` inputs, ``H`` hidden units. The gates have
+sklstm's order i, f, o, g; the adapters of other libraries permute them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ GRID = [
 
 @dataclass(frozen=True)
 class Problem:
-    """Inputs, weights, and the gradient at the hidden state of every step, all in float32."""
+    """Inputs, weights, and the gradients of the hidden states of all steps, in float32."""
 
     shape: Shape
     x: np.ndarray  # (N, T, D)
@@ -55,7 +55,7 @@ class Problem:
 
     @property
     def network(self) -> SequenceNetwork:
-        """With one such layer: by it sklstm decides how a batch is shared out."""
+        """A network with one such layer; sklstm uses it to decide how to split a batch."""
         return SequenceNetwork(self.shape.inputs, (self.shape.hidden,), 1)
 
     @classmethod
@@ -81,12 +81,12 @@ class Problem:
         )
 
 
-#: Outputs and gradients by name, in the shapes of ``Problem``; made for comparison, never timed.
+#: Outputs and gradients by name, with the shapes of ``Problem``; compared, but not timed.
 Results = dict[str, np.ndarray]
 
 
 def disagreements(ours: Results, theirs: Results, tolerance: float = 1e-4) -> list[str]:
-    """The results whose largest difference exceeds a share of their own largest element."""
+    """Return the results whose error, relative to their largest element, exceeds the tolerance."""
     found = []
     for name, expected in theirs.items():
         error = np.abs(ours[name] - expected).max() / np.abs(expected).max()

@@ -1,4 +1,4 @@
-"""Whether other programs run beside us. Known on Linux alone; elsewhere it is always quiet."""
+"""Detect load by other programs, on Linux only; elsewhere no load is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_EVERY = 0.01
 
 
 def now(threads: int) -> bool:
-    """Whether so many threads would have a core each: few others run or want to."""
+    """Whether each of these threads has a core for itself."""
     if not KNOWN:
         return True
     running, _, _ = LOADAVG.read_text().split()[3].partition("/")
@@ -20,15 +20,15 @@ def now(threads: int) -> bool:
 
 
 def wait(threads: int, until: float) -> None:
-    """Return when it is quiet, or at a time of ``perf_counter``."""
+    """Wait until there is no other load, or until this time of ``perf_counter``."""
     while not now(threads) and time.perf_counter() < until:
         time.sleep(LOOK_EVERY)
 
 
 class Others:
-    """What other programs than this one and its children take of the machine, as a share.
+    """Measure the share of the machine that other programs use.
 
-    Children count when they have ended.
+    Child processes of this program are not other programs, but are counted only after their end.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a ragged batch costs, beside the same batch padded to its longest sequence."""
+"""Compare a ragged batch with the same batch padded to its longest sequence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORTEST = 10
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Times of a training step on both batches, one thread, and the share of steps."""
+    """Measure a training step on both batches, with one thread, and the fraction of steps."""
     lengths = np.random.default_rng(0).integers(SHORTEST, SHAPE.steps + 1, SHAPE.batch)
     lengths[0] = SHAPE.steps
     with workers(1) as parallel_map:

@@ -1,4 +1,4 @@
-"""What was measured where, as lines of text."""
+"""Format measurements and their comparison with the targets as lines of text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import targets
 from problem import GRID, Shape
 from targets import at_least, at_most, geometric_mean, ratios
 
-UNUSABLE = "not judged, other programs were in the way"
+UNUSABLE = "not compared with the target, because other programs were running"
 
 
 def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def environment(options: Any, versions: dict[str, str]) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Of the repository that this file is in; None outside of one."""
+    """Return the commit of this repository, or None outside of a repository."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ def cpu_model() -> str:
 
 
 def blas_of_numpy() -> str:
-    """Name, version and the kind of CPU that it has kernels for."""
+    """Return the name, the version and the architecture of NumPy's BLAS."""
     from threadpoolctl import threadpool_info
 
     found = [library for library in threadpool_info() if library["user_api"] == "blas"]
@@ -70,10 +70,10 @@ def header(facts: dict[str, Any]) -> str:
 
 
 def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
-    """Names over the columns of ``grid_line``, and what its ratios are."""
+    """Return the title and the column names of ``grid_line``."""
     columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
     columns += [f"{rival[:5] + '/' + name:>12}" for rival, name in _pairs(kernels, rivals)]
-    title = f"\n{kind}, ms, {_threads(threads)}; x/y: times that y is as fast as x\n"
+    title = f"\n{kind}, ms, {_threads(threads)}; x/y: time of x divided by time of y\n"
     return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
 
@@ -87,12 +87,12 @@ def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: lis
 
 
 def _pairs(kernels: list[str], rivals: list[str]) -> list[tuple[str, str]]:
-    """The first rival beside all kernels, further ones beside the fastest."""
+    """Pair the first rival with all kernels, and the others with the fastest kernels."""
     return [(rival, name) for rival in rivals for name in kernels[: 1 if rival != rivals[0] else 9]]
 
 
 def grid_lines(found: dict[str, Any]) -> list[str]:
-    """A verdict on each target and number of threads; on part of the grid, means alone."""
+    """Compare with each target, for each number of threads; for part of a grid, only give means."""
     lines = []
     whole = set(map(str, GRID))
     for threads, kinds in found.items():
@@ -121,7 +121,7 @@ def _judge(target: targets.OnGrid, at: dict[str, float], whole_grid: bool) -> st
 
 
 def jobs_title() -> str:
-    title = "\nn_jobs 1 and 2, ms a batch; x: times with two over those with one\n"
+    title = "\nn_jobs 1 and 2, ms per batch; x: time with two divided by time with one\n"
     columns = "".join(
         f"{column:>9}" for column in ("train 1", "train 2", "x", "pred 1", "pred 2", "x")
     )
@@ -134,12 +134,12 @@ def jobs_line(name: str, shape: Shape, bidirectional: bool, row: dict[str, Any])
         one, two = kind["seconds"].values()
         cells += f"{one * 1e3:9.3f}{two * 1e3:9.3f}{two / one:9.2f}"
     quiet = all(kind["quiet"] for kind in row.values())
-    label = f"{', '.join(map(str, shape))}, {name}{', both ways' if bidirectional else ''}"
+    label = f"{', '.join(map(str, shape))}, {name}{', bidirectional' if bidirectional else ''}"
     return f"{label:<44}" + cells + ("" if quiet else " *")
 
 
 def jobs_lines(found: dict[str, Any]) -> list[str]:
-    """The worst row of each kernel, of those that nothing disturbed."""
+    """Return the worst undisturbed row of each kernel set."""
     lines = []
     for name, rows in found.items():
         ratios = {}
@@ -149,11 +149,11 @@ def jobs_lines(found: dict[str, Any]) -> list[str]:
                 if targets.usable(measured):
                     ratios[f"{kind} of ({label})"] = two / one
         if not ratios:
-            lines.append(f"n_jobs=2 over n_jobs=1, {name}: {UNUSABLE}")
+            lines.append(f"time with n_jobs=2 over n_jobs=1, {name}: {UNUSABLE}")
             continue
         worst = max(ratios, key=ratios.__getitem__)
-        judged = at_most(ratios[worst], targets.MOST_SECOND_JOB)
-        lines.append(f"n_jobs=2 over n_jobs=1, {name}: worst {judged} in {worst}")
+        judged = at_most(ratios[worst], targets.MAX_SECOND_JOB)
+        lines.append(f"time with n_jobs=2 over n_jobs=1, {name}: worst {judged} in {worst}")
     return lines
 
 
@@ -170,11 +170,11 @@ def stream_lines(found: dict[str, Any]) -> list[str]:
 
 def fit_title() -> str:
     columns = f"{'process, s':>12}{'import, s':>11}{'epochs':>8}{'ms/epoch':>10}{'loss':>9}"
-    return f"\nwhole fit in a cold process, one thread\n{'':<32}{columns}"
+    return f"\nwhole fit in a new process, one thread\n{'':<32}{columns}"
 
 
 def fit_line(data: str, side: str, found: dict[str, Any]) -> str:
-    """``found`` holds what ``whole_fit`` found for a data set."""
+    """Format a line from the results of ``whole_fit`` for one data set."""
     if side in found["skipped"]:
         return f"{data + ', ' + side:<32} not measured: {found['skipped'][side]}"
     cells = f"{found['seconds'][side]:12.2f}{found['import_seconds'][side]:11.2f}"
@@ -202,8 +202,8 @@ def limit_lines(found: dict[str, Any]) -> list[str]:
         for name, share in row["shares"].items():
             judged = f"{share:.2f}"
             if name == "numba":
-                judged = at_least(share, targets.LEAST_SHARE)
-            lines.append(f"products alone over a training step, {name} at ({shape}): {judged}")
+                judged = at_least(share, targets.MIN_SHARE)
+            lines.append(f"products alone divided by training step, {name} at ({shape}): {judged}")
     return lines
 
 
@@ -213,12 +213,12 @@ def scale_lines(found: dict[str, Any]) -> list[str]:
         if of in found:
             times = {name.split()[1]: value for name, value in found[of]["seconds"].items()}
             series = ", ".join(f"{size}: {seconds:.3f}" for size, seconds in times.items())
-            judged = at_most(found[of]["exponent"], targets.MOST_EXPONENT)
-            lines.append(f"seconds an epoch by {of}: {series}; exponent {judged}")
+            judged = at_most(found[of]["exponent"], targets.MAX_EXPONENT)
+            lines.append(f"seconds per epoch by {of}: {series}; exponent {judged}")
     if "grid_search" in found:
         seconds = found["grid_search"]["seconds"]
         one, two = (seconds[f"sklstm, {n}"] for n in ("one worker", "two workers"))
-        judged = at_least(one / two, targets.LEAST_GRID_SEARCH)
+        judged = at_least(one / two, targets.MIN_GRID_SEARCH)
         if not targets.usable(found["grid_search"]):
             judged = UNUSABLE
         lines.append(f"grid search: {one:.1f} s with one worker, {two:.1f} with two; {judged}")
@@ -230,8 +230,8 @@ def memory_lines(found: dict[str, Any]) -> list[str]:
     growth = found["slope"] * found["fits"] / found["megabytes"][0]
     return [
         f"resident memory over {found['fits']} fits, MB: {series}",
-        f"its slope: {found['slope'] * 1e3:+.2f} kB a fit; growth over all as a share:"
-        f" {at_most(growth, targets.MOST_GROWTH)}",
+        f"slope: {found['slope'] * 1e3:+.2f} kB per fit; relative growth over all fits:"
+        f" {at_most(growth, targets.MAX_GROWTH)}",
     ]
 
 
@@ -240,16 +240,16 @@ def ragged_lines(found: dict[str, Any]) -> list[str]:
     ratio = seconds["sklstm ragged"] / seconds["sklstm padded"]
     return [
         f"ragged batch: {seconds['sklstm ragged'] * 1e3:.2f} ms, padded:"
-        f" {seconds['sklstm padded'] * 1e3:.2f} ms, for {found['share_of_steps']:.2f} of the steps"
-        f" a share of {at_most(ratio, targets.MOST_RAGGED)}"
+        f" {seconds['sklstm padded'] * 1e3:.2f} ms, {found['share_of_steps']:.2f} of the steps;"
+        f" ratio of times {at_most(ratio, targets.MAX_RAGGED)}"
     ]
 
 
 def import_lines(found: Mapping[str, Any]) -> list[str]:
     ours, base = found["seconds"]["sklstm"], found["seconds"]["sklearn.base"]
-    most = targets.MOST_IMPORT_SECONDS
+    most = targets.MAX_IMPORT_SECONDS
     return [
-        f"import sklstm: {ours * 1e3:.1f} ms beyond sklearn.base's {base * 1e3:.0f} ms"
+        f"import sklstm: {ours * 1e3:.1f} ms after {base * 1e3:.0f} ms for sklearn.base"
         f" (at most {most * 1e3:.0f}): {targets.verdict(ours <= most)}"
     ]
 

@@ -1,4 +1,4 @@
-"""How time grows with the data and shrinks with workers, and whether memory stays."""
+"""Measure how time depends on the size of the data and on workers, and the growth of memory."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SAMPLES = [500, 1000, 2000, 4000, 8000]
 STEPS = [25, 50, 100, 200, 400]
 CHANNELS, HIDDEN = 4, 32
 ROUNDS = 3
-#: Of each fit of the grid search: with 8 it was over in two seconds, of which a quarter went into
-#: handing out the work, whatever its size.
+#: Epochs of each fit of the grid search. With 8 epochs the search took two seconds, a quarter of
+#: them for distributing the work.
 EPOCHS = 24
 CANDIDATES = {"learning_rate_init": [0.001, 0.002, 0.005, 0.01], "hidden_layer_sizes": [32, 48]}
 HERE = Path(__file__).parent
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Exponents of time an epoch, times of a grid search, memory over 200 fits."""
+    """Measure exponents of epoch times, times of a grid search, and memory over 200 fits."""
     turns = Turns.of(options)
     with kernels.using(options.kernels[0]):
         found = {
@@ -54,7 +54,7 @@ def _data(samples: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _classifier(**parameters: Any) -> LSTMClassifier:
-    """Runs all of its epochs."""
+    """Return a classifier that always trains for all epochs."""
     settings = {"tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
     return LSTMClassifier(HIDDEN, **settings | parameters)
 
@@ -65,7 +65,7 @@ def _growth(
     make: Callable[[int], tuple[np.ndarray, np.ndarray]],
     turns: Turns,
 ) -> dict[str, Any]:
-    """Times of an epoch by size, and the exponent that fits their medians."""
+    """Measure the time of an epoch for each size, and fit an exponent to the medians."""
     data = {size: make(size) for size in sizes}
     calls = {f"sklstm, {size} {what}": partial(_fit, *data[size]) for size in sizes}
     found = interleaved(calls, turns)
@@ -74,13 +74,13 @@ def _growth(
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> None:
-    """One epoch."""
+    """Train for one epoch."""
     with warnings.catch_warnings(action="ignore"):
         _classifier(max_iter=1).fit(x, y)
 
 
 def _grid_search(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Times with one worker and with two, which are there already when the clock runs."""
+    """Measure with one worker and with two; the workers are started before the measurement."""
     x, y = _data(600, 50)
     turns = replace(
         Turns.of(options, threads=2),
@@ -91,7 +91,7 @@ def _grid_search(name: str, options: argparse.Namespace) -> dict[str, Any]:
         f"sklstm, {workers}": partial(_search, x, y, n_jobs)
         for n_jobs, workers in ((1, "one worker"), (2, "two workers"))
     }
-    with _environment(SKLSTM_KERNELS=name):  # reaches the workers too
+    with _environment(SKLSTM_KERNELS=name):  # also for the workers
         found = interleaved(calls, turns)
         get_reusable_executor().shutdown(wait=True)
     return found
@@ -117,7 +117,7 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 def _memory(name: str) -> dict[str, Any]:
-    """Of a process of its own, which loads no rival."""
+    """Measure in a separate process, which loads no other library."""
     environment = os.environ | kernels.import_path() | {"SKLSTM_KERNELS": name}
     command = [sys.executable, str(HERE / "many_fits.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""How fast sklstm is, beside its rivals and its own limits: all that the docs tell of speed.
+"""Measure the speed of sklstm and of other libraries; docs/performance.rst has the results.
 
 python benchmarks/speed.py [--parts grid stream] [--threads 1] [--data FOLDER] [--json out.json]
 """
@@ -28,7 +28,7 @@ import whole_fit
 from problem import GRID, Shape
 from timing import CLOCKS
 
-#: What measures each part, and what makes lines of its findings.
+#: For each part, the function that measures it and the function that formats its results.
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list[str]]]] = {
     "grid": (grid.measure, report.grid_lines),
     "jobs": (jobs.measure, report.jobs_lines),
@@ -55,7 +55,7 @@ def main() -> None:
         found[part] = measure(options)
         share = found["others"][part] = others.share()
         print(*lines(found[part]), sep="\n")
-        print(f"({part}: other programs took {share:.0%} of the machine)\n", flush=True)
+        print(f"({part}: other programs used {share:.0%} of the machine)\n", flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
@@ -67,23 +67,23 @@ def parse() -> argparse.Namespace:
         "--shapes", nargs="+", type=Shape.parse, default=GRID, metavar="BATCH,STEPS,INPUTS,HIDDEN"
     )
     cores = [n for n in (1, 2) if n <= (os.cpu_count() or 1)]
-    parser.add_argument("--threads", nargs="+", type=int, default=cores, help="of the grid")
+    parser.add_argument("--threads", nargs="+", type=int, default=cores, help="for the grid")
     here = kernels.available()
     parser.add_argument("--kernels", nargs="+", choices=here, default=here)
     known = list(rivals.MODULES)
     parser.add_argument("--rivals", nargs="*", choices=known, default=known)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each group taking turns")
-    parser.add_argument("--repeats", type=int, help="turns of each, in place of --seconds")
-    parser.add_argument("--patience", type=float, default=5.0, help="seconds for quiet moments")
-    clocks = "cpu: on a busy machine, for what has one thread"
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each group of measurements")
+    parser.add_argument("--repeats", type=int, help="number of rounds, instead of --seconds")
+    parser.add_argument("--patience", type=float, default=5.0, help="seconds to wait for low load")
+    clocks = "cpu: for measurements with one thread on a busy machine"
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help=clocks)
     parser.add_argument("--data", type=Path, help="folder with JapaneseVowels.npz, for whole fits")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     return parser.parse_args()
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Return the versions of the installed packages."""
     found = {}
     for package in OURS + THEIRS:
         try:

@@ -1,7 +1,8 @@
-"""One step of one sequence at a time, beside the cells of PyTorch and onnxruntime.
+"""Compare one step of one sequence with the cells of PyTorch and onnxruntime.
 
-Our time is that of `SequenceStream.step`: a checked input, the recurrence, the read-out and the
-prediction. The rivals' is that of the bare cell, so the ratios err on their side.
+The time of sklstm is that of `SequenceStream.step`: the check of the input, the recurrence, the
+output layer and the prediction. The other libraries compute the cell only, so the ratios favour
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TOLERANCE = 1e-4
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Times of a step on each side, after a check that all predict the same."""
+    """Measure a step of each library, after a check that all predictions agree."""
     regressor = _fitted()
     problem = _problem(regressor)
     cells = {name: load(name).cell(problem).step for name in options.rivals}
@@ -38,7 +39,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _for_one_step(found: dict[str, Any]) -> dict[str, Any]:
-    """A call is a sequence; a step is one of so many."""
+    """Divide the times of a call, which is a whole sequence, by the number of steps."""
     seconds = {side: value / SHAPE.steps for side, value in found["seconds"].items()}
     quartiles = {
         side: [q / SHAPE.steps for q in values] for side, values in found["quartiles"].items()
@@ -55,7 +56,7 @@ def _fitted() -> LSTMRegressor:
 
 
 def _problem(regressor: LSTMRegressor) -> Problem:
-    """The regressor's own weights."""
+    """Return a problem with the weights of the regressor."""
     of_layer = ("weight_ih", "weight_hh", "bias")
     weights = [regressor.parameters_[f"lstm_0.{name}"].copy() for name in of_layer]
     random = Problem.random(SHAPE)
@@ -68,13 +69,13 @@ def _check(
     regressor: LSTMRegressor,
     x: np.ndarray,
 ) -> None:
-    """The cell's state, put through the regressor's read-out, has to give its predictions."""
+    """Check that the cell, with the output layer of the regressor, gives the same predictions."""
     weight, bias = (regressor.parameters_[f"dense.{part}"] for part in ("weight", "bias"))
     stream, ours, theirs = SequenceStream(regressor), [], []
     for x_t in _steps(x):
         ours.append(stream.step(x_t)[0])
         theirs.append((step(x_t) @ weight + bias)[0, 0])
-    # The regressor's units are an affine map away from the network's.
+    # The regressor's predictions are an affine function of the network's outputs.
     fit = np.polyfit(theirs, ours, 1)
     error = np.abs(np.polyval(fit, theirs) - ours).max() / np.abs(ours).max()
     if not error <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""What was promised, as data, and whether it is kept."""
+"""The targets as data, and functions that compare measurements with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class OnGrid(NamedTuple):
-    """Least ratios of a rival's time over ours: their geometric mean, and that of any shape."""
+    """Minimum ratios of a rival's time to ours: geometric mean over the grid, and each shape."""
 
     kind: str
     kernels: str
@@ -26,23 +26,23 @@ GRID = [
     OnGrid("training", "numpy", "torch", mean=1.0, worst=0.7),
 ]
 
-#: Least ratios of a rival's time over that of a streamed step with the numba kernels.
+#: Minimum ratios of a rival's time to the time of a streamed step with the numba kernels.
 STREAMED = {"torch": 5.0, "onnxruntime": 2.0}
 
-#: Least ratios of a rival's time over ours, for a whole fit by either set of kernels.
+#: Minimum ratios of a rival's time to ours, for a whole fit with either kernel set.
 WHOLE_FIT = {"torch": 2.0, "skorch": 3.0}
 
-#: Least share of a training step's time (numba) that its matrix products alone would take.
-LEAST_SHARE = 0.8
+#: Minimum time of the matrix products alone, as a fraction of a training step (numba kernels).
+MIN_SHARE = 0.8
 
-MOST_EXPONENT = 1.05
-LEAST_GRID_SEARCH = 1.8
-#: Times with n_jobs=2 over those with n_jobs=1, whatever the batch.
-MOST_SECOND_JOB = 1.05
-#: Of the memory at the start, what 200 fits may add: below it is what allocators keep.
-MOST_GROWTH = 0.02
-MOST_RAGGED = 0.65
-MOST_IMPORT_SECONDS = 0.015
+MAX_EXPONENT = 1.05
+MIN_GRID_SEARCH = 1.8
+#: Time with n_jobs=2 divided by time with n_jobs=1, for every batch.
+MAX_SECOND_JOB = 1.05
+#: Maximum growth of memory over 200 fits, relative to its start; allocators may keep as much.
+MAX_GROWTH = 0.02
+MAX_RAGGED = 0.65
+MAX_IMPORT_SECONDS = 0.015
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -50,20 +50,20 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """The p of seconds ~ sizes**p, by least squares on logarithms."""
+    """Return the p of seconds ~ sizes**p, by least squares on logarithms."""
     slope, _ = np.polyfit(np.log(sizes), np.log(seconds), 1)
     return float(slope)
 
 
 def ratios(rows: Mapping[str, Any], rival: str, ours: str) -> dict[str, float]:
-    """For each shape that both took part in, the rival's time over ours."""
+    """Return the rival's time divided by ours, for each shape that both were measured on."""
     times = {shape: row["seconds"] for shape, row in rows.items()}
     both = {shape: t for shape, t in times.items() if rival in t and ours in t}
     return {shape: t[rival] / t[ours] for shape, t in both.items()}
 
 
 def usable(measured: Mapping[str, Any]) -> bool:
-    """Threads that wait for each other while others have their cores give times of nothing."""
+    """Whether times are valid: with several threads, no other program may use the cores."""
     return measured.get("quiet", True) or measured.get("threads", 1) == 1
 
 

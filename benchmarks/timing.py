@@ -1,4 +1,4 @@
-"""Times of things that take turns, so that a slow moment of the machine strikes all of them."""
+"""Measure several functions in turns, so that a slow moment of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ import quiet
 
 Clock = Callable[[], float]
 
-#: CPU time counts that of all threads, so it is for runs on one: there it leaves out what other
-#: programs took of the machine.
+#: CPU time does not include other programs. It is the sum over all threads, so it is only useful
+#: for measurements with one thread.
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
-#: A turn lasts at least this long: short calls are repeated within it.
+#: Minimum time of a turn; short calls are repeated.
 TURN_SECONDS = 0.01
-FEWEST_ROUNDS = 7
+MIN_ROUNDS = 7
 
-#: OpenMP's threads spin for some milliseconds after their last work.
+#: Threads of OpenMP stay active for some milliseconds after their last work.
 PAUSE_SECONDS = 0.05
-#: After a pause it may take the system some time to give a second thread a core of its own: a turn
-#: on several threads begins with a run that is not timed. In training batch follows batch as well.
+#: After a pause, the system may need some time to move a second thread to another core. A turn with
+#: several threads therefore begins with calls that are not timed. Training has no pauses either.
 RUN_UP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Turns:
-    """How long things take turns, by which clock, and how many threads each of them has."""
+    """Duration, clock and number of threads of the measurements."""
 
     seconds: float
-    repeats: int | None  # rounds, in place of seconds
+    repeats: int | None  # number of rounds, instead of seconds
     clock: Clock
-    patience: float  # more seconds, for rounds at moments when no other program is in the way
+    patience: float  # additional seconds to wait for moments without other load
     threads: int = 1
-    pause: float = PAUSE_SECONDS  # after a turn on several threads
+    pause: float = PAUSE_SECONDS  # after a turn with several threads
 
     @classmethod
     def of(cls, options: argparse.Namespace, threads: int = 1) -> Turns:
@@ -48,10 +48,10 @@ class Turns:
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict[str, Any]:
-    """Medians and quartiles of seconds a call, each side's figures being one for each round.
+    """Return medians and quartiles of the time of a call, in seconds, over all rounds.
 
-    In every second round the order is turned about. Rounds that other programs disturbed are left
-    out, if enough others are there at the end; ``quiet`` tells.
+    The order is reversed in every second round. Rounds that were disturbed by other programs are
+    dropped if there are enough other rounds; in this case ``quiet`` is true in the result.
     """
     with _garbage_collection_off():
         sizes = {name: _warm_up(call, turns.clock) for name, call in calls.items()}
@@ -63,7 +63,7 @@ def interleaved(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict
             until = start + turns.seconds + turns.patience
             rounds.append(_round({name: jobs[name] for name in order}, turns, until))
     kept = [times for times, undisturbed in rounds if undisturbed]
-    enough = len(kept) >= min(FEWEST_ROUNDS, len(rounds))
+    enough = len(kept) >= min(MIN_ROUNDS, len(rounds))
     if not enough:
         kept = [times for times, _ in rounds]
     found = summarised({name: [times[name] for times in kept] for name in calls})
@@ -73,16 +73,16 @@ def interleaved(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict
 def _enough(rounds: list[tuple[dict[str, float], bool]], elapsed: float, turns: Turns) -> bool:
     if turns.repeats is not None:
         return len(rounds) >= turns.repeats
-    if len(rounds) < FEWEST_ROUNDS or elapsed < turns.seconds:
+    if len(rounds) < MIN_ROUNDS or elapsed < turns.seconds:
         return False
     n_undisturbed = sum(undisturbed for _, undisturbed in rounds)
-    return n_undisturbed >= FEWEST_ROUNDS or elapsed >= turns.seconds + turns.patience
+    return n_undisturbed >= MIN_ROUNDS or elapsed >= turns.seconds + turns.patience
 
 
 def _round(
     calls: dict[str, tuple[Callable[[], object], int]], turns: Turns, until: float
 ) -> tuple[dict[str, float], bool]:
-    """A turn of everybody, in this order, and whether none of them was disturbed."""
+    """Time one turn of each function, and return whether no turn was disturbed."""
     times, undisturbed = {}, True
     for name, (call, n_calls) in calls.items():
         quiet.wait(turns.threads, until)
@@ -97,7 +97,7 @@ def _round(
 
 
 def summarised(times: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Medians and quartiles in seconds; what compare.py looks for in a file."""
+    """Return medians and quartiles in seconds, in the format that compare.py reads."""
     return {
         "seconds": {name: median(turns) for name, turns in times.items()},
         "quartiles": {name: quartiles(turns) for name, turns in times.items()},
@@ -114,7 +114,7 @@ def quartiles(times: list[float]) -> list[float]:
 
 
 def _warm_up(call: Callable[[], object], clock: Clock) -> int:
-    """Calls until caches and thread pools are warm; returns how many calls fill a turn."""
+    """Call until caches and thread pools are warm; return the number of calls in a turn."""
     times = [_turn(call, 1, clock)]
     while len(times) < 3 and min(times) < 10 * TURN_SECONDS:
         times.append(_turn(call, 1, clock))

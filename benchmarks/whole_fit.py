@@ -1,7 +1,7 @@
-"""Whole fits to the same loss, each in a cold process: import, compiled code from cache, training.
+"""Measure whole fits to the same loss, each in a new process: imports, cached code, training.
 
-The same network, batch size, optimiser and learning rate on every side; the starting values, and so
-the number of epochs, are each side's own. Every round has another seed.
+All libraries use the same network, batch size, optimiser and learning rate. Their initial weights
+differ, and therefore their numbers of epochs. Each round has a different seed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LOSS = 0.01
 ROUNDS = 3
 HERE = Path(__file__).parent
 
-#: As ``timing.CLOCKS``, of processes that have ended.
+#: Like ``timing.CLOCKS``, for child processes that have ended.
 CHILDREN_CLOCKS: dict[str, Clock] = {
     "wall": time.perf_counter,
     "cpu": lambda: os.times().children_user + os.times().children_system,
 }
 
-#: Whatever a library reads to learn how many threads it may have.
+#: The variables that set the number of threads of the libraries.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -58,14 +58,14 @@ class Side(NamedTuple):
 RIVALS = [
     Side("torch", "rivals.torch_fit", ["torch"]),
     Side("skorch", "rivals.skorch_fit", ["torch", "skorch"]),
-    # As a backend JAX was faster here than PyTorch: by a factor of two on digits.
+    # The JAX backend was faster than PyTorch, by a factor of two on digits.
     Side("keras", "rivals.keras_fit", ["keras", "jax"], {"KERAS_BACKEND": "jax"}),
     Side("sktime", "rivals.sktime_fit", ["torch", "sktime"]),
 ]
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """By data set: seconds of all sides' processes, epochs, losses, and who was left out."""
+    """Return, for each data set, times of the processes, epochs, losses, and skipped libraries."""
     ours = [
         Side(f"sklstm {name}", "fit_ours", [], {"SKLSTM_KERNELS": name}) for name in options.kernels
     ]
@@ -76,7 +76,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for side in [*ours, *RIVALS]:
             print(report.fit_line(name, side.name, found[name]), flush=True)
     if options.data is None:
-        print("JapaneseVowels is left out: --data names no folder that has it")
+        print("JapaneseVowels is skipped: --data is not given")
     return found
 
 
@@ -89,7 +89,7 @@ def _problems(data: Path | None) -> Iterator[tuple[str, FitProblem]]:
 
 
 def _japanese_vowels(path: Path) -> FitProblem:
-    """Its training part, each channel standardised."""
+    """Read the training split, with standardised channels."""
     with np.load(path) as file:
         values, lengths, y = (file[f"train_{name}"] for name in ("values", "lengths", "y"))
     values = (values - values.mean(axis=0)) / values.std(axis=0)
@@ -104,7 +104,7 @@ def _measure(problem: FitProblem, sides: list[Side], options: argparse.Namespace
     skipped = {side.name: why for side in sides if (why := missing_libraries(side.libraries))}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "problem.npz")
-        # The first round warms caches, of files and of compiled code.
+        # The first round fills the caches of files and of compiled code.
         for seed in range(-1, options.repeats or ROUNDS):
             replace(problem, seed=max(seed, 0)).save(path)
             for side in [side for side in sides if side.name not in skipped]:
@@ -131,7 +131,7 @@ def _run(side: Side, path: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _summarised(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """``seconds_an_epoch`` is of the fit alone, the first epoch's compiling included."""
+    """Summarise runs; ``seconds_an_epoch`` includes the compilation in the first epoch."""
 
     def medians(key: str) -> dict[str, float]:
         return {side: median([run[key] for run in of_side]) for side, of_side in runs.items()}

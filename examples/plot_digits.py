@@ -2,15 +2,15 @@
 Handwritten digits, read row by row
 ===================================
 
-scikit-learn's 1,797 handwritten digits are images of 8 by 8 pixels. From top to bottom, each is
-a sequence of 8 steps with 8 features. A classifier with defaults learns to tell them apart; it is
-then saved with joblib, loaded again, and asked the same questions.
+The 1,797 handwritten digits of scikit-learn are images of 8 by 8 pixels. Each image is read as a
+sequence of 8 steps with 8 features, from top to bottom. A classifier with default parameters is
+trained on them. It is then saved with joblib, loaded again, and compared with the original.
 """
 
 # %%
 # Fit and score
 # -------------
-# Five times, each with a split and a seed of its own, since one split says little.
+# Results depend on the split, so this uses five different splits and seeds.
 import tempfile
 import time
 from pathlib import Path
@@ -42,8 +42,8 @@ print(f"mean test accuracy of five seeds: {np.mean(scores):.4f}")
 # %%
 # Save and load
 # -------------
-# A fitted model is an ordinary scikit-learn estimator: joblib stores it, and the copy predicts the
-# same, to the last bit.
+# Like other scikit-learn estimators, a fitted model can be saved with joblib. The predictions of
+# the loaded model are identical.
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "digits.joblib"
     joblib.dump(model, path)
@@ -51,13 +51,13 @@ with tempfile.TemporaryDirectory() as folder:
     size = path.stat().st_size
 
 same = np.array_equal(loaded.predict_proba(X_test), model.predict_proba(X_test))
-print(f"loaded again from {size / 1024:.0f} KiB: equal predictions: {same}")
+print(f"loaded from {size / 1024:.0f} KiB, equal predictions: {same}")
 assert same
 
 # %%
-# What it got wrong
-# -----------------
-# The plot needs matplotlib (``pip install "sklstm[plot]"``); all else runs without.
+# Misclassified digits
+# --------------------
+# The plot needs matplotlib (``pip install "sklstm[plot]"``).
 try:
     import matplotlib.pyplot as plt
 except ImportError:
@@ -75,5 +75,5 @@ else:
         if k < len(wrong):
             sample = wrong[k]
             place.imshow(X_test[sample], cmap="gray_r")
-            place.set_title(f"{y_test[sample]}, read as {predicted[sample]}", fontsize=8)
+            place.set_title(f"{y_test[sample]}, predicted {predicted[sample]}", fontsize=8)
     plt.show()

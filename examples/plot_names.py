@@ -2,22 +2,22 @@
 The language of a surname
 =========================
 
-Is Nakamura a Japanese name, and Kowalczyk a Polish one? Names are sequences of characters, of
-different lengths: a bidirectional LSTM reads them, and has to beat what scikit-learn users would
-try first, counts of character n-grams in a logistic regression.
+Is Nakamura a Japanese name, and Kowalczyk a Polish one? Names are sequences of characters with
+different lengths. This example classifies them with a bidirectional LSTM, and compares it with a
+logistic regression on counts of character n-grams.
 
-With the folder of :doc:`/examples_data` there are 20,050 names from 18 languages::
+With the folder of :doc:`/examples_data`, the data are 20,050 names from 18 languages::
 
     python examples/plot_names.py DATA_FOLDER
 
-and without it fewer names, from languages that are made up.
+Otherwise the example generates names of artificial languages.
 """
 
 # %%
 # Names
 # -----
-# A made-up language is a table of which letter likes to follow which: to count n-grams is the
-# best that can be done about such names. About real names it is not.
+# An artificial language is a table with the probability of each pair of letters. For such names,
+# n-grams are the optimal features. For real names they are not.
 import csv
 import sys
 from pathlib import Path
@@ -49,10 +49,10 @@ def generate_names(n_languages, n_names, rng):
     for _ in range(n_languages):
         follows = rng.dirichlet(np.full(len(LETTERS), 0.2), size=len(LETTERS))
         for length in rng.integers(3, 9, size=n_names):
-            walk = [rng.integers(len(LETTERS))]
-            while len(walk) < length:
-                walk.append(rng.choice(len(LETTERS), p=follows[walk[-1]]))
-            names.append("".join(LETTERS[walk]).title())
+            name = [rng.integers(len(LETTERS))]
+            while len(name) < length:
+                name.append(rng.choice(len(LETTERS), p=follows[name[-1]]))
+            names.append("".join(LETTERS[name]).title())
     languages = np.repeat([f"language {k}" for k in range(n_languages)], n_names).tolist()
     test = np.arange(len(names)) % 5 == 0
     return [[x[k] for k in np.flatnonzero(w)] for x in (names, languages) for w in (~test, test)]
@@ -63,11 +63,11 @@ if FOLDER is not None:
 else:
     X_train, X_test, y_train, y_test = generate_names(6, 300, np.random.default_rng(0))
 kind = "names.tsv" if FOLDER else "generated"
-print(f"data: {kind}, {len(X_train)} names to train, {len(X_test)} to test")
+print(f"data: {kind}, {len(X_train)} training names, {len(X_test)} test names")
 
 # %%
-# What to beat
-# ------------
+# Baseline
+# --------
 ngrams = make_pipeline(
     TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True),
     LogisticRegression(C=10, max_iter=1000),
@@ -75,9 +75,10 @@ ngrams = make_pipeline(
 print(f"character n-grams, logistic regression: test accuracy {ngrams.score(X_test, y_test):.4f}")
 
 # %%
-# Choose
-# ------
-# on a seventh of the training names. Characters that occur once are "unknown" in training.
+# Model selection
+# ---------------
+# The dropout rate is chosen on a seventh of the training names. Characters that occur only once are
+# encoded as unknown, so that the vector of unknown characters is trained.
 lstm = LSTMClassifier(
     64, bidirectional=True, vocabulary_size=100, embedding_size=32, batch_size=64, dtype="float32",
     random_state=0,
@@ -94,10 +95,10 @@ for options, score in zip(results["params"], results["mean_test_score"], strict=
     print(f"{options}: validation accuracy {score:.4f}")
 
 # %%
-# Train and test
-# --------------
-# Nets that began with different weights err differently: five of them vote with their
-# probabilities.
+# Training and test
+# -----------------
+# Networks with different initial weights make different errors. The final model averages the
+# probabilities of five networks.
 model.set_params(**search.best_params_)
 seeds = [
     (f"seed {k}", LSTMClassifier(**{**lstm.get_params(), "random_state": k})) for k in range(5)

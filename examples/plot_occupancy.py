@@ -1,23 +1,25 @@
 """
-Is somebody in the room?
-========================
+Room occupancy
+==============
 
-Sensors tell light and carbon dioxide of an office each minute. A logistic regression that looks at
-one minute is hard to beat where the lamps are on only for people. Where they are forgotten, or
-where the sun does for a lamp, an LSTM that looks at some minutes sees whether the air gets worse.
+Sensors measure light and carbon dioxide in an office each minute. The task is to predict whether
+the room is occupied. A logistic regression on single minutes works well if the lamps are on only
+when people are present. If lamps are not switched off, or if daylight is sufficient, an LSTM on
+several minutes can use the change of carbon dioxide.
 
-With the folder of :doc:`/examples_data` the room is a real one::
+With the folder of :doc:`/examples_data`, the data are real::
 
     python examples/plot_occupancy.py DATA_FOLDER
 
-and without it it is simulated. Either way the example needs pandas.
+Otherwise they are simulated. The example needs pandas.
 """
 
 # %%
-# Three spans of time
-# -------------------
-# One to learn from and two for the test, one row a minute: a long data frame, which
-# :func:`~sklstm.sequences.from_long_frame` takes apart.
+# Data
+# ----
+# The data have three spans of time, one for training and two for the test. They are a long data
+# frame with one row for each minute, which :func:`~sklstm.sequences.from_long_frame` converts to
+# sequences.
 import sys
 from itertools import product
 from pathlib import Path
@@ -45,7 +47,7 @@ def read_room(folder):
 
 
 def simulate_room(n_days, start, rng):
-    """Air that changes slowly, and lamps that are forgotten."""
+    """Simulate air that changes slowly, and lamps that are sometimes not switched off."""
     minutes = np.arange(n_days * 1440)
     hour = minutes / 60 % 24
     changes = np.repeat(rng.random(len(minutes) // 30), 30)
@@ -73,8 +75,9 @@ print(f"data: {'real' if FOLDER else 'simulated'};", *(f"{len(x)} minutes" for x
 # %%
 # Windows
 # -------
-# of some minutes, each with the label of its last one. (The step after a window, which
-# ``make_windows`` returns too, is for forecasts.) All models are judged by the same minutes.
+# Each window consists of several minutes and has the label of its last minute. (The steps after the
+# windows, which ``make_windows`` also returns, are for forecasts.) All models are evaluated on the
+# same minutes.
 LONGEST = 15
 
 
@@ -86,17 +89,18 @@ labels = [part[LONGEST - 1 : -1] for part in y]
 days = pd.DatetimeIndex(times[0][LONGEST - 1 : -1]).day_of_year
 
 # %%
-# Choose
-# ------
-# The room has few days, and each its own habits: a small network with a penalty is right. How many
-# minutes it needs, and how strong a penalty, is chosen in folds that keep a day together.
+# Model selection
+# ---------------
+# The data have few days, and the days are different, so the network is small and has a penalty. The
+# width of the windows and the penalty are chosen by cross-validation. All windows of a day are in
+# the same fold.
 errors = {}
 for width, alpha in product([5, LONGEST], [1.0, 10.0]):
     lstm = LSTMClassifier(8, pooling="last", alpha=alpha, batch_size=64, max_iter=6, random_state=0)
     model = make_pipeline(SequenceScaler(), lstm)
     scores = cross_val_score(model, windows(X[0], width), labels[0], groups=days, cv=GroupKFold(4))
     errors[width, alpha] = 1 - scores.mean()
-    print(f"{width} minutes, {alpha=}: accuracy {scores.mean():.4f} in cross-validation")
+    print(f"{width} minutes, {alpha=}: cross-validated accuracy {scores.mean():.4f}")
 width, alpha = min(errors, key=errors.get)
 
 model.set_params(lstmclassifier__alpha=alpha).fit(windows(X[0], width), labels[0])
@@ -115,8 +119,8 @@ for k, span in enumerate(spans[1:], start=1):
         print(f"{span}: {name}: accuracy {accuracy:.4f}, balanced {balanced:.4f}")
 
 # %%
-# A day of it
-# -----------
+# One day
+# -------
 try:
     import matplotlib.pyplot as plt
     from matplotlib.dates import ConciseDateFormatter
@@ -129,9 +133,9 @@ else:
     for axis, sensor in zip(axes, ["Light", "CO2"], strict=False):
         axis.plot(clock, X[1][LONGEST - 1 : -1][day, SENSORS.index(sensor)], color="tab:gray")
         axis.set_ylabel(sensor)
-    axes[2].fill_between(clock, labels[1][day], step="mid", alpha=0.3, label="somebody is there")
+    axes[2].fill_between(clock, labels[1][day], step="mid", alpha=0.3, label="occupied")
     axes[2].plot(
-        clock, model.predict_proba(windows(X[1], width)[day])[:, 1], label="probability by LSTM"
+        clock, model.predict_proba(windows(X[1], width)[day])[:, 1], label="probability, LSTM"
     )
     axes[2].legend(loc="center left")
     axes[2].xaxis.set_major_formatter(ConciseDateFormatter(axes[2].xaxis.get_major_locator()))

@@ -1,17 +1,17 @@
 """
-More sequences than fit into memory
-===================================
+Data larger than memory
+=======================
 
-``partial_fit`` takes one batch of sequences at a time, so that a generator can read them from as
-many files as there are. Here 20 files of machine vibrations, of 30 to 80 steps each, are written to
-a temporary folder and read again in every epoch; in the end the model is as good as one that
-``fit`` has shown everything at once. The data are generated.
+``partial_fit`` trains on one batch of sequences at a time, so the sequences can be read from files.
+This example writes 20 files with generated vibrations of machines, sequences of 30 to 80 steps, to
+a temporary folder, and reads them again in each epoch. The model is as accurate as one that is
+trained with ``fit`` on all sequences.
 """
 
 # %%
 # Files
 # -----
-# Each file holds the steps of its sequences one below the other, and how many belong to each.
+# Each file contains the concatenated steps of its sequences, and the lengths of the sequences.
 import tempfile
 from pathlib import Path
 
@@ -21,11 +21,11 @@ from sklstm import LSTMClassifier
 from sklstm.preprocessing import SequenceScaler
 from sklstm.sequences import from_concatenated, to_concatenated
 
-LABELS = ["bearing", "gear", "sound"]
+LABELS = ["bearing", "gear", "sound"]  # worn bearing, worn gear, no damage
 
 
 def record(label, rng):
-    """Two noisy sensors; worn bearings hum in bursts, worn gears at another pitch."""
+    """Simulate two noisy sensors; bearings and gears have different frequencies when worn."""
     steps = np.arange(rng.integers(30, 81))
     pitch = {"bearing": 0.9, "gear": 1.1, "sound": 1.0}[label]
     wave = np.sin(pitch * steps + rng.uniform(0, 2 * np.pi))
@@ -53,11 +53,11 @@ write_files(Path(temporary.name), 20, 64, np.random.default_rng(0))
 test = paths[len(train) :]
 
 # %%
-# Part by part
-# ------------
-# The scaler learns from one pass, the network from several. Every call of ``partial_fit`` is one
-# epoch over the sequences that it is given, in batches of ``batch_size``. It cannot know when the
-# last one comes, and keeps the learning rate; so the last epochs are given a smaller one.
+# Incremental training
+# --------------------
+# The scaler needs one pass over the files, the network several. Each call of ``partial_fit`` is one
+# epoch over the sequences of the call, in batches of ``batch_size``, at a constant learning rate.
+# The example sets a smaller learning rate for the last epochs.
 scaler = SequenceScaler()
 for X, _ in read_files(train):
     scaler.partial_fit(X)
@@ -71,8 +71,8 @@ for epoch in range(N_EPOCHS):
         model.partial_fit(scaler.transform(X), y, classes=LABELS)
 
 # %%
-# All at once
-# -----------
+# Training on all data
+# --------------------
 whole = [(x, label) for X, y in read_files(train) for x, label in zip(X, y, strict=True)]
 X_train, y_train = zip(*whole, strict=True)
 at_once = LSTMClassifier(32, max_iter=N_EPOCHS, random_state=0)

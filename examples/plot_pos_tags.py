@@ -1,23 +1,23 @@
 """
-A part of speech for every word
-===============================
+Part-of-speech tagging
+======================
 
-A tagger labels every step of a sequence: is this word a noun, a verb, an adverb? With
-``return_sequences=True`` a classifier does so, and ``bidirectional=True`` lets it see what comes
-after a word as well as what came before.
+A tagger predicts a label for each step of a sequence: is this word a noun, a verb or an adverb?
+With ``return_sequences=True``, a classifier predicts one label for each step. With
+``bidirectional=True``, it uses the words before and after each word.
 
-With the folder of :doc:`/examples_data` the sentences are questions to an airline::
+With the folder of :doc:`/examples_data`, the sentences are questions to an airline::
 
     python examples/plot_pos_tags.py DATA_FOLDER
 
-and without it they are generated.
+Otherwise they are generated.
 """
 
 # %%
 # Sentences
 # ---------
-# Lists of words, and as many tags. The generated ones have words whose tag depends on where they
-# stand ("book a light room"), and town names of which few are seen twice.
+# A sentence is a list of words and a list of tags. In generated sentences, the tags of some words
+# depend on their position ("book a light room"), and most names of towns occur only once.
 import csv
 import sys
 from collections import Counter
@@ -72,9 +72,10 @@ y = {name: [[tag for _, tag in steps] for steps in splits[name]] for name in spl
 print(f"data: {'ATIS' if FOLDER else 'generated'},", *(f"{len(X[s])} {s}" for s in X), "sentences")
 
 # %%
-# What to beat
-# ------------
-# Give each word the tag that it has most often, and an unknown word the most frequent tag of all.
+# Baseline
+# --------
+# The baseline predicts the most frequent tag of each word, and the most frequent tag of all words
+# for an unknown word.
 seen = [step for sentence in splits["train"] for step in sentence]
 tags = {}
 for (word, tag), _ in Counter(seen).most_common():
@@ -84,11 +85,11 @@ guessed = [[tags.get(word, usual) for word in words] for words in X["test"]]
 print(f"most frequent tag of each word: test accuracy {accuracy_score(y['test'], guessed):.4f}")
 
 # %%
-# Train a tagger
-# --------------
-# Words that occur once in training are "unknown" there, so that the vector of unknown words is
-# trained too. The rate of dropout is chosen on the dev split; scikit-learn's own scorers want one
-# label a sample, and those of :mod:`sklstm.metrics` take one a step.
+# Training
+# --------
+# Words that occur only once in the training data are encoded as unknown, so that the vector of
+# unknown words is trained. The dropout rate is chosen on the dev split. The scorers of scikit-learn
+# need one label for each sample; those of :mod:`sklstm.metrics` accept one label for each step.
 tagger = LSTMClassifier(
     32, bidirectional=True, return_sequences=True, vocabulary_size=2000, batch_size=64,
     max_iter=10, dtype="float32", random_state=0,
@@ -105,13 +106,13 @@ for options, score in zip(
     print(f"{options}: dev accuracy {score:.4f}")
 
 # %%
-# Test it
-# -------
+# Test
+# ----
 predicted = search.predict(X["test"])
 print(f"LSTM, refitted on train and dev: test accuracy {search.score(X['test'], y['test']):.4f}")
 new = [[word not in tags for word in words] for words in X["test"]]
 print(
-    f"of the {sum(map(sum, new))} words that training never saw: "
+    f"test accuracy for the {sum(map(sum, new))} words that are not in the training data: "
     f"{accuracy_score(y['test'], predicted, sample_weight=new):.4f}"
 )
 print(*(f"{word}/{tag}" for word, tag in zip(X["test"][0], predicted[0], strict=True)))

@@ -2,23 +2,23 @@
 Forecasting sunspots
 ====================
 
-The number of sunspots rises and falls in cycles of about eleven years, each of its own height and
-length. How well do the last eleven years tell the next two, month by month? An LSTM competes with
-the value of eleven years ago, with the last value, and with a linear autoregression.
+The number of sunspots rises and falls in cycles of about eleven years with different heights and
+lengths. This example uses the last eleven years to forecast the next two years, month by month. An
+LSTM is compared with the value of eleven years ago, the last value, and a linear autoregression.
 
-With the folder of :doc:`/examples_data` the series is the real one, 1749 to 1983::
+With the folder of :doc:`/examples_data`, the series is the real one, 1749 to 1983::
 
     python examples/plot_sunspots.py DATA_FOLDER
 
-and without it a series with such cycles is generated.
+Otherwise a similar series is generated.
 """
 
 # %%
 # The series
 # ----------
-# The noise grows with the number; its square root is easier to learn, for both models. A network,
-# unlike a linear model, cannot follow a cycle higher than all that it has seen: it is given every
-# window in units of the window's mean, and forecasts in these.
+# The noise increases with the number of sunspots, so both models use the square root of the number.
+# Unlike a linear model, a network cannot predict values that are higher than all values in the
+# training data. Its inputs and targets are therefore divided by the mean of each window.
 import sys
 from itertools import product
 from pathlib import Path
@@ -36,7 +36,7 @@ CYCLE, HORIZON = 132, 24  # months
 
 
 def generate_series(n_cycles, rng):
-    """Cycles that rise faster than they fall; the high ones are short."""
+    """Generate cycles that rise faster than they fall; higher cycles are shorter."""
     cycles = []
     for height in rng.uniform(50, 150, size=n_cycles):
         length = int(CYCLE + (100 - height) / 4 + rng.normal(0, 6))
@@ -54,16 +54,17 @@ else:
 print(f"data: {'real' if FOLDER else 'generated'}, {len(series)} months")
 
 # %%
-# Past and future
-# ---------------
-# The last fifth is for the test, the fifth before it for choices. A window belongs to the past if
-# all that it forecasts does, and to the future if nothing does; those between are dropped.
+# Splits
+# ------
+# The test set is the last fifth of the series, and the validation set the fifth before it. A window
+# belongs to the past if all its targets do, and to the future if none do. Other windows are
+# dropped.
 X, y, index = make_windows(series, CYCLE, HORIZON, return_index=True)
 first = index[:, 1] + CYCLE  # the first month that is forecast
 
 
 def split(start, end):
-    """What is known before month ``start``, and what is to be forecast from there to ``end``."""
+    """Return windows with targets before ``start``, and with targets from ``start`` to ``end``."""
     past, future = first + HORIZON <= start, (first >= start) & (first + HORIZON <= end)
     return X[past], y[past], X[future], y[future]
 
@@ -78,7 +79,7 @@ def linear_forecast(X_past, y_past, X_future):
 
 
 def lstm_forecast(X_past, y_past, X_future, n_seeds=5, **options):
-    """Mean of several seeds, of nets that see a year a step, and each window in its own units."""
+    """Average networks with several seeds; one step is a year, divided by the window's mean."""
     unit_past, unit_future = (np.sqrt(X).mean(axis=1) for X in (X_past, X_future))
     forecasts = []
     for seed in range(n_seeds):
@@ -91,9 +92,9 @@ def lstm_forecast(X_past, y_past, X_future, n_seeds=5, **options):
 
 
 # %%
-# Choose
-# ------
-# Few cycles were seen, and they differ: the penalty has to be strong.
+# Model selection
+# ---------------
+# The training data have few cycles, and the cycles are different, so the penalty must be strong.
 X_past, y_past, X_future, y_future = split(int(0.6 * len(series)), int(0.8 * len(series)))
 errors = {}
 for alpha, dropout in product([1.0, 3.0, 10.0], [0.0, 0.3]):
@@ -105,7 +106,7 @@ alpha, dropout = min(errors, key=errors.get)
 # %%
 # Test
 # ----
-# Root mean squared error in spots, of all horizons and of three of them.
+# The error is the root mean squared error in sunspots, for all horizons and for three of them.
 X_past, y_past, X_future, y_future = split(int(0.8 * len(series)), len(series))
 linear = linear_forecast(X_past, y_past, X_future)
 lstm = lstm_forecast(X_past, y_past, X_future, alpha=alpha, dropout=dropout)
@@ -123,8 +124,8 @@ for name, forecast in forecasts.items():
     print(f"{name:22} {error(y_future, forecast):6.2f}", *(f"{value:7.2f}" for value in each))
 
 # %%
-# A year ahead
-# ------------
+# Forecast of one year
+# --------------------
 try:
     import matplotlib.pyplot as plt
 except ImportError:

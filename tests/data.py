@@ -1,16 +1,16 @@
-"""Small problems in every form that X may have, and what several test files do with them."""
+"""Small problems in every form of X, and helper functions for several test files."""
 
 import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
 
-#: Quick to fit, and with few parameters.
+#: Parameters of an estimator that is fast to fit.
 SMALL = {"hidden_layer_sizes": 4, "max_iter": 3}
 
 
 def problem(rng, n=24, n_timesteps=6, n_features=2, n_classes=2):
-    """Sequences (n, n_timesteps, n_features) whose mean tells their class, and the classes."""
+    """Return sequences (n, n_timesteps, n_features) and classes, which shift their mean."""
     y = rng.permutation(np.arange(n) % n_classes)
     X = (
         rng.normal(size=(n, n_timesteps, n_features))
@@ -20,14 +20,14 @@ def problem(rng, n=24, n_timesteps=6, n_features=2, n_classes=2):
 
 
 def cut(X, rng, shortest=1):
-    """The first steps of each sequence, some of length ``shortest`` and some whole."""
+    """Shorten the sequences; at least one has length ``shortest``, and at least one is complete."""
     lengths = rng.integers(shortest, X.shape[1] + 1, size=len(X))
     lengths[:2] = shortest, X.shape[1]
     return [x[:length] for x, length in zip(X, lengths, strict=True)]
 
 
 def objects(sequences):
-    """An object array with one sequence an element."""
+    """Return an object array of sequences."""
     array = np.empty(len(sequences), dtype=object)
     for k, sequence in enumerate(sequences):
         array[k] = sequence
@@ -35,7 +35,7 @@ def objects(sequences):
 
 
 def padded(sequences, extra=0):
-    """A 3-D array, NaN from the end of each sequence on."""
+    """Return a 3-D array with NaN after the end of each sequence."""
     n_timesteps = max(map(len, sequences)) + extra
     array = np.full((len(sequences), n_timesteps, sequences[0].shape[1]), np.nan)
     for k, sequence in enumerate(sequences):
@@ -44,26 +44,26 @@ def padded(sequences, extra=0):
 
 
 def names(n_features):
-    """Names of channels."""
+    """Return names of channels."""
     return [f"channel {k}" for k in range(n_features)]
 
 
 def pandas_frames(sequences):
-    """A list of pandas frames."""
+    """Return a list of pandas data frames."""
     return [pd.DataFrame(x, columns=names(x.shape[1])) for x in sequences]
 
 
 def polars_frames(sequences):
-    """A list of polars frames."""
+    """Return a list of polars data frames."""
     return [pl.DataFrame(x, schema=names(x.shape[1])) for x in sequences]
 
 
 def nested(sequences):
-    """Lists of lists of numbers."""
+    """Return nested lists of numbers."""
     return [x.tolist() for x in sequences]
 
 
-#: What ragged sequences, arrays (n_timesteps_i, n_features), may be given as.
+#: The forms of ragged sequences, made from arrays (n_timesteps_i, n_features).
 RAGGED_FORMS = {
     "list": list,
     "tuple": tuple,
@@ -84,7 +84,7 @@ def _ragged(rng):
     return cut(problem(rng)[0], rng)
 
 
-#: X of 24 samples in one form each, and classes.
+#: For each form of X, a function that returns 24 samples.
 FORMS = {
     "2d": _table,
     "2d pandas": lambda rng: pd.DataFrame(_table(rng), columns=names(6)),
@@ -102,20 +102,20 @@ FORMS = {
 
 
 def take(X, indices):
-    """Some of the samples, in the same form."""
+    """Return some of the samples in the same form."""
     if isinstance(X, list | tuple):
         return type(X)(X[k] for k in indices)
     return X.iloc[indices] if hasattr(X, "iloc") else X[indices]
 
 
 def outputs(estimator, X):
-    """Everything that an estimator says of each sample, by method; arrays with a row a sample."""
+    """Return the predictions of all methods of an estimator, as arrays with one row per sample."""
     methods = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
     return {name: getattr(estimator, name)(X) for name in methods if hasattr(estimator, name)}
 
 
 def assert_same_fit(one, other):
-    """Equal parameters, to the last bit."""
+    """Check that the parameters of two estimators are identical."""
     assert one.parameters_.keys() == other.parameters_.keys()
     for name, values in one.parameters_.items():
         found = other.parameters_[name]
@@ -124,18 +124,18 @@ def assert_same_fit(one, other):
 
 
 def parameter_vector(estimator):
-    """All parameters, one after the other."""
+    """Return all parameters in one vector."""
     return np.concatenate([values.ravel() for values in estimator.parameters_.values()])
 
 
 def fingerprint(estimator):
-    """A hash of everything that the estimator holds."""
+    """Return a hash of all attributes of the estimator."""
     return joblib.hash(estimator.__getstate__())
 
 
 def central_differences(function, sequences, step=1e-5):
-    """Derivatives of ``function(sequences)[k]`` at each number of the k-th sequence."""
-    slopes = [np.empty(x.shape) for x in sequences]
+    """Return the derivatives of ``function(sequences)[k]`` with respect to the k-th sequence."""
+    derivatives = [np.empty(x.shape) for x in sequences]
     for k, x in enumerate(sequences):
         for place in np.ndindex(x.shape):
             ends = []
@@ -143,5 +143,5 @@ def central_differences(function, sequences, step=1e-5):
                 moved = x.astype(np.float64)
                 moved[place] += sign * step
                 ends.append(function([moved])[0])
-            slopes[k][place] = (ends[0] - ends[1]) / (2 * step)
-    return slopes
+            derivatives[k][place] = (ends[0] - ends[1]) / (2 * step)
+    return derivatives

@@ -1,4 +1,4 @@
-"""The parts of benchmarks/ that decide: what is slower, and which targets are reached."""
+"""The functions of benchmarks/ that find slower times and check targets."""
 
 import json
 import subprocess
@@ -29,8 +29,8 @@ def measured(spread=0.01, turns=9, **seconds):
     return {"seconds": seconds, "quartiles": quartiles, "turns": turns}
 
 
-def a_file(sklstm=1.0, torch=1.0, alone=1.0, **settings):
-    """A grid of two shapes beside a rival, and a part where nobody else took part."""
+def result_file(sklstm=1.0, torch=1.0, alone=1.0, **settings):
+    """Return results of a grid of two shapes with a rival, and of a part without rivals."""
     rows = {name: measured(sklstm=sklstm, torch=torch, **settings) for name in ("1,2", "3,4")}
     return {"grid": {"1": {"training": rows}}, "ragged": measured(sklstm=alone, **settings)}
 
@@ -40,49 +40,53 @@ def slower(changes):
 
 
 def test_the_same_file_is_not_slower(compare):
-    changes = compare.changes(a_file(), a_file())
+    changes = compare.changes(result_file(), result_file())
     assert len(changes) == 4
     assert not slower(changes)
 
 
-def test_a_slower_time_is_seen_where_it_is(compare):
-    assert slower(compare.changes(a_file(), a_file(alone=1.2))) == ["ragged: sklstm"]
+def test_a_slower_time_is_reported_with_its_name(compare):
+    assert slower(compare.changes(result_file(), result_file(alone=1.2))) == ["ragged: sklstm"]
     grid = ["grid/1/training/1,2: sklstm", "grid/1/training/3,4: sklstm"]
     mean = "grid/1/training, mean: sklstm"
-    assert slower(compare.changes(a_file(), a_file(sklstm=1.2))) == [*grid, mean]
+    assert slower(compare.changes(result_file(), result_file(sklstm=1.2))) == [*grid, mean]
 
 
-def test_a_mean_over_the_grid_shows_what_single_shapes_do_not(compare):
-    changes = compare.changes(a_file(), a_file(sklstm=1.07))
+def test_the_mean_over_the_grid_has_a_smaller_tolerance(compare):
+    changes = compare.changes(result_file(), result_file(sklstm=1.07))
     assert slower(changes) == ["grid/1/training, mean: sklstm"]
 
 
-def test_a_slow_machine_is_no_slow_commit(compare):
-    old = a_file()
-    assert not slower(compare.changes(old, a_file(sklstm=2.0, torch=2.0, alone=2.0)))
-    assert slower(compare.changes(old, a_file(sklstm=1.0, torch=0.5, alone=0.5)))
+def test_a_slower_machine_is_not_a_slower_commit(compare):
+    old = result_file()
+    assert not slower(compare.changes(old, result_file(sklstm=2.0, torch=2.0, alone=2.0)))
+    assert slower(compare.changes(old, result_file(sklstm=1.0, torch=0.5, alone=0.5)))
 
 
-def test_noise_is_no_slow_commit(compare):
+def test_noise_is_not_a_slower_commit(compare):
     noisy = measured(spread=1.0, sklstm=1.3)
     assert not slower(compare.changes({"a": measured(spread=1.0, sklstm=1.0)}, {"a": noisy}))
     assert slower(compare.changes({"a": measured(sklstm=1.0)}, {"a": measured(sklstm=1.3)}))
 
 
-def test_many_turns_make_up_for_noise(compare):
+def test_many_turns_reduce_noise(compare):
     old, new = (measured(spread=0.5, turns=1000, sklstm=seconds) for seconds in (1.0, 1.2))
     assert slower(compare.changes({"a": old}, {"a": new}))
 
 
 @pytest.mark.parametrize(("threads", "n_compared"), [(1, 1), (2, 0)])
-def test_disturbed_times_on_several_threads_are_not_compared(compare, threads, n_compared):
+def test_disturbed_times_with_several_threads_are_not_compared(compare, threads, n_compared):
     old = {"a": measured(sklstm=1.0)}
     new = {"a": measured(sklstm=1.5) | {"threads": threads, "quiet": False}}
     assert len(compare.changes(old, new)) == n_compared
 
 
-def test_the_command_says_it_with_its_exit_code(tmp_path):
-    files = {"old": a_file(), "new": a_file(alone=1.5), "other": {"b": measured(sklstm=1.0)}}
+def test_exit_code_of_the_command(tmp_path):
+    files = {
+        "old": result_file(),
+        "new": result_file(alone=1.5),
+        "other": {"b": measured(sklstm=1.0)},
+    }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -99,18 +103,18 @@ def test_the_command_says_it_with_its_exit_code(tmp_path):
     assert run("old", "other").returncode == 2
 
 
-def test_exponents_are_those_of_power_laws(targets):
+def test_exponent_of_a_power_law(targets):
     sizes = [10, 20, 40, 80]
     assert targets.exponent(sizes, [3 * size**1.5 for size in sizes]) == pytest.approx(1.5)
 
 
-def test_ratios_are_of_shapes_that_both_took_part_in(targets):
+def test_ratios_use_shapes_that_both_have(targets):
     rows = {"a": measured(torch=3.0, ours=1.5), "b": measured(ours=1.0)}
     assert targets.ratios(rows, "torch", "ours") == {"a": 2.0}
     assert targets.geometric_mean([1.0, 4.0]) == pytest.approx(2.0)
 
 
-def test_a_verdict_is_about_the_figure_itself(targets):
+def test_targets_are_compared_before_rounding(targets):
     assert targets.at_least(1.8, 1.8).endswith("reached")
     assert targets.at_least(np.nextafter(1.8, 0), 1.8).endswith("MISSED")
     assert targets.at_most(1.05, 1.05).endswith("reached")

@@ -1,9 +1,9 @@
-"""scikit-learn's tools around the estimators, on tables, 3-D arrays and ragged lists.
+"""scikit-learn's tools with estimators of sklstm, on tables, 3-D arrays and ragged lists.
 
-Some of scikit-learn's tools check X themselves and so know tables alone; in scikit-learn 1.9 these
-are BaggingClassifier and -Regressor, GradientBoosting (its init), OneVsOneClassifier,
+Some of scikit-learn's tools validate X and accept only tables. In scikit-learn 1.9 these are
+BaggingClassifier and BaggingRegressor, GradientBoosting (its init), OneVsOneClassifier,
 OutputCodeClassifier, ClassifierChain, SelfTrainingClassifier, permutation_importance and
-partial_dependence. AdaBoost takes 3-D arrays, but no lists.
+partial_dependence. AdaBoost accepts 3-D arrays, but not lists.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401  permits what follows
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  enables HalvingGridSearchCV
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.metrics import accuracy_score, make_scorer, mean_absolute_error
 from sklearn.model_selection import (
@@ -66,7 +66,7 @@ def y(rng):
 
 @pytest.fixture
 def data(form, y, rng):
-    """X in the form that the test is given, and three classes."""
+    """Return X in the form of the test, and targets with three classes."""
     X = rng.normal(size=(48, 5, 2)) + 1.5 * (y - 1)[:, None, None]
     return FORMS[form](X, rng), y
 
@@ -151,7 +151,7 @@ def test_grid_search_over_a_pipeline(data, clf):
 
 
 @every_form
-def test_grid_search_gives_the_same_with_two_jobs(data, clf):
+def test_grid_search_is_the_same_with_two_jobs(data, clf):
     X, y = data
     clf.set_params(n_jobs=2)
     scores = [
@@ -235,7 +235,7 @@ def test_train_test_split(data, clf):
     assert clf.fit(X_train, y_train).score(X_test, y_test) > 0.5
 
 
-# Estimators around estimators
+# Meta-estimators
 
 
 @every_form
@@ -259,7 +259,7 @@ def test_stacking(data, clf, reg):
     X, y = data
     layers = [("last", clf), ("mean", clone(clf).set_params(pooling="mean"))]
     assert StackingClassifier(layers, cv=2).fit(X, y).score(X, y) > 0.6
-    reg.set_params(max_iter=100)  # half of the samples are one batch, and make an update an epoch
+    reg.set_params(max_iter=100)  # half of the samples are one batch: one update in each epoch
     assert StackingRegressor([("reg", reg)], cv=2).fit(X, y).score(X, y) > 0.3
 
 
@@ -289,7 +289,7 @@ def test_transformed_targets(data, reg):
 
 
 @every_form
-def test_several_outputs(data, clf, reg):
+def test_multioutput(data, clf, reg):
     X, y = data
     Y = np.c_[y, 2 - y]
     assert MultiOutputClassifier(clf).fit(X, Y).predict(X).shape == (48, 2)
@@ -313,7 +313,7 @@ def test_adaboost(data, clf, reg):
     ],
     ids=["bagging", "one versus one", "output codes"],
 )
-def test_classifiers_around_classifiers_of_tables(data, clf, wrap):
+def test_meta_estimators_for_tables(data, clf, wrap):
     X, y = data
     assert wrap(clf).fit(X, y).score(X, y) > 0.6
 
@@ -338,12 +338,12 @@ def test_other_tools_for_tables(data, clf, reg):
 
 
 def weights_of(y):
-    """Only the first class counts for anything."""
+    """Return weights that are almost zero for all but the first class."""
     return np.where(y == 0, 1.0, 1e-3)
 
 
 @every_form
-def test_routing_of_weights_through_a_search(data, clf):
+def test_routing_of_weights_in_a_grid_search(data, clf):
     X, y = data
     with sklearn.config_context(enable_metadata_routing=True):
         clf.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
@@ -354,7 +354,7 @@ def test_routing_of_weights_through_a_search(data, clf):
 
 
 @pytest.mark.parametrize("form", ["2d"])
-def test_routing_of_weights_through_a_pipeline(data, clf, reg):
+def test_routing_of_weights_in_a_pipeline(data, clf, reg):
     X, y = data
     with sklearn.config_context(enable_metadata_routing=True):
         for estimator in (clf, reg):
@@ -368,7 +368,7 @@ def test_routing_of_weights_through_a_pipeline(data, clf, reg):
 
 
 @every_form
-def test_routing_of_samples_to_validate_on(data, clf):
+def test_routing_of_validation_data(data, clf):
     X, y = data
     with sklearn.config_context(enable_metadata_routing=True):
         clf.set_fit_request(X_val=True, y_val=True)
@@ -377,7 +377,7 @@ def test_routing_of_samples_to_validate_on(data, clf):
 
 
 @every_form
-def test_weights_that_nobody_asked_for(data, clf):
+def test_routing_of_weights_that_were_not_requested(data, clf):
     X, y = data
     with (
         sklearn.config_context(enable_metadata_routing=True),
@@ -386,7 +386,7 @@ def test_weights_that_nobody_asked_for(data, clf):
         GridSearchCV(clf, {"alpha": [0.01]}, cv=2).fit(X, y, sample_weight=weights_of(y))
 
 
-# How an estimator shows itself
+# Representation and tags
 
 
 @pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
@@ -398,7 +398,7 @@ def test_html_names_no_page_and_tells_whether_it_is_fitted(Estimator, rng):
 
 
 @pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
-def test_repr_shows_what_was_changed(Estimator):
+def test_repr_shows_changed_parameters(Estimator):
     name = Estimator.__name__
     assert repr(Estimator()) == f"{name}()"
     assert repr(Estimator(8, dropout=0.1)) == f"{name}(dropout=0.1, hidden_layer_sizes=8)"
@@ -418,7 +418,7 @@ def test_tags(Estimator):
 
 
 @pytest.mark.parametrize("name", ["LSTMClassifier", "LSTMRegressor"])
-def test_the_module_users_see(name):
+def test_public_names(name):
     import sklstm
 
     assert name in sklstm.__all__

@@ -1,10 +1,10 @@
-"""Why the defaults are what they are: cross-validation on training splits, all sets together.
+"""Choose defaults by cross-validation on the training splits of all data sets.
 
     python benchmarks/accuracy/choose.py DATA_FOLDER
     python benchmarks/accuracy/choose.py DATA_FOLDER --candidates defaults bidirectional
 
-Each candidate differs from the defaults in what its name says. No test split is read, and a
-candidate is judged by its mean over the sets alone.
+The name of a candidate describes its difference from the defaults. The test splits are not used.
+Candidates are compared by their mean accuracy over the data sets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sklstm import LSTMClassifier
 from sklstm._network import initializers, lstm
 from sklstm.preprocessing import SequenceScaler
 
-#: Parameters of LSTMClassifier; "input_gain" is none of them, but that of the initialisation.
+#: Parameters of LSTMClassifier, except "input_gain", the gain of the initial input weights.
 CANDIDATES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "constant rate 0.005, at most 200 epochs": {
@@ -64,12 +64,12 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 
 class Outcome(NamedTuple):
-    accuracy: list[float]  # of each set, in percent
+    accuracy: list[float]  # of each data set, in percent
     seconds: float  # of a fit
 
 
 def cross_validate(candidate: dict[str, Any], sets: list[DataSet], repeats: int) -> Outcome:
-    """Accuracy out of fold, three folds, each repeat with folds and seeds of its own."""
+    """Return the accuracy with three folds; each repeat has different folds and seeds."""
     accuracy, seconds = [], []
     for data in sets:
         correct = []

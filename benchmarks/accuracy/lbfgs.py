@@ -1,11 +1,12 @@
-"""Where L-BFGS beats Adam: time to a given training loss on small sets, both in one run.
+"""Compare the times of L-BFGS and Adam to reach a given training loss on small data sets.
 
     python benchmarks/accuracy/lbfgs.py DATA_FOLDER
     python benchmarks/accuracy/lbfgs.py DATA_FOLDER --hidden 64 --sets Tecator Libras
 
-All minimise the same objective from the same starting values, in turns. Adam runs twice, with its
-defaults and with a constant rate for up to 1000 epochs, and the quicker of the two counts. A ratio
-above 1 means that L-BFGS was there first; "inf" that Adam never was. Times are medians over seeds.
+All solvers minimise the same objective from the same initial weights, in turns. Adam runs with its
+defaults and with a constant rate for up to 1000 epochs, and the faster of both is used. A ratio
+above 1 means that L-BFGS was faster, "inf" that Adam did not reach the loss. Times are medians over
+seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.preprocessing import SequenceScaler
 
 SMALL = 500  # sequences
-#: Shares of the loss of a model that knows only the mean, or how often each class occurs.
+#: Fractions of the loss of a model that predicts the mean or the class frequencies.
 LEVELS = (0.3, 0.1, 0.03, 0.01)
 SOLVERS: dict[str, dict[str, Any]] = {
     "lbfgs": {"solver": "lbfgs", "tol": 1e-6, "max_iter": 500},
@@ -37,7 +38,7 @@ SOLVERS: dict[str, dict[str, Any]] = {
 
 
 class Watch:
-    """A callback of scikit-learn's kind that notes when each epoch or iteration ended."""
+    """A callback of scikit-learn that records the time of the end of each epoch or iteration."""
 
     def setup(self, estimator: Any, context: Any) -> None:
         self.start = time.perf_counter()
@@ -55,7 +56,7 @@ class Watch:
 
 
 def seconds_to(data: DataSet, hidden: int, seed: int, settings: dict[str, Any]) -> list[float]:
-    """Seconds until the training loss is at each level; infinity where it never is."""
+    """Return the seconds until the training loss reaches each level, or infinity."""
     lstm = LSTMRegressor if data.is_regression else LSTMClassifier
     X = SequenceScaler().fit_transform(data.train.X)
     watch = Watch()
@@ -69,7 +70,7 @@ def seconds_to(data: DataSet, hidden: int, seed: int, settings: dict[str, Any]) 
 
 
 def _loss_without_training(data: DataSet) -> float:
-    """Of a model that knows the mean of the targets, or how often each class occurs."""
+    """Return the loss of a model that predicts the mean or the class frequencies."""
     if data.is_regression:
         return 0.5  # half the variance of standardised targets
     shares = np.unique(data.train.y, return_counts=True)[1] / len(data.train.y)
@@ -77,7 +78,7 @@ def _loss_without_training(data: DataSet) -> float:
 
 
 def compare(data: DataSet, hidden: int, n_seeds: int) -> None:
-    """A line for the set: ratios at each level, then the seconds of L-BFGS."""
+    """Print a line with the ratio for each level, then the seconds of L-BFGS."""
     times: dict[str, list[list[float]]] = {name: [] for name in SOLVERS}
     for seed in range(n_seeds):
         for name in list(SOLVERS)[:: 1 if seed % 2 else -1]:
@@ -90,7 +91,7 @@ def compare(data: DataSet, hidden: int, n_seeds: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="L-BFGS beside Adam on small sets.")
+    parser = argparse.ArgumentParser(description="Compare L-BFGS with Adam on small data sets.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
     parser.add_argument("--sets", nargs="+", help="only these")
     parser.add_argument("--hidden", type=int, default=16, help="units; default 16")
@@ -98,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     levels = "".join(f"{level:>8g}" for level in LEVELS)
-    print("Share of the untrained loss: Adam's seconds / L-BFGS's, then L-BFGS's seconds")
+    print("Fraction of the loss of a constant model: seconds of Adam / L-BFGS; seconds of L-BFGS")
     print(f"{'set':<18}{'n':>5}{levels}{levels}")
     for data in read_sets(arguments.folder, arguments.sets):
         if len(data.train.y) < SMALL:

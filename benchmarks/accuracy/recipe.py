@@ -1,4 +1,4 @@
-"""The recipe of docs/accuracy.rst: an ensemble that is the same for every set."""
+"""The recipe of docs/accuracy.rst: the same ensemble for all data sets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sklearn.pipeline import make_pipeline
 
 from sklstm.preprocessing import SequenceDifferences, SequenceScaler, SlidingWindow
 
-#: How often differences are appended, and the width of the windows; each member with two seeds.
+#: The order of the differences and the width of the windows; two seeds for each member.
 MEMBERS = 2 * [(0, 1), (1, 1), (1, 6), (2, 1), (2, 6)]
 
 
 def recipe(lstm: Any, seed: int) -> Any:
-    """LSTMClassifiers or LSTMRegressors that see different differences and windows, averaged."""
+    """Return an ensemble of classifiers or regressors with different differences and windows."""
     models = []
     for k, (n_differences, width) in enumerate(MEMBERS, start=len(MEMBERS) * seed):
         net = lstm(bidirectional=True, dropout=0.3, dtype="float32", random_state=k)

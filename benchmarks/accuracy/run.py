@@ -1,10 +1,10 @@
-"""How accurate sklstm is as it comes: official splits, one fixed pipeline, several seeds.
+"""Measure the accuracy of the defaults, or of the recipe, on official splits with several seeds.
 
     python benchmarks/accuracy/run.py DATA_FOLDER
     python benchmarks/accuracy/run.py DATA_FOLDER --recipe --seeds 1
     python benchmarks/accuracy/run.py DATA_FOLDER --sets GunPoint Libras
 
-Beside each result stand the figures that the folder's README.md publishes for the set.
+The output also shows the published results in the folder's README.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
 
 def defaults(lstm: Any, seed: int) -> Any:
-    """What a user writes first."""
+    """Return a pipeline with default parameters."""
     return make_pipeline(SequenceScaler(), lstm(random_state=seed))
 
 
@@ -69,7 +69,7 @@ def _score(data: DataSet, predicted: Any) -> float:
 
 
 def show(results: Iterable[Result], figures: dict[str, dict[str, float]], digits: int) -> None:
-    """A line for each result as it comes, then the mean over the sets."""
+    """Print a line for each result, then the mean over the data sets."""
     seen, columns = [], None
     for result in results:
         published = figures.get(result.data.name, {})
@@ -104,10 +104,10 @@ def _line(name: str, *cells: Any) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy on the official splits of a folder.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
-    parser.add_argument("--recipe", action="store_true", help="the recipe in place of defaults")
+    parser.add_argument("--recipe", action="store_true", help="the recipe instead of the defaults")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
     parser.add_argument("--sets", nargs="+", help="only these")
-    parser.add_argument("--json", type=Path, help="write the scores to this file too")
+    parser.add_argument("--json", type=Path, help="also write the scores to this file")
     arguments = parser.parse_args()
 
     figures = read_figures(arguments.folder)

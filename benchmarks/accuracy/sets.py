@@ -1,7 +1,7 @@
-"""The data sets of a folder, their official splits, and the figures that its README publishes.
+"""Read the data sets of a folder, their official splits, and the published results in its README.
 
-A set is a file NAME.npz with ``train_values`` (steps of all sequences, channels), ``train_lengths``
-(sequences,) and ``train_y`` (sequences,), and the same with ``test_``.
+A data set is a file NAME.npz with ``train_values`` (steps of all sequences, channels),
+``train_lengths`` (sequences,) and ``train_y`` (sequences,), and the same with ``test_``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class Split(NamedTuple):
-    """Sequences, a 3-D array where all are equally long and else a list, and their targets."""
+    """Sequences, a 3-D array if they have equal lengths and otherwise a list, and targets."""
 
     X: Any
     y: Array
@@ -31,7 +31,7 @@ class DataSet(NamedTuple):
 
 
 def read_sets(folder: Path, names: list[str] | None = None) -> list[DataSet]:
-    """The sets that the folder's README lists, in its order; or those of the names given."""
+    """Read the data sets that the README lists, in its order, or only those with these names."""
     found = [_read(folder, name, task == "regression") for name, task in _tasks(folder).items()]
     unknown = set(names or ()) - {data.name for data in found}
     if unknown:
@@ -40,7 +40,7 @@ def read_sets(folder: Path, names: list[str] | None = None) -> list[DataSet]:
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, float]]:
-    """For each set, the published figures: accuracy in percent, or root mean squared error."""
+    """Return the published results: accuracy in percent, or root mean squared error."""
     text = (folder / "README.md").read_text(encoding="utf-8")
     figures: dict[str, dict[str, float]] = {}
     for header, *rows in _tables(text):
@@ -54,7 +54,7 @@ def read_figures(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def _tasks(folder: Path) -> dict[str, str]:
-    """Name and task of each set, from the table with a column of that name."""
+    """Return the name and the task of each data set, from the table with these columns."""
     text = (folder / "README.md").read_text(encoding="utf-8")
     for header, *rows in _tables(text):
         if header[:2] == ["set", "task"]:
@@ -63,7 +63,7 @@ def _tasks(folder: Path) -> dict[str, str]:
 
 
 def _tables(text: str) -> list[list[list[str]]]:
-    """The tables in Markdown, rows of cells, without the rule below the header."""
+    """Return the Markdown tables as rows of cells, without the line below the header."""
     blocks = re.findall(r"(?:^\|.*\|\s*$\n?)+", text, flags=re.MULTILINE)
     tables = []
     for block in blocks:

@@ -1,16 +1,17 @@
-"""The adding problem: remember two marked numbers over a hundred steps, and add them.
+"""The adding problem: remember two marked numbers for a hundred steps, and add them.
 
 S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997, section
 5.4 (experiment 4), with T = 100. A step is a number from [-1, 1] and a marker: 1 at one of the
 first ten steps and at one of the first T/2 - 1 steps that is not yet marked, -1 at the first and
-last step, else 0. Should the first step be marked, its number counts as zero. Lengths are between T
-and T + T/10. The target is 0.5 + (X1 + X2) / 4. A sequence is right if its error is below 0.04; a
-net has learnt when the last 2,000 training sequences are all right and the mean error is below
-0.01. Their table 7: 74,000 sequences, and one wrong of 2,560 in the test.
+last step, and 0 at all others. If the first step is marked, its number counts as zero. Lengths are
+between T and T + T/10. The target is 0.5 + (X1 + X2) / 4. A sequence is correct if its error is
+below 0.04. The task is solved when the last 2,000 training sequences are all correct and the mean
+error is below 0.01. In table 7 of the paper, this took 74,000 sequences, with one error in 2,560
+test sequences.
 
-Here every sequence is drawn anew and presented once. The errors of training sequences are those
-before the update, as in online training. The read-out sees the maximum of each unit over time; with
-the last state alone (``pooling="last"``) the task was learnt too, but from some seeds only.
+Here each sequence is new and presented once. The errors of training sequences are those before the
+update, as in online training. The model uses max pooling. With ``pooling="last"`` the task was also
+solved, but only with some seeds.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def run(seed: int, size: int = 16) -> Report:
 
     seen, done = until_solved(learn, size, solved, every=16, most=PAPER)
     error = mean_error(model, fresh)
-    rule = f"the last 2,000 errors below 0.04: {done}; mean of 2,560 fresh ones {error:.4f} < 0.01"
+    rule = f"last 2,000 errors below 0.04: {done}; mean error of 2,560 new ones {error:.4f} < 0.01"
     return Report("adding problem, T = 100", seen, PAPER, rule, done)
 
 

@@ -1,4 +1,4 @@
-"""Count presented sequences until a task's rule is met."""
+"""Count the presented sequences until a task is solved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass
 class Report:
-    """What came of a task. ``paper`` is None where there is only an accuracy to reach."""
+    """The result of a task. ``paper`` is None if the task only has a target accuracy."""
 
     task: str
     presented: int
@@ -27,7 +27,10 @@ class Report:
 def until_solved(
     learn: Callable[[], object], size: int, solved: Callable[[], bool], *, every: int, most: int
 ) -> tuple[int, bool]:
-    """Learn from batches of ``size`` and ask after every so many; how many were presented."""
+    """Train on batches of ``size``, and call ``solved`` after ``every`` batches.
+
+    Return the number of presented sequences, and whether the task was solved.
+    """
     presented = 0
     while presented + every * size <= most:
         for _ in range(every):
@@ -39,7 +42,7 @@ def until_solved(
 
 
 class Recent:
-    """Errors of the last 2,000 training sequences, each measured before it was learnt from."""
+    """The errors of the last 2,000 training sequences, each from before its update."""
 
     def __init__(self, size: int = 2000) -> None:
         self._errors: deque[float] = deque(maxlen=size)

@@ -1,16 +1,16 @@
-"""The embedded Reber grammar: name the symbols that may come next, at every step.
+"""The embedded Reber grammar: predict the symbols that may follow, at each step.
 
 S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997, section
 5.1 (experiment 1), with the grammar of A. Cleeremans, D. Servan-Schreiber and J. L. McClelland,
-"Finite state automata and simple recurrent networks", Neural Computation 1(3), 1989. A string is
-B, then T or P, then a string of the Reber grammar, then the same T or P again, then E. Seven
-symbols come in and go out. A string is right if, at each step, the most active outputs are those of
-the symbols that may follow; the second-last symbol asks for a memory as long as the string. They
-train on 256 strings and test on 256 others; the fastest of their nets that always
-solved the task took 8,440 presentations of a string (their table 2).
+"Finite state automata and simple recurrent networks", Neural Computation 1(3), 1989. A string is B,
+then T or P, then a string of the Reber grammar, then the same T or P again, then E. Inputs and
+outputs have seven symbols. A string is correct if, at each step, the largest outputs are those of
+the symbols that may follow. For the second-last symbol, the network must remember the second
+symbol. The authors train on 256 strings and test on 256 others. The fastest of their networks that
+always solved the task needed 8,440 presentations of a string (table 2).
 
-Here every string is drawn anew and presented once. Training stops when 256 strings that it never
-learns from are all right; the fresh test set has 512 others.
+Here each string is new and presented once. Training ends when the predictions for 256 validation
+strings are all correct. The test set has 512 other strings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sklstm import LSTMClassifier
 
 PAPER = 8440
 SYMBOLS = "BTPSXVE"
-#: state -> the symbols that may come, and the state that each leads to; 0 comes after B.
+#: For each state, the symbols that may follow and their next states; state 0 is after B.
 GRAMMAR = {
     0: {"T": 1, "P": 2},
     1: {"S": 1, "X": 3},
@@ -36,7 +36,7 @@ GRAMMAR = {
 
 
 def draw(rng: np.random.Generator) -> tuple[str, list[str]]:
-    """A string, and which symbols may follow each of its symbols but the last."""
+    """Return a string, and the symbols that may follow each of its symbols except the last."""
     inner, legal, state = "B", [], 0
     while state != 6:
         legal.append("".join(GRAMMAR[state]))
@@ -47,7 +47,7 @@ def draw(rng: np.random.Generator) -> tuple[str, list[str]]:
 
 
 def encode(string: str) -> np.ndarray:
-    """One-hot symbols, the last one excepted: nothing follows it."""
+    """Return one-hot symbols, without the last symbol."""
     return np.eye(len(SYMBOLS), dtype=np.float32)[[SYMBOLS.index(s) for s in string[:-1]]]
 
 
@@ -56,8 +56,8 @@ def batch(rng: np.random.Generator, size: int) -> tuple[list[np.ndarray], list[l
     return [encode(string) for string in strings], [list(string[1:]) for string in strings]
 
 
-def right(model: LSTMClassifier, strings: list[tuple[str, list[str]]]) -> np.ndarray:
-    """Whether each string is right at every step."""
+def correct(model: LSTMClassifier, strings: list[tuple[str, list[str]]]) -> np.ndarray:
+    """Return whether the predictions for each string are correct at all steps."""
     active = model.predict_proba([encode(string) for string, _ in strings])
     verdicts = []
     for rows, (_, legal) in zip(active, strings, strict=True):
@@ -74,13 +74,15 @@ def run(seed: int) -> Report:
     model = LSTMClassifier(
         32, return_sequences=True, learning_rate_init=0.02, batch_size=8, random_state=seed
     )
-    watched = [draw(rng) for _ in range(256)]  # when to stop, by strings of their own
+    validation = [draw(rng) for _ in range(256)]
     learn = partial(model.partial_fit, classes=list(SYMBOLS))
     seen, solved = until_solved(
-        lambda: learn(*batch(rng, 8)), 8, lambda: right(model, watched).all(), every=16, most=PAPER
+        lambda: learn(*batch(rng, 8)),
+        8,
+        lambda: correct(model, validation).all(),
+        every=16,
+        most=PAPER,
     )
-    test = right(model, [draw(fresh) for _ in range(512)])
-    rule = (
-        f"all most active outputs of 512 fresh strings are right: {100 * test.mean():.2f} percent"
-    )
+    test = correct(model, [draw(fresh) for _ in range(512)])
+    rule = f"correct predictions for all of 512 new strings: {100 * test.mean():.2f} percent"
     return Report("embedded Reber grammar", seen, PAPER, rule, bool(solved and test.all()))

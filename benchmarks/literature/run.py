@@ -1,9 +1,10 @@
-"""Run the tasks of the LSTM's own literature.
+"""Run the tasks of the literature on LSTM networks.
 
     python benchmarks/literature/run.py [--seeds 0 1 2] [reber adding order digits]
 
-For each: how many sequences were presented (every training presentation counts), how many the
-paper needed, its rule, whether it is met, and the time. Exits with 1 if one is not met.
+For each task, print the number of presented sequences (each presentation in training counts), that
+number in the paper, the target, whether it is met, and the time. Exits with 1 if a target is not
+met.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TASKS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tasks", nargs="*", metavar="task", help=f"of {', '.join(TASKS)}")
+    parser.add_argument("tasks", nargs="*", metavar="task", help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     if unknown := set(options.tasks) - set(TASKS):
@@ -44,7 +45,7 @@ def timed(name: str, seed: int) -> bool:
 
 
 def text(report: Report, seed: int, seconds: float) -> str:
-    paper = "" if report.paper is None else f" (the paper's net: {report.paper:,})"
+    paper = "" if report.paper is None else f" (in the paper: {report.paper:,})"
     verdict = "met" if report.met and report.fewer else "NOT met"
     return (
         f"{report.task}, seed {seed}: {verdict} after {report.presented:,} sequences{paper}, "

@@ -1,16 +1,16 @@
-"""Temporal order: which of two symbols came first, many steps ago.
+"""Temporal order: classify the order of two symbols from many steps ago.
 
 S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997, section
-5.6 (experiment 6a). A sequence begins with E, ends with B, and is drawn from {a, b, c, d} between,
-but for two places: t1 between 10 and 20 and t2 between 50 and 60 hold X or Y. Lengths are between
-100 and 110. The four classes are XX, XY, YX and YY. A sequence is right if each output's error at
-its end is below 0.3; a net has learnt when the last 2,000 training sequences are all right and
-the mean error is below 0.1. Their table 9: 31,390 sequences, and one wrong of 2,560 in the test.
+5.6 (experiment 6a). A sequence begins with E and ends with B. The symbols between are drawn from
+{a, b, c, d}, except at two steps: t1 between 10 and 20, and t2 between 50 and 60, are X or Y.
+Lengths are between 100 and 110. The four classes are XX, XY, YX and YY. A sequence is correct if
+the error of each output at its end is below 0.3. The task is solved when the last 2,000 training
+sequences are all correct and the mean error is below 0.1. In table 9 of the paper, this took 31,390
+sequences, with one error in 2,560 test sequences.
 
-Here every sequence is drawn anew and presented once; outputs are probabilities, and the errors of
-training sequences are those before the update, as in online training. The read-out sees the maximum
-of each unit over time; with the last state alone (``pooling="last"``) the task was learnt too, but
-from some seeds only.
+Here each sequence is new and presented once. The outputs are probabilities, and the errors of
+training sequences are those before the update, as in online training. The model uses max pooling.
+With ``pooling="last"`` the task was also solved, but only with some seeds.
 """
 
 from __future__ import annotations
@@ -73,5 +73,5 @@ def run(seed: int, size: int = 16) -> Report:
         most=PAPER - size,
     )
     wrong = int((output_errors(model, *batch(fresh, 2560)).max(axis=1) >= 0.3).sum())
-    rule = f"the last 2,000 errors below 0.3: {done}; {wrong} of 2,560 fresh ones are wrong"
+    rule = f"last 2,000 errors below 0.3: {done}; {wrong} errors in 2,560 new sequences"
     return Report("temporal order 6a", seen + size, PAPER, rule, done)

@@ -1,4 +1,4 @@
-"""Adapters for the rivals; each module imports its library, so they are loaded by name."""
+"""Adapters for other libraries; each module imports its library, so it is loaded by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-#: Rival to its adapter, and to the libraries that it takes.
+#: For each rival, its adapter and the libraries that it needs.
 MODULES = {
     "torch": ("torch_lstm", ["torch"]),
     "onnxruntime": ("onnx_lstm", ["onnx", "onnxruntime"]),
@@ -14,14 +14,14 @@ MODULES = {
 
 
 def available(names: list[str]) -> tuple[list[str], list[str]]:
-    """Those whose libraries are installed, and a line about each of the others."""
+    """Return the rivals whose libraries are installed, and a line about each of the others."""
     missing = {name: missing_libraries(MODULES[name][1]) for name in names}
-    lines = [f"{name} is left out: {why}" for name, why in missing.items() if why]
+    lines = [f"{name} is skipped: {why}" for name, why in missing.items() if why]
     return [name for name in names if not missing[name]], lines
 
 
 def missing_libraries(libraries: list[str]) -> str:
-    """Says which of them are not installed; empty if all are."""
+    """Name the libraries that are not installed; return an empty string if there are none."""
     absent = [library for library in libraries if find_spec(library) is None]
     return f"{', '.join(absent)} not installed" if absent else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from fit_problem import BATCH, HIDDEN, LEARNING_RATE, MOST_EPOCHS, FitProblem, Fitted
+from fit_problem import BATCH, HIDDEN, LEARNING_RATE, MAX_EPOCHS, FitProblem, Fitted
 
 
 class StopAt(keras.callbacks.Callback):
@@ -31,7 +31,7 @@ def fit(problem: FitProblem) -> Fitted:
         problem.x,
         problem.y,
         batch_size=BATCH,
-        epochs=MOST_EPOCHS,
+        epochs=MAX_EPOCHS,
         verbose=0,
         callbacks=[StopAt(problem.loss)],
     )

@@ -1,4 +1,4 @@
-"""ONNX's LSTM in onnxruntime, which only infers; inputs in its own layout, (T, N, D)."""
+"""The LSTM of ONNX in onnxruntime, for inference only, with inputs in its layout (T, N, D)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from problem import Problem, Results
 
-#: sklstm's gate order i, f, o, g to ONNX's i, o, f, c.
+#: From sklstm's gate order i, f, o, g to i, o, f, c of ONNX.
 GATES = [0, 2, 1, 3]
 
-#: An opset that every onnxruntime of the last years reads; LSTM did not change between 14 and 22.
+#: An opset that older versions of onnxruntime support; LSTM did not change between 14 and 22.
 OPSET, IR_VERSION = 17, 9
 
 
 class OnnxLSTM:
-    """One LSTM node with the weights of a problem; batches of equal lengths only."""
+    """One LSTM node with the weights of a problem, for sequences of equal lengths."""
 
     name = "onnxruntime"
 
@@ -33,7 +33,7 @@ class OnnxLSTM:
 
 
 class OnnxCell:
-    """The same node fed one step at a time, its states going out and in again."""
+    """The same node for one step at a time, with its states as inputs and outputs."""
 
     name = "onnxruntime"
 
@@ -42,7 +42,7 @@ class OnnxCell:
         self._state = [np.zeros((1, 1, problem.shape.hidden), np.float32) for _ in "hc"]
 
     def step(self, x: np.ndarray) -> np.ndarray:
-        """The hidden state (1, H) after one more step (1, D)."""
+        """Return the hidden state (1, H) after the next step (1, D)."""
         h, c = self._state
         self._state = self._session.run(None, {"x": x[None], "h0": h, "c0": c})
         return self._state[0][0]
@@ -65,7 +65,7 @@ def _session(problem: Problem, threads: int, streamed: bool) -> onnxruntime.Infe
 
 
 def _model(problem: Problem, streamed: bool) -> onnx.ModelProto:
-    """Outputs are h and c of a streamed step, else y at every step and the last h."""
+    """Build a model; outputs are h and c if streamed, otherwise y of all steps and the last h."""
     states = ["h0", "c0"] if streamed else []
     outputs = ["h", "c"] if streamed else ["y", "h"]
     node = helper.make_node(
@@ -99,6 +99,6 @@ def _weights(problem: Problem) -> dict[str, np.ndarray]:
 
 
 def _by_gate(weights: np.ndarray) -> np.ndarray:
-    """(K, 4H) to (4H, K)."""
+    """Convert (K, 4H) to (4H, K)."""
     by_gate = weights.reshape(len(weights), 4, -1)[:, GATES]
     return np.ascontiguousarray(by_gate.reshape(len(weights), -1).T)

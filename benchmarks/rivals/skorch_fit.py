@@ -1,11 +1,11 @@
-"""A whole fit by skorch's classifier around the PyTorch network."""
+"""A whole fit by skorch's classifier with the PyTorch network."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from fit_problem import BATCH, LEARNING_RATE, MOST_EPOCHS, FitProblem, Fitted
+from fit_problem import BATCH, LEARNING_RATE, MAX_EPOCHS, FitProblem, Fitted
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
@@ -18,7 +18,7 @@ class StopAt(Callback):
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         if net.history[-1, "train_loss"] <= self.loss:
-            raise KeyboardInterrupt  # skorch's way to end a fit early
+            raise KeyboardInterrupt  # ends a fit early in skorch
 
 
 def fit(problem: FitProblem) -> Fitted:
@@ -31,7 +31,7 @@ def fit(problem: FitProblem) -> Fitted:
         optimizer=torch.optim.Adam,
         lr=LEARNING_RATE,
         batch_size=BATCH,
-        max_epochs=MOST_EPOCHS,
+        max_epochs=MAX_EPOCHS,
         train_split=None,
         iterator_train__shuffle=True,
         callbacks=[StopAt(problem.loss)],

@@ -1,8 +1,7 @@
 """A whole fit by sktime's recurrent classifier.
 
-sktime has no classifier that is an LSTM and nothing else. Its GRU classifier is the nearest: what
-is swapped here is the network, and what is timed is all of sktime around it. It takes the samples
-in their order, without shuffling.
+sktime has no classifier that is only an LSTM. The most similar one is its GRU classifier. Here its
+network is replaced, and all other code is that of sktime. It does not shuffle the samples.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from fit_problem import BATCH, LEARNING_RATE, MOST_EPOCHS, FitProblem, Fitted, Unable
+from fit_problem import BATCH, LEARNING_RATE, MAX_EPOCHS, FitProblem, Fitted, Unable
 from sktime.classification.deep_learning.gru import GRUClassifier
 
 from rivals.torch_network import Network
@@ -22,14 +21,14 @@ class _Done(Exception):
 
 
 class _Inputs(Network):
-    """The network under the name that sktime hands its inputs by."""
+    """The network with the name of the argument that sktime uses."""
 
     def forward(self, X: Any) -> Any:
         return super().forward(X)
 
 
 class LSTMInGRUClassifier(GRUClassifier):
-    wanted = 0.0  # of the class: sktime's fit clears what it finds on an instance
+    wanted = 0.0  # a class attribute, because sktime's fit resets instance attributes
 
     def _build_network(self, X: np.ndarray, y: np.ndarray) -> Network:
         return _Inputs(X.shape[1], len(np.unique(y)))
@@ -55,7 +54,7 @@ def fit(problem: FitProblem) -> Fitted:
     if problem.ragged:
         raise Unable("sktime's classifier takes equal lengths only")
     classifier = LSTMInGRUClassifier(
-        num_epochs=MOST_EPOCHS, batch_size=BATCH, lr=LEARNING_RATE, random_state=problem.seed
+        num_epochs=MAX_EPOCHS, batch_size=BATCH, lr=LEARNING_RATE, random_state=problem.seed
     )
     LSTMInGRUClassifier.wanted = problem.loss
     with suppress(_Done):

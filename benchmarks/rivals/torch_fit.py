@@ -1,11 +1,11 @@
-"""A whole fit by the loop that PyTorch's users write."""
+"""A whole fit by a typical training loop in PyTorch."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from fit_problem import BATCH, LEARNING_RATE, MOST_EPOCHS, FitProblem, Fitted
+from fit_problem import BATCH, LEARNING_RATE, MAX_EPOCHS, FitProblem, Fitted
 from torch import nn
 
 from rivals.torch_network import Network
@@ -18,7 +18,7 @@ def fit(problem: FitProblem) -> Fitted:
     network = Network(x.shape[2], problem.n_classes)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     epochs, loss = 0, math.inf
-    while loss > problem.loss and epochs < MOST_EPOCHS:
+    while loss > problem.loss and epochs < MAX_EPOCHS:
         loss = _epoch(network, optimizer, x, lengths, y)
         epochs += 1
     return Fitted(epochs, loss)

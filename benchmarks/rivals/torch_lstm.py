@@ -1,4 +1,4 @@
-"""PyTorch's nn.LSTM, given its inputs in the layout that it works on, (T, N, D)."""
+"""PyTorch's nn.LSTM, with inputs in its internal layout (T, N, D)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from problem import Problem, Results
 
-#: sklstm's gate order i, f, o, g to PyTorch's i, f, g, o, and back.
+#: From sklstm's gate order i, f, o, g to PyTorch's i, f, g, o, and in reverse.
 GATES = [0, 1, 3, 2]
 
 
 class TorchLSTM:
-    """One layer of nn.LSTM with the weights of a problem; batches of equal lengths only."""
+    """One layer of nn.LSTM with the weights of a problem, for sequences of equal lengths."""
 
     name = "torch"
 
@@ -50,7 +50,7 @@ class TorchLSTM:
 
 
 class TorchCell:
-    """nn.LSTMCell fed one step at a time."""
+    """nn.LSTMCell, for one step at a time."""
 
     name = "torch"
 
@@ -60,7 +60,7 @@ class TorchCell:
         self._state = tuple(torch.zeros(1, problem.shape.hidden) for _ in "hc")
 
     def step(self, x: np.ndarray) -> np.ndarray:
-        """The hidden state (1, H) after one more step (1, D)."""
+        """Return the hidden state (1, H) after the next step (1, D)."""
         with torch.inference_mode():
             self._state = self._cell(torch.from_numpy(x), self._state)
         return self._state[0].numpy()
@@ -91,7 +91,7 @@ def _weights(problem: Problem, suffix: str = "") -> dict[str, torch.Tensor]:
 
 
 def _to_torch(weights: np.ndarray) -> torch.Tensor:
-    """(K, 4H) to (4H, K)."""
+    """Convert (K, 4H) to (4H, K)."""
     by_gate = weights.reshape(len(weights), 4, -1)[:, GATES]
     return torch.from_numpy(np.ascontiguousarray(by_gate.reshape(len(weights), -1).T))
 

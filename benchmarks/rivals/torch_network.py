@@ -1,4 +1,4 @@
-"""The network of a whole fit in PyTorch, for the plain loop and for what is built on PyTorch."""
+"""The network of a whole fit in PyTorch, also for the libraries that use PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Network(nn.Module):
-    """x (N, T, D) and lengths (N,), or None where all are equal, to logits (N, K)."""
+    """Compute logits (N, K) from x (N, T, D) and lengths (N,), or None if they are equal."""
 
     def __init__(self, n_inputs: int, n_classes: int) -> None:
         super().__init__()
