@@ -9,3 +9,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "LSTMClassifier", "LSTMRegressor", "__version__", "config_context", "get_config", "set_config",
 ]  # fmt: skip
+
+# Pickles name these objects by the public path.
+for _object in (LSTMClassifier, LSTMRegressor, config_context, get_config, set_config):
+    _object.__module__ = __name__

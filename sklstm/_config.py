@@ -102,11 +102,6 @@ def config_context(*, kernels: str | None = None) -> Iterator[None]:
         _of_block.reset(token)
 
 
-# Pickles name these functions by the public path.
-for _function in (get_config, set_config, config_context):
-    _function.__module__ = "sklstm"
-
-
 def _checked(kernels: str, name: str) -> str:
     if kernels not in KERNELS:
         raise ValueError(f"{name}: expected one of {', '.join(KERNELS)}, got {kernels!r}")

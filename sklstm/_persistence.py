@@ -8,7 +8,7 @@ that format, and a function for each earlier format that turns its state into on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 State = dict[str, Any]
@@ -23,6 +23,34 @@ def shallow_copy(instance: T) -> T:
     copy = object.__new__(type(instance))
     copy.__dict__ = dict(instance.__dict__)
     return copy
+
+
+class PlainState:
+    """Mixin of estimators whose saved state is a plain dict with a format number.
+
+    It comes before `BaseEstimator` in the list of bases. A class that holds private objects
+    replaces them by plain values in `_to_plain`, and restores them in `_from_plain`.
+    """
+
+    _format: ClassVar[int] = 1
+    _upgrades: ClassVar[Upgrades] = {}
+    #: Attributes that are not saved.
+    _transient: ClassVar[tuple[str, ...]] = ()
+
+    def _to_plain(self, attributes: State) -> State:
+        return attributes
+
+    def _from_plain(self, state: State) -> State:
+        return state
+
+    def __getstate__(self) -> State:
+        saved = {name: value for name, value in vars(self).items() if name not in self._transient}
+        return with_format(self._to_plain(saved), self._format)
+
+    def __setstate__(self, state: State) -> None:
+        fields = self._get_param_names()  # type: ignore[attr-defined]  # of BaseEstimator
+        name = type(self).__name__
+        self.__dict__ = self._from_plain(checked(state, self._format, fields, name, self._upgrades))
 
 
 def with_format(state: State, current: int) -> State:
@@ -72,10 +100,14 @@ def checked(
                 f"{name}: this version of sklstm reads no saved model of format {found}"
             )
         state = (upgrades or {})[number](state)
-    missing = [field for field in fields if field not in state]
+    require(state, fields, name)
+    return {key: value for key, value in state.items() if key != FIELD}
+
+
+def require(values: State, fields: Iterable[str], name: str) -> None:
+    """Raise a ValueError unless a saved state, or a part of one, has all these fields."""
+    missing = [field for field in fields if field not in values]
     if missing:
         raise ValueError(
-            f"{name}: the saved model of format {found} lacks {', '.join(missing)}; the file is "
-            "damaged or incomplete"
+            f"{name}: the saved model lacks {', '.join(missing)}; the file is damaged or incomplete"
         )
-    return {key: value for key, value in state.items() if key != FIELD}

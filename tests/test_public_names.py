@@ -13,7 +13,7 @@ NAMES = [
     (module, name)
     for module in (".".join(filter(None, ["sklstm", part])) for part in MODULES)
     for name in importlib.import_module(module).__all__
-    if name not in ("__version__", "LSTMClassifier", "LSTMRegressor")
+    if name != "__version__"
 ]
 NAMES += [("sklstm.streaming", "SequenceStream")]
 

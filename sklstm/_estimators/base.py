@@ -17,7 +17,6 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm import _persistence
 from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
 from sklstm._estimators.introspection import Introspection
 from sklstm._estimators.model import FittedModel
@@ -31,6 +30,7 @@ from sklstm._estimators.reading import (
 )
 from sklstm._estimators.targets import Targets
 from sklstm._network.network import SequenceNetwork
+from sklstm._persistence import PlainState
 from sklstm._threads import workers
 from sklstm._training.state import TrainingState
 from sklstm.sequences._step_values import stack_steps, stack_weights
@@ -42,13 +42,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-#: Format of a saved estimator.
-FORMAT = 1
 
-
-class BaseLSTM(Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of LSTMClassifier and LSTMRegressor."""
 
+    _transient = CALLBACK_ATTRIBUTES
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     # The parameters that this module reads; each estimator assigns all of them in `__init__`.
@@ -261,21 +259,13 @@ class BaseLSTM(Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABC
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
 
-    def __getstate__(self) -> dict[str, Any]:
-        during_fit = CALLBACK_ATTRIBUTES
-        state = {name: value for name, value in vars(self).items() if name not in during_fit}
-        model = state.pop("_model", None)
-        if model is not None:
-            state["model"] = model.as_dict()
-        return _persistence.with_format(state, FORMAT)
+    def _to_plain(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        model = attributes.pop("_model", None)
+        return attributes if model is None else {**attributes, "model": model.as_dict()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        parameters = self._get_param_names()
-        state = _persistence.checked(state, FORMAT, parameters, type(self).__name__)
+    def _from_plain(self, state: dict[str, Any]) -> dict[str, Any]:
         model = state.pop("model", None)
-        if model is not None:
-            state["_model"] = FittedModel.from_dict(model)
-        self.__dict__ = state
+        return state if model is None else {**state, "_model": FittedModel.from_dict(model)}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

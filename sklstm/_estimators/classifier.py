@@ -235,8 +235,6 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     True
     """
 
-    __module__ = "sklstm"  # the public path, which saved models name
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],

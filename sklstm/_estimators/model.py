@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklstm._estimators.reading import DataForm, part_bounds
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
+from sklstm._persistence import require
 from sklstm._threads import workers
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
@@ -72,6 +73,7 @@ class FittedModel:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FittedModel:
         """The model that `as_dict` described."""
+        require(values, ("form", "network", "state"), "model")
         return cls(
             form=DataForm.from_dict(values["form"]),
             network=SequenceNetwork(**values["network"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 
 from sklstm._estimators.targets import Targets, from_dict
+from sklstm._persistence import require
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm, as_tokens
@@ -57,6 +58,7 @@ class DataForm:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataForm:
         """The form that `as_dict` described."""
+        require(values, (field.name for field in fields(cls)), "form of the data")
         return cls(
             inputs=InputForm(**values["inputs"]),
             targets=from_dict(values["targets"]),

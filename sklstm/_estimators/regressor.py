@@ -235,8 +235,6 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     True
     """
 
-    __module__ = "sklstm"  # the public path, which saved models name
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
         "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],

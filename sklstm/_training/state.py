@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sklstm._persistence import require
 
 Array = NDArray[np.floating]
 
@@ -46,6 +48,7 @@ class TrainingState:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingState:
         """The state that `as_dict` described."""
+        require(values, (field.name for field in fields(cls)), "training state")
         rng = np.random.RandomState()
         rng.set_state(values["rng"])
         return cls(**{**values, "rng": rng})

@@ -14,20 +14,18 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm import _persistence
 from sklstm._compat import _fit_context
+from sklstm._persistence import PlainState, shallow_copy
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm
 
 Array = NDArray[np.floating]
 
-#: Format of a saved transformer.
-FORMAT = 1
-
 
 # scikit-learn's wrapping of `transform` would put lists and 3-D arrays into one frame. Without it
 # here, subclasses still have `set_output`, and `_contain` heeds it.
 class SequenceTransformer(
+    PlainState,
     OneToOneFeatureMixin,
     TransformerMixin,
     BaseEstimator,
@@ -75,7 +73,7 @@ class SequenceTransformer(
             If an input is malformed; the message names the sample. The transformer then is what it
             was before the call.
         """
-        fitted = _persistence.shallow_copy(self)
+        fitted = shallow_copy(self)
         fitted._learn(fitted._read_first(X))
         self.__dict__ = fitted.__dict__  # all attributes at once, and none on an error
         return self
@@ -102,7 +100,7 @@ class SequenceTransformer(
             If an input is malformed or differs in form from that of `fit`.
         """
         check_is_fitted(self)
-        fitted = _persistence.shallow_copy(self)  # another thread may fit this transformer anew
+        fitted = shallow_copy(self)  # another thread may fit this transformer anew
         return fitted._contain(X, fitted._apply(fitted._read(X)))
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -161,20 +159,13 @@ class SequenceTransformer(
             for x, part in zip(X, parts, strict=True)
         ]
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(vars(self))
-        form = state.pop("_form", None)
-        if form is not None:
-            state["form"] = form.as_dict()
-        return _persistence.with_format(state, FORMAT)
+    def _to_plain(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        form = attributes.pop("_form", None)
+        return attributes if form is None else {**attributes, "form": form.as_dict()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        name = type(self).__name__
-        state = _persistence.checked(state, FORMAT, self._get_param_names(), name)
+    def _from_plain(self, state: dict[str, Any]) -> dict[str, Any]:
         form = state.pop("form", None)
-        if form is not None:
-            state["_form"] = InputForm(**form)
-        self.__dict__ = state
+        return state if form is None else {**state, "_form": InputForm(**form)}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

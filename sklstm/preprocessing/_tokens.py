@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import Interval, StrOptions, _fit_context
+from sklstm._persistence import PlainState
 
 Codes = NDArray[np.int64]
 
@@ -20,6 +21,7 @@ SPLIT: dict[str, Callable[[str], Iterable[str]]] = {"word": str.split, "char": i
 
 
 class TokenEncoder(
+    PlainState,
     TransformerMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types

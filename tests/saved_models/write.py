@@ -1,0 +1,119 @@
+"""Small fitted models of every kind, which every later version must load.
+
+``python tests/saved_models/write.py`` writes them with their predictions, one file for each kind:
+``NAME.pickle`` and ``NAME.json``. Until the first release they may be written anew.
+"""
+
+import json
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm.preprocessing import (
+    SequenceDifferences,
+    SequenceImputer,
+    SequenceScaler,
+    SlidingWindow,
+    TokenEncoder,
+    ToSequences,
+)
+from sklstm.streaming import SequenceStream
+
+FOLDER = Path(__file__).parent
+PROTOCOL = 4  # of Python 3.4 and later
+
+SMALL = {"hidden_layer_sizes": 2, "max_iter": 2, "random_state": 0}
+rng = np.random.RandomState(0)
+SEQUENCES = [rng.normal(size=(length, 2)) for length in (1, 5, 3, 4, 2, 6, 3, 5)]
+LEVELS = np.array([x.mean() for x in SEQUENCES])
+NAMES = np.array(["low", "middle", "high"])[np.digitize(LEVELS, [-0.3, 0.3])]
+STEPS = [x[:, 0] for x in SEQUENCES]
+TOKENS = [rng.randint(0, 5, len(x)) for x in SEQUENCES]
+TABLE = np.stack([np.resize(x, 6) for x in SEQUENCES])
+WORDS = ["a b a", "b c", "c", "a a c"]
+LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
+
+#: name -> estimator or transformer, the X and y of its fit
+MODELS = {
+    "two classes": (LSTMClassifier(**SMALL), SEQUENCES, LEVELS > 0),
+    "three classes": (LSTMClassifier(**SMALL, class_weight={"low": 2.0}), SEQUENCES, NAMES),
+    "labels": (
+        LSTMClassifier(**SMALL), SEQUENCES, np.column_stack([LEVELS > 0, LEVELS > -0.3]).astype(int)
+    ),
+    "label steps": (
+        LSTMClassifier(**SMALL, return_sequences=True), SEQUENCES, [x > 0 for x in STEPS]
+    ),
+    "number steps": (LSTMRegressor(**SMALL, return_sequences=True), SEQUENCES, STEPS),
+    "tokens": (LSTMClassifier(**SMALL, vocabulary_size=5, embedding_size=3), TOKENS, LEVELS > 0),
+    "table": (LSTMRegressor(**SMALL), TABLE, LEVELS),
+    "outputs": (LSTMRegressor(**SMALL), SEQUENCES, np.column_stack([LEVELS, 5 - LEVELS])),
+    "deep": (
+        LSTMClassifier((2, 3), bidirectional=True, dropout=0.2, recurrent_dropout=0.1,
+                       pooling="max", max_iter=2, random_state=0), SEQUENCES, NAMES,
+    ),
+    "early stopping": (
+        LSTMRegressor(**SMALL, early_stopping=True, validation_fraction=0.3), SEQUENCES, LEVELS
+    ),
+    "single precision": (LSTMRegressor(**SMALL, dtype="float32"), SEQUENCES, LEVELS),
+    "lbfgs": (LSTMRegressor(**SMALL, solver="lbfgs"), SEQUENCES, LEVELS),
+    "sgd": (LSTMRegressor(**SMALL, solver="sgd"), SEQUENCES, LEVELS),
+    **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
+    "scaler": (SequenceScaler(), SEQUENCES, None),
+    "scaler of each sequence": (SequenceScaler("minmax", per_sequence=True), SEQUENCES, None),
+    "imputer": (SequenceImputer("linear", add_indicator=True), SEQUENCES, None),
+    "differences": (SequenceDifferences(), SEQUENCES, None),
+    "windows": (SlidingWindow(2, 2), TABLE, None),
+    "to sequences": (ToSequences(2), TABLE, None),
+    "token encoder": (TokenEncoder(), WORDS, None),
+}  # fmt: skip
+
+
+def fitted(name):
+    """A model of this kind, fitted."""
+    model, X, y = MODELS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X) if y is None else model.fit(X, y)
+
+
+def results(name, model):
+    """What the model returns for its X: flat lists of numbers, or of labels, by method."""
+    _, X, _ = MODELS[name]
+    methods = ("predict", "predict_proba", "transform")
+    return {
+        method: [value for rows in getattr(model, method)(X) for value in np.ravel(rows).tolist()]
+        for method in methods
+        if hasattr(model, method)
+    }
+
+
+def fitted_stream():
+    """A stream over a regressor, after two steps of two sequences."""
+    stream = SequenceStream(fitted("squared_error"), n_streams=2)
+    for step in range(2):
+        stream.step([SEQUENCES[1][step], SEQUENCES[2][step]])
+    return stream
+
+
+def next_step(stream):
+    """What the stream returns for the third step."""
+    return stream.step([SEQUENCES[1][2], SEQUENCES[2][2]]).tolist()
+
+
+def write(name, model, expected):
+    file = FOLDER / name.replace(" ", "_")
+    file.with_suffix(".pickle").write_bytes(pickle.dumps(model, protocol=PROTOCOL))
+    file.with_suffix(".json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    for name in MODELS:
+        model = fitted(name)
+        write(name, model, results(name, model))
+    stream = fitted_stream()
+    copy = pickle.loads(pickle.dumps(stream))
+    write("stream", stream, next_step(copy))
