@@ -27,7 +27,7 @@ from sklstm._solvers import (
     minimize_lbfgs,
     minimize_stochastic,
 )
-from sklstm._solvers.observers import Observer, Tell
+from sklstm._solvers.observers import Callback, Observer
 from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective
 from sklstm._training.samples import Samples
@@ -116,7 +116,7 @@ def train(
     held_out: Samples | None,
     n_epochs: int | str | None,
     parallel_map: ParallelMap,
-    tell: Tell | None,
+    tell: Callback | None,
 ) -> Outcome:
     """Change ``state`` in place; ``n_epochs=None`` stands for one epoch that nothing ends early."""
     batch_size = _batch_size(settings, len(samples))
@@ -168,7 +168,7 @@ def _minimize_stochastic(
     batch_size: int,
     n_epochs: int,
     observers: list[Observer],
-    tell: Tell | None,
+    tell: Callback | None,
 ) -> Outcome:
     outcome = minimize_stochastic(
         objective,
@@ -184,7 +184,7 @@ def _minimize_stochastic(
         rng=state.rng,
         max_grad_norm=settings.max_grad_norm,
         observers=observers,
-        tell=tell,
+        callback=tell,
     )
     state.step = outcome.step
     return outcome
@@ -196,7 +196,7 @@ def _minimize_lbfgs(
     settings: Settings,
     n_epochs: int,
     observers: list[Observer],
-    tell: Tell | None,
+    tell: Callback | None,
 ) -> Outcome:
     """All samples at once, with one draw of the dropout masks for the whole run.
 
@@ -215,7 +215,7 @@ def _minimize_lbfgs(
         max_fun=settings.max_fun,
         tol=settings.tol,
         observers=observers,
-        tell=tell,
+        callback=tell,
     )
     if not state.loss_curve:  # it began at a minimum
         state.loss_curve.append(outcome.loss)
@@ -239,7 +239,9 @@ def _update(settings: Settings) -> SGD | Adam:
 
 def _match_moments(state: State, settings: Settings) -> None:
     """Begin the solver's moments, also where training goes on with another solver."""
-    moments = [] if settings.solver == "lbfgs" else _update(settings).start(state.parameters)
+    moments = (
+        [] if settings.solver == "lbfgs" else _update(settings).initial_moments(state.parameters)
+    )
     if len(moments) != len(state.moments):
         state.moments, state.step = moments, 0
 
