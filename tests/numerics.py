@@ -192,11 +192,11 @@ def naive_lstm_backward(
     return NaiveGradients(np.array(dx[::-1]), dh, dc, total)
 
 
-# The order of the gates is i, f, g, o in PyTorch and i, f, o, g here. PyTorch has the gates along the
-# first axis of the weights, and a second bias, which is zero here.
+# The order of the gates is i, f, g, o in PyTorch and i, f, o, g here. PyTorch has the gates along
+# the first axis of the weights, and a second bias, which is zero here.
 
 
-def _regate(array: Array, hidden: int) -> Array:
+def _swap_gates(array: Array, hidden: int) -> Array:
     """Swap the last two of four gates along the last axis."""
     i, f, third, fourth = (array[..., k * hidden : (k + 1) * hidden] for k in range(4))
     return np.concatenate([i, f, fourth, third], axis=-1)
@@ -206,7 +206,7 @@ def to_torch(torch: Any, layers: Sequence[LSTMLayer], views: Views) -> Any:
     """Return a torch.nn.LSTM with the weights of stacked layers of the same size."""
     first = layers[0]
     dtype = torch.from_numpy(views[f"{first.name}.bias"]).dtype
-    rival = torch.nn.LSTM(
+    reference = torch.nn.LSTM(
         first.n_inputs,
         first.hidden,
         num_layers=len(layers),
@@ -214,30 +214,30 @@ def to_torch(torch: Any, layers: Sequence[LSTMLayer], views: Views) -> Any:
         dtype=dtype,
     )
     with torch.no_grad():
-        for suffix, weights in zip(_suffixes(rival), weights_of(layers, views), strict=True):
-            getattr(rival, f"bias_hh_{suffix}").zero_()
+        for suffix, weights in zip(_suffixes(reference), weights_of(layers, views), strict=True):
+            getattr(reference, f"bias_hh_{suffix}").zero_()
             for name, weight in zip(_TORCH_NAMES, weights, strict=True):
-                theirs = torch.from_numpy(_regate(weight, first.hidden).T.copy())
-                getattr(rival, f"{name}_{suffix}").copy_(theirs)
-    return rival
+                theirs = torch.from_numpy(_swap_gates(weight, first.hidden).T.copy())
+                getattr(reference, f"{name}_{suffix}").copy_(theirs)
+    return reference
 
 
-def torch_gradient(rival: Any) -> Array:
+def torch_gradient(reference: Any) -> Array:
     """Return the gradients of a torch.nn.LSTM as a flat vector in the order of sklstm."""
     parts = []
-    for suffix in _suffixes(rival):
+    for suffix in _suffixes(reference):
         for name in _TORCH_NAMES:
-            gradient = getattr(rival, f"{name}_{suffix}").grad.numpy().T
-            parts.append(_regate(gradient, rival.hidden_size).ravel())
+            gradient = getattr(reference, f"{name}_{suffix}").grad.numpy().T
+            parts.append(_swap_gates(gradient, reference.hidden_size).ravel())
     return np.concatenate(parts)
 
 
 _TORCH_NAMES = ("weight_ih", "weight_hh", "bias_ih")
 
 
-def _suffixes(rival: Any) -> list[str]:
-    directions = ("", "_reverse") if rival.bidirectional else ("",)
-    return [f"l{k}{direction}" for k in range(rival.num_layers) for direction in directions]
+def _suffixes(reference: Any) -> list[str]:
+    directions = ("", "_reverse") if reference.bidirectional else ("",)
+    return [f"l{k}{direction}" for k in range(reference.num_layers) for direction in directions]
 
 
 def weights_of(layers: Iterable[LSTMLayer], views: Views) -> list[Weights]:

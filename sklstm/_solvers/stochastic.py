@@ -88,8 +88,8 @@ class _Training:
         order = batches(self.n_samples, self.batch_size, self.shuffle, self.rng)
         for batch, indices in enumerate(order, start=1):
             rate = float(self.schedule(self.step + 1))
-            where = f"epoch {epoch}, batch {batch} of {len(order)}, learning rate {rate:g}"
-            value, weight, norm = self._take_step(indices, rate, where)
+            position = f"epoch {epoch}, batch {batch} of {len(order)}, learning rate {rate:g}"
+            value, weight, norm = self._take_step(indices, rate, position)
             total += value * weight
             total_weight += weight
             largest_norm = max(largest_norm, norm)
@@ -99,16 +99,18 @@ class _Training:
         self.n_epochs, self.loss = epoch, total / total_weight
         return Progress(epoch, self.step, self.loss, rate, largest_norm, self.parameters)
 
-    def _take_step(self, indices: Indices, rate: float, where: str) -> tuple[float, float, float]:
+    def _take_step(
+        self, indices: Indices, rate: float, position: str
+    ) -> tuple[float, float, float]:
         """Update once, and return value, weight and gradient norm of the batch."""
         value, gradient, weight = self.problem(self.parameters, indices, self.rng)
         norm = clip_by_global_norm(gradient, self.max_grad_norm)
-        self._check_finite(float(value), norm, where)
+        self._check_finite(float(value), norm, position)
         self.update.apply(self.parameters, gradient, self.moments, rate, self.step + 1)
         self.step += 1
         return float(value), float(weight), norm
 
-    def _check_finite(self, value: float, norm: float, where: str) -> None:
+    def _check_finite(self, value: float, norm: float, position: str) -> None:
         """Raise an error if the value or the gradient cannot be used."""
         clipped = norm if self.max_grad_norm is None else min(norm, self.max_grad_norm)
         # Adam squares the gradient: an infinite moment would stop all updates without an error.
@@ -116,7 +118,7 @@ class _Training:
         if math.isfinite(value) and math.isfinite(norm) and usable:
             return
         raise NonFiniteLossError(
-            f"Training diverged at update step {self.step + 1} ({where}): the loss is {value:g} "
+            f"Training diverged at update step {self.step + 1} ({position}): the loss is {value:g} "
             f"and the norm of its gradient {norm:g}. Try a smaller learning_rate_init, a (smaller) "
             f"max_grad_norm, or inputs and targets scaled to unit variance."
         )

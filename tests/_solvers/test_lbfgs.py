@@ -100,15 +100,15 @@ def test_observers_cause_no_extra_evaluations():
 
 
 def test_an_observer_stops_at_the_current_iterate():
-    seen, x = [], np.array([-1.2, 1.0])
+    iterates, x = [], np.array([-1.2, 1.0])
 
     def third(progress):
-        seen.append(progress.parameters.copy())
+        iterates.append(progress.parameters.copy())
         return "enough" if progress.epoch == 3 else None
 
     outcome = minimize(rosenbrock, x, observers=[third])
     assert (outcome.status, outcome.message, outcome.n_epochs) == ("converged", "enough", 3)
-    np.testing.assert_array_equal(x, seen[-1])
+    np.testing.assert_array_equal(x, iterates[-1])
 
 
 def test_a_callback_stops():

@@ -97,13 +97,13 @@ RULES = [
 
 
 @pytest.mark.parametrize(("rtol", "dtype"), [(1e-5, np.float32), (1e-12, np.float64)])
-@pytest.mark.parametrize(("name", "rule", "rival"), RULES, ids=[name for name, _, _ in RULES])
-def test_each_step_equals_torch(name, rule, rival, rtol, dtype):
+@pytest.mark.parametrize(("name", "rule", "reference"), RULES, ids=[name for name, _, _ in RULES])
+def test_each_step_equals_torch(name, rule, reference, rtol, dtype):
     torch = pytest.importorskip("torch")
     rng = np.random.RandomState(0)
     x = rng.standard_normal(20).astype(dtype)
     theirs = torch.from_numpy(x.copy()).requires_grad_()
-    optimizer, moments = rival(torch, [theirs]), rule.initial_moments(x)
+    optimizer, moments = reference(torch, [theirs]), rule.initial_moments(x)
     for step in range(1, 51):
         gradient = (rng.standard_normal(20) * 10.0 ** rng.uniform(-3, 3, 20)).astype(dtype)
         theirs.grad = torch.from_numpy(gradient.copy())

@@ -23,11 +23,11 @@ def evaluate(network, samples, parameters, *args, alpha=0.3, parallel_map=serial
     )
 
 
-def assert_same(found, expected, tolerance=1e-12):
+def assert_same(actual, expected, tolerance=1e-12):
     """Compare value, gradient and weight of a batch."""
-    assert found[0] == pytest.approx(expected[0], rel=tolerance)
-    assert_close(found[1], expected[1], tolerance)
-    assert found[2] == pytest.approx(expected[2], rel=tolerance)
+    assert actual[0] == pytest.approx(expected[0], rel=tolerance)
+    assert_close(actual[1], expected[1], tolerance)
+    assert actual[2] == pytest.approx(expected[2], rel=tolerance)
 
 
 # --- value and gradient ---
@@ -98,7 +98,7 @@ def test_the_gradient_has_the_dtype_of_the_parameters(dtype, rng, seed):
 def test_float32_is_close_to_float64(rng, seed):
     network, samples = make_network(**RATES), draw_samples(rng, 200, np.float32)
     parameters = draw_parameters(rng, network, np.float32)
-    found, expected = (
+    actual, expected = (
         evaluate(
             network,
             samples.astype(np.dtype(dtype)),
@@ -108,8 +108,8 @@ def test_float32_is_close_to_float64(rng, seed):
         )
         for dtype in (np.float32, np.float64)
     )
-    assert found[0] == pytest.approx(expected[0], rel=1e-5)
-    assert_close(found[1].astype(np.float64), expected[1], 1e-5)
+    assert actual[0] == pytest.approx(expected[0], rel=1e-5)
+    assert_close(actual[1].astype(np.float64), expected[1], 1e-5)
 
 
 # --- weights ---
@@ -121,8 +121,8 @@ def test_a_weight_of_two_is_a_sample_given_twice(n, rng):
     parameters, factors = draw_parameters(rng, network), rng.integers(1, 4, n)
     repeated = samples.take(np.repeat(np.arange(n), factors))
     weighted = with_weights(samples, samples.weights * factors)
-    found, expected = (evaluate(network, each, parameters) for each in (weighted, repeated))
-    assert_same(found, expected)
+    actual, expected = (evaluate(network, each, parameters) for each in (weighted, repeated))
+    assert_same(actual, expected)
 
 
 @pytest.mark.parametrize("n", [10, 150], ids=["one shard", "several"])
@@ -131,8 +131,8 @@ def test_a_weight_of_zero_is_a_sample_left_out(n, rng):
     parameters, kept = draw_parameters(rng, network), np.sort(rng.permutation(n)[: 2 * n // 3])
     weights = np.zeros(n)
     weights[kept] = samples.weights[kept]
-    found = evaluate(network, with_weights(samples, weights), parameters)
-    assert_same(found, evaluate(network, samples.take(kept), parameters))
+    actual = evaluate(network, with_weights(samples, weights), parameters)
+    assert_same(actual, evaluate(network, samples.take(kept), parameters))
 
 
 def test_the_scale_of_weights_changes_only_the_penalty(rng):
@@ -224,9 +224,9 @@ def test_a_batch_does_not_depend_on_the_batches_before(rng):
     batches = [rng.permutation(300)[:n] for n in (40, 300, 150, 1)]
     for batch in [*batches, *batches[::-1]]:
         fresh = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
-        found, alone = objective(parameters, batch), fresh(parameters, batch)
-        assert found[0] == alone[0]
-        np.testing.assert_array_equal(found[1], alone[1])
+        actual, alone = objective(parameters, batch), fresh(parameters, batch)
+        assert actual[0] == alone[0]
+        np.testing.assert_array_equal(actual[1], alone[1])
 
 
 def test_merging_changes_neither_value_nor_gradient(rng):
@@ -235,5 +235,5 @@ def test_merging_changes_neither_value_nor_gradient(rng):
     repeated = samples.take(indices)
     merged, parameters = repeated.merged(), draw_parameters(rng, network)
     assert len(merged) == len(set(indices.tolist()))
-    found, expected = (evaluate(network, each, parameters) for each in (merged, repeated))
-    assert_same(found, expected)
+    actual, expected = (evaluate(network, each, parameters) for each in (merged, repeated))
+    assert_same(actual, expected)
