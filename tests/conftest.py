@@ -1,4 +1,4 @@
-"""One random seed for the whole run, one BLAS thread a worker, and the folder of real data."""
+"""A random seed for all tests, one BLAS thread per worker, and the folder of real data sets."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ _seed_key = pytest.StashKey[int]()
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
         config.stash[_seed_key] = config.workerinput["sklstm_seed"]
-        _hold_blas_to_one_thread()
+        _limit_blas_to_one_thread()
     else:
         config.stash[_seed_key] = _choose_seed(os.environ.get(SEED_VARIABLE, ""))
 
@@ -35,8 +35,8 @@ def _choose_seed(text):
     return seed
 
 
-def _hold_blas_to_one_thread():
-    import scipy.linalg  # noqa: F401  NumPy and SciPy each bring a BLAS; both must be loaded
+def _limit_blas_to_one_thread():
+    import scipy.linalg  # noqa: F401  loads the BLAS of SciPy, which is not that of NumPy
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=1, user_api="blas")
@@ -44,7 +44,7 @@ def _hold_blas_to_one_thread():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """Hand the controller's seed to a worker of pytest-xdist."""
+    """Send the seed to a worker of pytest-xdist."""
     node.workerinput["sklstm_seed"] = node.config.stash[_seed_key]
 
 
@@ -64,47 +64,47 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 
 @pytest.fixture(scope="session")
 def seed(pytestconfig):
-    """The run's seed: the same int for every test and every worker."""
+    """The random seed, the same int for all tests and workers."""
     return pytestconfig.stash[_seed_key]
 
 
 @pytest.fixture
 def rng(seed):
-    """A fresh numpy Generator, seeded with the run's seed, for each test."""
+    """A new NumPy generator for each test, with the random seed."""
     return np.random.default_rng(seed)
 
 
 class Threads(set):
-    """Names of threads; the first waits for a second where ``several`` are expected."""
+    """Names of threads; with ``several``, each of them waits until there are at least two."""
 
     several = False
 
     def wait_for_others(self):
         self.add(threading.current_thread().name)
-        until = time.monotonic() + 10
-        while self.several and len(self) < 2 and time.monotonic() < until:
+        deadline = time.monotonic() + 10
+        while self.several and len(self) < 2 and time.monotonic() < deadline:
             time.sleep(0.001)
 
 
 @pytest.fixture
 def threads_pay(monkeypatch):
-    """Share out batches of any size; gives the names of the threads that walked the steps."""
+    """Use threads for batches of any size; returns the names of the threads that computed steps."""
     from sklstm._network import kernels
 
-    seen, forward = Threads(), kernels.forward
+    threads, forward = Threads(), kernels.forward
 
-    def seen_forward(*arguments):
-        seen.wait_for_others()
+    def recorded_forward(*arguments):
+        threads.wait_for_others()
         return forward(*arguments)
 
     monkeypatch.setattr(kernels, "threads_pay", lambda work, values: True)
-    monkeypatch.setattr(kernels, "forward", seen_forward)
-    return seen
+    monkeypatch.setattr(kernels, "forward", recorded_forward)
+    return threads
 
 
 @pytest.fixture(scope="session")
 def data_folder():
-    """The folder of real data sets; a test that asks for it is skipped where there is none."""
+    """The folder of real data sets; tests that use it are skipped if there is none."""
     text = os.environ.get(DATA_VARIABLE)
     if not text:
         pytest.skip(f"{DATA_VARIABLE} does not name a folder of real data sets")

@@ -1,4 +1,4 @@
-"""What the tests of the network share: ragged data, gradients by differences, a plain LSTM.
+"""Shared by tests of the network: ragged data, gradients by differences, a plain LSTM.
 
 Shapes: ``T`` steps of one sequence, ``D`` inputs, ``H`` hidden units.
 """
@@ -29,9 +29,9 @@ from sklstm.sequences import Sequences, check_sequences
 Array = NDArray[Any]
 Function = Callable[[Array], float]
 
-#: Not in order, some equal, length 1 among them.
+#: Lengths that are not sorted, with equal ones and some of one step.
 RAGGED = (3, 1, 6, 2, 6, 1)
-#: What results may differ by, relative to their largest entry, when only rounding differs.
+#: Tolerance for results that differ by rounding, relative to the largest entry.
 ROUNDING = {np.float64: 1e-12, np.float32: 1e-5}
 
 
@@ -40,24 +40,24 @@ def draw_sequences(rng, lengths=RAGGED, n_features=2, dtype=np.float64) -> Seque
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """No entry is off by more than ``tolerance`` times the largest one."""
+    """Check that no entry differs by more than ``tolerance`` times the largest one."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     size = np.abs(expected).max(initial=0)
     assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * size)
 
 
-def slope(function: Function, x: Array, direction: Array) -> float:
-    """Derivative of ``function`` at ``x`` along ``direction``, by central differences.
+def derivative(function: Function, x: Array, direction: Array) -> float:
+    """Return the derivative of ``function`` at ``x`` along ``direction``, by central differences.
 
-    Halved steps and Richardson's extrapolation give an error of fourth order. Where two such
-    estimates differ, a kink may be near (the maximum moves to another time step): step less far,
-    as long as rounding of the function's values does not weigh more.
+    Halved steps and Richardson's extrapolation give an error of fourth order. Two such estimates
+    may differ near a kink, for example if the maximum moves to another time step. Then the step is
+    reduced, as long as the rounding error of the function is smaller than the difference.
     """
     length = float(np.linalg.norm(direction))
     unit = direction / length
     rounding = 4 * np.finfo(np.float64).eps * abs(function(x))
-    best, least = np.nan, np.inf
+    best, least_error = np.nan, np.inf
     for h in (1e-3, 1e-4, 1e-5, 1e-6):
         a, b, c = (
             (function(x + step * unit) - function(x - step * unit)) / (2 * step)
@@ -65,8 +65,8 @@ def slope(function: Function, x: Array, direction: Array) -> float:
         )
         first, second = (4 * b - a) / 3, (4 * c - b) / 3
         error = max(abs(second - first), rounding / h)
-        if error < least:
-            best, least = second, error
+        if error < least_error:
+            best, least_error = second, error
         if error <= 1e-8 * abs(second):
             break
     return best * length
@@ -80,24 +80,25 @@ def assert_gradient(
     parts: Iterable[slice] = (slice(None),),
     tolerance: float = 1e-6,
 ) -> None:
-    """The gradient agrees with central differences along a random direction.
+    """Check the gradient against central differences along a random direction.
 
-    The direction is such that every one of ``parts`` counts alike, however small its gradient.
+    The direction is scaled so that each of ``parts`` has the same effect, even if its gradient is
+    small.
     """
     assert x.dtype == np.float64
     parts = list(parts)
     size = np.linalg.norm(gradient)
-    assert size > 0, "a gradient of zero shows nothing"
+    assert size > 0, "a gradient of zero cannot be checked"
     direction = rng.standard_normal(x.shape)
     for part in parts:
         direction[part] /= max(np.linalg.norm(gradient[part]), 1e-3 * size)
-    expected = slope(function, x, direction)
+    expected = derivative(function, x, direction)
     actual = float(np.vdot(gradient, direction))
     assert abs(actual - expected) <= tolerance * np.sqrt(len(parts)), (actual, expected)
 
 
 def assert_every_entry(function: Function, x: Array, gradient: Array) -> None:
-    """The gradient of a smooth function agrees with central differences, entry by entry."""
+    """Check each entry of the gradient of a smooth function against central differences."""
     h = 1e-5
     steps = h * np.eye(x.size)
     differences = [(function(x + step) - function(x - step)) / (2 * h) for step in steps]
@@ -105,9 +106,9 @@ def assert_every_entry(function: Function, x: Array, gradient: Array) -> None:
 
 
 class LossCase(NamedTuple):
-    """A loss and targets for it, (rng, n) -> (n,) or (n, K), far from its kinks.
+    """A loss, and a function that draws targets, (n,) or (n, K), far from the kinks of the loss.
 
-    With few units and parameters of size 0.5, raw predictions stay within +-8.
+    With few units and parameters of size 0.5, raw predictions are within +-8.
     """
 
     loss: Loss
@@ -137,8 +138,8 @@ LOSSES = {
 
 class NaiveStep(NamedTuple):
     x: Array
-    seen: Array  # the hidden state before, after recurrent dropout
-    cell_before: Array
+    h_before: Array  # times the mask of recurrent dropout
+    c_before: Array
     gates: tuple[Array, Array, Array, Array]  # i, f, o, g
     cell: Array
 
@@ -146,16 +147,16 @@ class NaiveStep(NamedTuple):
 def naive_lstm(
     x: Array, weights: Weights, h: Array, c: Array, mask: Array
 ) -> tuple[Array, Array, list[NaiveStep]]:
-    """Hidden and cell states (T, H) of one sequence, as the textbooks have it."""
+    """Return hidden and cell states (T, H) of one sequence, by the equations of a textbook."""
     steps, hs = [], []
     for x_t in x:
-        seen, before = h * mask, c
-        z_i, z_f, z_o, z_g = np.split(x_t @ weights.ih + seen @ weights.hh + weights.bias, 4)
+        h_before, c_before = h * mask, c
+        z_i, z_f, z_o, z_g = np.split(x_t @ weights.ih + h_before @ weights.hh + weights.bias, 4)
         gates = expit(z_i), expit(z_f), expit(z_o), np.tanh(z_g)
         i, f, o, g = gates
-        c = f * before + i * g
+        c = f * c_before + i * g
         h = o * np.tanh(c)
-        steps.append(NaiveStep(x_t, seen, before, gates, c))
+        steps.append(NaiveStep(x_t, h_before, c_before, gates, c))
         hs.append(h)
     return np.array(hs), np.array([step.cell for step in steps]), steps
 
@@ -170,7 +171,7 @@ class NaiveGradients(NamedTuple):
 def naive_lstm_backward(
     steps: Sequence[NaiveStep], weights: Weights, dhs: Array, dcs: Array, mask: Array
 ) -> NaiveGradients:
-    """Backpropagation through time, given the gradients at every step's states (T, H)."""
+    """Return the gradients, given those at the states of each step (T, H)."""
     dh, dc = np.zeros_like(dhs[0]), np.zeros_like(dcs[0])
     dx = []
     total = Weights(*map(np.zeros_like, weights))
@@ -179,33 +180,33 @@ def naive_lstm_backward(
         tanh_c = np.tanh(step.cell)
         dh = dh + dh_t
         dc = dc + dc_t + dh * o * (1 - tanh_c**2)
-        d_i, d_f, d_o = dc * g, dc * step.cell_before, dh * tanh_c
+        d_i, d_f, d_o = dc * g, dc * step.c_before, dh * tanh_c
         dz = np.concatenate(
             [d_i * i * (1 - i), d_f * f * (1 - f), d_o * o * (1 - o), dc * i * (1 - g**2)]
         )
         total.ih[...] += np.outer(step.x, dz)
-        total.hh[...] += np.outer(step.seen, dz)
+        total.hh[...] += np.outer(step.h_before, dz)
         total.bias[...] += dz
         dx.append(weights.ih @ dz)
         dh, dc = (weights.hh @ dz) * mask, dc * f
     return NaiveGradients(np.array(dx[::-1]), dh, dc, total)
 
 
-# PyTorch has the gates in the order i, f, g, o where we have i, f, o, g, weights with the gates
-# along the first axis, and a second bias, which stays zero.
+# The order of the gates is i, f, g, o in PyTorch and i, f, o, g here. PyTorch has the gates along
+# the first axis of the weights, and a second bias, which is zero here.
 
 
-def _regate(array: Array, hidden: int) -> Array:
-    """Swap the last two of four gates, which lie along the last axis."""
+def _swap_gates(array: Array, hidden: int) -> Array:
+    """Swap the last two of four gates along the last axis."""
     i, f, third, fourth = (array[..., k * hidden : (k + 1) * hidden] for k in range(4))
     return np.concatenate([i, f, fourth, third], axis=-1)
 
 
 def to_torch(torch: Any, layers: Sequence[LSTMLayer], views: Views) -> Any:
-    """A torch.nn.LSTM with the weights of ``layers``, which are stacked and equally wide."""
+    """Return a torch.nn.LSTM with the weights of stacked layers of the same size."""
     first = layers[0]
     dtype = torch.from_numpy(views[f"{first.name}.bias"]).dtype
-    rival = torch.nn.LSTM(
+    reference = torch.nn.LSTM(
         first.n_inputs,
         first.hidden,
         num_layers=len(layers),
@@ -213,34 +214,34 @@ def to_torch(torch: Any, layers: Sequence[LSTMLayer], views: Views) -> Any:
         dtype=dtype,
     )
     with torch.no_grad():
-        for suffix, weights in zip(_suffixes(rival), weights_of(layers, views), strict=True):
-            getattr(rival, f"bias_hh_{suffix}").zero_()
+        for suffix, weights in zip(_suffixes(reference), weights_of(layers, views), strict=True):
+            getattr(reference, f"bias_hh_{suffix}").zero_()
             for name, weight in zip(_TORCH_NAMES, weights, strict=True):
-                theirs = torch.from_numpy(_regate(weight, first.hidden).T.copy())
-                getattr(rival, f"{name}_{suffix}").copy_(theirs)
-    return rival
+                theirs = torch.from_numpy(_swap_gates(weight, first.hidden).T.copy())
+                getattr(reference, f"{name}_{suffix}").copy_(theirs)
+    return reference
 
 
-def torch_gradient(rival: Any) -> Array:
-    """Gradients of a torch.nn.LSTM as one flat vector in our order."""
+def torch_gradient(reference: Any) -> Array:
+    """Return the gradients of a torch.nn.LSTM as a flat vector in the order of sklstm."""
     parts = []
-    for suffix in _suffixes(rival):
+    for suffix in _suffixes(reference):
         for name in _TORCH_NAMES:
-            gradient = getattr(rival, f"{name}_{suffix}").grad.numpy().T
-            parts.append(_regate(gradient, rival.hidden_size).ravel())
+            gradient = getattr(reference, f"{name}_{suffix}").grad.numpy().T
+            parts.append(_swap_gates(gradient, reference.hidden_size).ravel())
     return np.concatenate(parts)
 
 
 _TORCH_NAMES = ("weight_ih", "weight_hh", "bias_ih")
 
 
-def _suffixes(rival: Any) -> list[str]:
-    ways = ("", "_reverse") if rival.bidirectional else ("",)
-    return [f"l{k}{way}" for k in range(rival.num_layers) for way in ways]
+def _suffixes(reference: Any) -> list[str]:
+    directions = ("", "_reverse") if reference.bidirectional else ("",)
+    return [f"l{k}{direction}" for k in range(reference.num_layers) for direction in directions]
 
 
 def weights_of(layers: Iterable[LSTMLayer], views: Views) -> list[Weights]:
-    """The weights of each layer and direction."""
+    """Return the weights of each layer and direction."""
     parts = ("weight_ih", "weight_hh", "bias")
     return [
         Weights(*(views[f"{name}.{part}"] for part in parts))

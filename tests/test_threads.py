@@ -51,17 +51,17 @@ def test_the_guard_can_be_nested():
 
 def test_the_guard_works_in_every_thread():
     """threadpoolctl 3.8 lets one thread limit OpenBLAS and silently ignores all others."""
-    seen = []
+    results = []
 
     def enter():
         with single_blas_thread:
-            seen.append(is_single())
-        seen.append(set(blas_threads()) == {2})
+            results.append(is_single())
+        results.append(set(blas_threads()) == {2})
 
     for _ in range(2):
         run_all([enter])
         enter()
-    assert seen == [True] * 8
+    assert results == [True] * 8
 
 
 def test_the_guard_restores_after_an_exception():
@@ -72,7 +72,7 @@ def test_the_guard_restores_after_an_exception():
 
 def test_overlapping_guards_restore_the_limit_once():
     first_entered, second_entered, first_left = Event(), Event(), Event()
-    seen = []
+    results = []
 
     def first():
         with single_blas_thread:
@@ -85,28 +85,28 @@ def test_overlapping_guards_restore_the_limit_once():
         with single_blas_thread:
             second_entered.set()
             first_left.wait(10)
-            seen.append(is_single())
+            results.append(is_single())
 
     run_all([first, second])
-    assert seen == [True]
+    assert results == [True]
     assert set(blas_threads()) == {2}
 
 
 def test_many_threads_can_use_the_guard():
-    barrier, seen = Barrier(8), []
+    barrier, results = Barrier(8), []
 
     def enter_and_leave():
         barrier.wait(10)
         for _ in range(50):
             with single_blas_thread:
-                seen.append(single_blas_thread._n_inside >= 1)
+                results.append(single_blas_thread._n_inside >= 1)
 
     with single_blas_thread:
         run_all([enter_and_leave] * 8)
         assert is_single()
     run_all([enter_and_leave] * 8)
-    assert len(seen) == 800
-    assert all(seen)
+    assert len(results) == 800
+    assert all(results)
     assert single_blas_thread._n_inside == 0
     assert set(blas_threads()) == {2}
 

@@ -110,7 +110,9 @@ def shard_memory(working_memory: float, n_shards: int) -> float:
 def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
     """Return the memory for the activations of one chunk.
 
-    It is divided among the chunks that are computed at the same time.
+    It is divided among the chunks that are computed at the same time. So if memory is tight, the
+    segments depend on the number of workers. The last bits may then differ with a mean pooling,
+    whose sums are added segment by segment, and for predictions of each step.
     """
     return working_memory / min(n_chunks, n_workers)
 
@@ -120,9 +122,9 @@ def segment_length(
 ) -> int:
     """Return the number of steps of a segment, such that its activations fit into ``memory``.
 
-    A segment of L out of T steps takes memory for L rows of each sequence, and for the states at
-    the beginning of T / L segments. If no L fits, the result is the L of the least total, at which
-    both terms are equal; it grows with the square root of T.
+    With L steps per segment and T steps in total, activations take memory for L rows of each
+    sequence, and the states at the beginning of T / L segments are kept. If no L fits, the one that
+    needs the least memory is returned. It grows with the square root of T.
     """
     n, n_steps = len(lengths), int(lengths.max())
     row = _elements_per_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize

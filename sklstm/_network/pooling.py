@@ -119,10 +119,10 @@ def _equal_steps(batch_sizes: Steps, width: int) -> Iterator[tuple[int, int, int
 
 def _first_steps(states: Array, peak: Array) -> Steps:
     """Return the first of the steps (T, n, W) that has the value ``peak`` (n, W); 0 for NaN."""
-    found = np.flatnonzero(states == peak)[::-1]  # the first step is written last
-    steps = found // peak.size
+    positions = np.flatnonzero(states == peak)[::-1]  # the first step is written last
+    steps = positions // peak.size
     first = np.zeros(peak.shape, np.intp)
-    first.reshape(-1)[found - steps * peak.size] = steps
+    first.reshape(-1)[positions - steps * peak.size] = steps
     return first
 
 

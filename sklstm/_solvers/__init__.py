@@ -1,11 +1,13 @@
-"""Solvers: they know a protocol, value and gradient of a flat vector, and never the network."""
+"""Solvers minimize a function of a flat vector, given its value and gradient."""
 
 from sklstm._solvers.lbfgs import minimize_lbfgs
 from sklstm._solvers.observers import (
     BatchDone,
+    Callback,
     EarlyStopping,
     History,
     NonFiniteLossError,
+    Observer,
     Outcome,
     Progress,
     Tolerance,
@@ -20,11 +22,13 @@ __all__ = [
     "Adam",
     "Adaptive",
     "BatchDone",
+    "Callback",
     "Constant",
     "Cosine",
     "EarlyStopping",
     "History",
     "NonFiniteLossError",
+    "Observer",
     "Outcome",
     "Progress",
     "Schedule",

@@ -1,4 +1,4 @@
-"""Full-batch training by SciPy's L-BFGS-B, in float64 whatever the parameters' dtype."""
+"""Full-batch training with SciPy's L-BFGS-B, in float64 for any dtype of the parameters."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._solvers.observers import (
+    Callback,
     NonFiniteLossError,
     Observer,
     Outcome,
     Progress,
     Status,
-    Tell,
     Vector,
-    notify,
+    report,
 )
 from sklstm._solvers.updates import global_norm
 
@@ -25,32 +25,36 @@ Problem = Callable[[Vector64], tuple[float, Vector]]
 _SCIPY_STATUS: dict[int, Status] = {0: "converged", 1: "max_iter", 2: "abnormal"}
 
 
-class _Run:
+class _Minimization:
     """The last iterate, and the two functions that SciPy calls."""
 
     def __init__(
-        self, problem: Problem, start: Vector64, observers: Iterable[Observer], tell: Tell | None
+        self,
+        problem: Problem,
+        initial: Vector64,
+        observers: Iterable[Observer],
+        callback: Callback | None,
     ) -> None:
         self._problem = problem
         self._observers = tuple(observers)
-        self._tell = tell
-        self.iterate = start
+        self._callback = callback
+        self.iterate = initial
         self.loss = math.nan
         self.n_iterations = 0
-        self.verdict: tuple[Status, str] | None = None
+        self.stop: tuple[Status, str] | None = None
         self._gradient_norm = math.nan
 
     def evaluate(self, x: Vector64) -> tuple[float, Vector]:
-        """Value and gradient, or a stand-in for them where they are not finite."""
+        """Return value and gradient, or substitutes if they are not finite."""
         value, gradient = self._problem(x)
         value, self._gradient_norm = float(value), global_norm(gradient)
         finite = math.isfinite(value) and math.isfinite(self._gradient_norm)
         if math.isnan(self.loss):
-            self._start(value, finite)
-        return (value, gradient) if finite else self._stand_in()
+            self._check_first(value, finite)
+        return (value, gradient) if finite else self._substitute()
 
-    def _start(self, value: float, finite: bool) -> None:
-        """Accept the first evaluation, or refuse it."""
+    def _check_first(self, value: float, finite: bool) -> None:
+        """Raise an error if the first evaluation is not finite."""
         if not finite:
             raise NonFiniteLossError(
                 f"The objective is not finite at the initial parameters: the loss is {value:g} and "
@@ -58,23 +62,24 @@ class _Run:
             )
         self.loss = value
 
-    def _stand_in(self) -> tuple[float, Vector64]:
-        """Finite value and gradient that make the line search back off to a third of the step.
+    def _substitute(self) -> tuple[float, Vector64]:
+        """Return a finite value and gradient that make the line search take a third of the step.
 
-        Its interpolation makes nothing of NaN or infinity: it fails, or claims convergence far
-        from a minimum. A hair above the last iterate, and flat, is a bracket that it can shrink.
+        With NaN or infinity, the interpolation of the line search fails, or reports convergence far
+        from a minimum. With a zero gradient and a value just above that of the last iterate, the
+        line search tries a shorter step.
         """
         return math.nextafter(self.loss, math.inf), np.zeros_like(self.iterate)
 
     def iteration_done(self, intermediate_result: Any) -> None:
-        """Keep the new iterate and tell of it; the search has just evaluated it."""
+        """Keep the new iterate, which has just been evaluated, and report it."""
         self.iterate = intermediate_result.x.copy()
         self.loss = float(intermediate_result.fun)
         self.n_iterations += 1
         n = self.n_iterations
         progress = Progress(n, n, self.loss, math.nan, self._gradient_norm, self.iterate)
-        self.verdict = notify(progress, self._observers, self._tell)
-        if self.verdict is not None:
+        self.stop = report(progress, self._observers, self._callback)
+        if self.stop is not None:
             raise StopIteration
 
 
@@ -86,26 +91,29 @@ def minimize_lbfgs(
     max_fun: int,
     tol: float,
     observers: Iterable[Observer] = (),
-    tell: Tell | None = None,
+    callback: Callback | None = None,
 ) -> Outcome:
-    """Minimise in place (Byrd, Lu, Nocedal & Zhu, 1995; Zhu et al., 1997).
+    """Minimize in place (Byrd, Lu, Nocedal & Zhu, 1995; Zhu et al., 1997).
 
-    Converged means that no gradient component exceeds tol, or that an iteration lowered the value
-    by less than 2.2e-9 of it (SciPy's default; in proportion less for tol below 1e-4, so that a
-    small tol is not pre-empted and tol=0 turns both off).
-    Every exit leaves the last iterate in parameters.
+    It has converged if no component of the gradient is larger than tol, or if an iteration lowers
+    the value by a fraction less than ftol. ftol is 2.2e-9, as in SciPy. For tol below 1e-4 it is
+    proportional to tol, so that a small tol has an effect and tol=0 turns both criteria off.
+    The last iterate is always written to parameters, also after a KeyboardInterrupt.
     """
-    run = _Run(problem, parameters.astype(np.float64), observers, tell)
+    minimization = _Minimization(problem, parameters.astype(np.float64), observers, callback)
     try:
-        status, message = _minimize(run, max_iter, max_fun, tol)
+        status, message = _minimize(minimization, max_iter, max_fun, tol)
     except KeyboardInterrupt:
         status, message = "interrupted", "interrupted by the user"
-    parameters[...] = run.iterate
-    return Outcome(run.n_iterations, run.n_iterations, run.loss, status, message)
+    parameters[...] = minimization.iterate
+    n_iterations = minimization.n_iterations
+    return Outcome(n_iterations, n_iterations, minimization.loss, status, message)
 
 
-def _minimize(run: _Run, max_iter: int, max_fun: int, tol: float) -> tuple[Status, str]:
-    """Call SciPy; status and message of the run."""
+def _minimize(
+    minimization: _Minimization, max_iter: int, max_fun: int, tol: float
+) -> tuple[Status, str]:
+    """Call SciPy, and return status and message."""
     from scipy.optimize import minimize
 
     options: dict[str, Any] = {
@@ -115,11 +123,11 @@ def _minimize(run: _Run, max_iter: int, max_fun: int, tol: float) -> tuple[Statu
         "ftol": min(2.2e-9, 2.2e-5 * tol),
     }
     result = minimize(
-        run.evaluate,
-        run.iterate,
+        minimization.evaluate,
+        minimization.iterate,
         jac=True,
         method="L-BFGS-B",
-        callback=run.iteration_done,
+        callback=minimization.iteration_done,
         options=options,
     )
-    return run.verdict or (_SCIPY_STATUS[result.status], str(result.message))
+    return minimization.stop or (_SCIPY_STATUS[result.status], str(result.message))

@@ -1,7 +1,8 @@
-"""What a solver tells of its progress, and the observers that listen.
+"""The progress of a solver, and the observers that are called with it.
 
-An observer is called with a `Progress` after every epoch (iteration, for L-BFGS) and returns None,
-or the reason to stop. `Progress.parameters` is the live vector: copy it to keep it.
+An observer is called with a `Progress` after each epoch (for L-BFGS, each iteration). It returns
+None, or a reason to stop. `Progress.parameters` is the vector that the solver updates in place, so
+an observer must copy it to keep it.
 """
 
 import math
@@ -16,11 +17,11 @@ Status = Literal["converged", "max_iter", "stopped", "interrupted", "abnormal"]
 
 
 class NonFiniteLossError(ValueError):
-    """The loss or its gradient is no longer finite."""
+    """The loss or its gradient is not finite."""
 
 
 class BatchDone(NamedTuple):
-    """One update has been made; epoch, batch and step count from 1."""
+    """The event after each update; epoch, batch and step are counted from 1."""
 
     epoch: int
     batch: int
@@ -30,10 +31,11 @@ class BatchDone(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """One epoch is over.
+    """The event after each epoch.
 
-    `step` is the number of updates so far, `rate` the last one's (NaN for L-BFGS, which searches
-    along a line), `gradient_norm` the largest of the epoch before clipping.
+    `step` is the number of updates so far. `rate` is the learning rate of the last update, or NaN
+    for L-BFGS, which uses a line search. `gradient_norm` is the maximum over the epoch, before
+    clipping.
     """
 
     epoch: int
@@ -44,15 +46,18 @@ class Progress(NamedTuple):
     parameters: Vector
 
 
+#: Returns a reason to stop, or None.
 Observer = Callable[[Progress], str | None]
-Tell = Callable[[BatchDone | Progress], bool | None]
+#: Called after each batch and each epoch; returns True to stop.
+Callback = Callable[[BatchDone | Progress], bool | None]
 
 
 class Outcome(NamedTuple):
-    """How a solver ended.
+    """The result of a solver.
 
-    `n_epochs` counts whole epochs of this run, `step` all updates; `loss` is the last epoch's.
-    Status "abnormal" is L-BFGS's line search finding no lower value along its direction.
+    `n_epochs` is the number of complete epochs, and `step` the number of updates, including those
+    before this call. `loss` is the loss of the last epoch. Status "abnormal" means that the line
+    search of L-BFGS found no lower value.
     """
 
     n_epochs: int
@@ -62,27 +67,27 @@ class Outcome(NamedTuple):
     message: str
 
 
-def notify(
-    progress: Progress, observers: Iterable[Observer], tell: Tell | None
+def report(
+    progress: Progress, observers: Iterable[Observer], callback: Callback | None
 ) -> tuple[Status, str] | None:
-    """Tell everyone; status and message if anyone wants to stop."""
+    """Call all observers and the callback, and return status and message if training stops."""
     reasons = [reason for observe in observers if (reason := observe(progress))]
-    told_to_stop = tell is not None and tell(progress)
+    stopped = callback is not None and callback(progress)
     if reasons:
         return "converged", reasons[0]
-    return ("stopped", "a callback asked to stop") if told_to_stop else None
+    return ("stopped", "stopped by a callback") if stopped else None
 
 
-class _CanPlateau(Protocol):
-    """The part of a schedule that knows what to do about a plateau."""
+class _PlateauSchedule(Protocol):
+    """The part of a schedule that observers use."""
 
     def on_plateau(self) -> bool: ...
 
 
 class _Patience:
-    """Counts epochs whose score did not beat the best by tol, as scikit-learn's MLP does."""
+    """Count epochs without an improvement of at least tol, as scikit-learn's MLP does."""
 
-    def __init__(self, tol: float, patience: float, schedule: _CanPlateau) -> None:
+    def __init__(self, tol: float, patience: float, schedule: _PlateauSchedule) -> None:
         self.tol = tol
         self.patience = patience
         self.schedule = schedule
@@ -90,7 +95,7 @@ class _Patience:
         self.n_without_improvement = 0
 
     def exhausted(self, score: float) -> bool:
-        """Whether patience is over and the schedule has no smaller rate to offer."""
+        """Return whether there were too many such epochs and the schedule has no smaller rate."""
         improved = score >= self.best + self.tol  # False for NaN
         self.n_without_improvement = 0 if improved else self.n_without_improvement + 1
         self.best = max(self.best, score)
@@ -99,46 +104,49 @@ class _Patience:
         self.n_without_improvement = 0
         return not self.schedule.on_plateau()
 
-    def reason(self, what: str) -> str:
-        """Message for the user."""
-        return f"{what} did not improve by tol={self.tol:g} for more than {self.patience} epochs"
+    def reason(self, name: str) -> str:
+        """Return a message for the user."""
+        return f"{name} did not improve by tol={self.tol:g} for more than {self.patience} epochs"
 
 
 class History:
-    """Loss of every epoch, and the lowest; given earlier losses, it goes on from them."""
+    """Record the loss of each epoch, after those of an earlier call, and the lowest loss."""
 
     def __init__(self, loss_curve: list[float] | None = None) -> None:
         self.loss_curve: list[float] = [] if loss_curve is None else loss_curve
         self.best_loss = min(self.loss_curve, default=math.inf)
 
     def __call__(self, progress: Progress) -> None:
-        """Record the epoch."""
+        """Append the loss."""
         self.loss_curve.append(progress.loss)
         self.best_loss = min(self.best_loss, progress.loss)
 
 
 class Tolerance:
-    """Stops once the training loss has settled and the schedule has no smaller rate to offer."""
+    """Stop if the training loss no longer improves and the schedule has no smaller rate."""
 
-    def __init__(self, tol: float, patience: float, schedule: _CanPlateau) -> None:
+    def __init__(self, tol: float, patience: float, schedule: _PlateauSchedule) -> None:
         self._patience = _Patience(tol, patience, schedule)
 
     def __call__(self, progress: Progress) -> str | None:
-        """Compare the epoch's loss with the best."""
+        """Compare the loss with the lowest one."""
         if self._patience.exhausted(-progress.loss):
             return self._patience.reason("training loss")
         return None
 
 
 class EarlyStopping:
-    """Watches a validation score, larger is better, and keeps the parameters of the best."""
+    """Stop if the validation score no longer improves, and keep the best parameters.
+
+    A larger score is better.
+    """
 
     def __init__(
         self,
         validate: Callable[[Vector], float],
         tol: float,
         patience: float,
-        schedule: _CanPlateau,
+        schedule: _PlateauSchedule,
     ) -> None:
         self._validate = validate
         self._patience = _Patience(tol, patience, schedule)
@@ -147,7 +155,7 @@ class EarlyStopping:
         self.best_parameters: Vector | None = None
 
     def __call__(self, progress: Progress) -> str | None:
-        """Score the epoch's parameters."""
+        """Compute the score, and compare it with the best one."""
         score = float(self._validate(progress.parameters))
         self.validation_scores.append(score)
         if score > self.best_score:
@@ -158,13 +166,16 @@ class EarlyStopping:
         return None
 
     def restore(self, parameters: Vector) -> None:
-        """Write the best parameters seen, if any, into the given vector."""
+        """Copy the best parameters, if there are any, into the given vector."""
         if self.best_parameters is not None:
             parameters[...] = self.best_parameters
 
 
 class Verbosity:
-    """One line every so many epochs; with `validation`, observed before, its score too."""
+    """Print one line every ``every`` epochs.
+
+    With ``validation``, the line has its score; that observer must be called first.
+    """
 
     def __init__(
         self,
@@ -177,7 +188,7 @@ class Verbosity:
         self.validation = validation
 
     def __call__(self, progress: Progress) -> None:
-        """Report the epoch."""
+        """Print the line."""
         if progress.epoch % self.every:
             return
         line = f"epoch {progress.epoch}: loss {progress.loss:.6g}"

@@ -1,8 +1,8 @@
 """Update rules and gradient clipping on flat vectors, in place.
 
-A rule keeps nothing but its constants. What it must remember from one step to the next is the
-list of arrays that `start` returns, so that storing them and the step count lets training resume
-bit for bit. `apply` overwrites the gradient: it is the only scratch that the rules need.
+A rule has only constants. The caller keeps its moments, the arrays that each step updates. Training
+that continues from stored moments and their step count gives the same bits as training without a
+break. `apply` uses the gradient as scratch memory.
 """
 
 import math
@@ -20,14 +20,14 @@ class SGD(NamedTuple):
     momentum: float = 0.9
     nesterov: bool = True
 
-    def start(self, parameters: Vector) -> list[Vector]:
-        """Zero velocity."""
+    def initial_moments(self, parameters: Vector) -> list[Vector]:
+        """Return a velocity of zero."""
         return [np.zeros_like(parameters)]
 
     def apply(
         self, parameters: Vector, gradient: Vector, moments: list[Vector], rate: float, step: int
     ) -> None:
-        """Update parameters and velocity in place; the step number plays no part."""
+        """Update parameters and velocity in place; the step number is not used."""
         (velocity,) = moments
         gradient *= rate
         velocity *= self.momentum
@@ -47,16 +47,16 @@ class Adam(NamedTuple):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def start(self, parameters: Vector) -> list[Vector]:
-        """First and second moment, both zero."""
+    def initial_moments(self, parameters: Vector) -> list[Vector]:
+        """Return first and second moments of zero."""
         return [np.zeros_like(parameters), np.zeros_like(parameters)]
 
     def apply(
         self, parameters: Vector, gradient: Vector, moments: list[Vector], rate: float, step: int
     ) -> None:
-        """Update parameters and moments in place; step counts from 1 and corrects the bias."""
+        """Update parameters and moments in place; the bias correction uses ``step``, from 1."""
         first, second = moments
-        first -= gradient  # first = beta_1 * (first - gradient) + gradient, without scratch
+        first -= gradient  # first = beta_1 * (first - gradient) + gradient, in place
         first *= self.beta_1
         first += gradient
         gradient *= gradient
@@ -73,7 +73,7 @@ class Adam(NamedTuple):
 
 
 def global_norm(gradient: Vector) -> float:
-    """Euclidean norm that neither overflows nor underflows before the gradient itself does."""
+    """Return the Euclidean norm, also if the squares overflow or underflow."""
     limits = np.finfo(gradient.dtype)
     with np.errstate(all="ignore"):
         squared = float(np.dot(gradient, gradient))
@@ -86,9 +86,9 @@ def global_norm(gradient: Vector) -> float:
 
 
 def clip_by_global_norm(gradient: Vector, max_norm: float | None) -> float:
-    """Scale the gradient in place to at most max_norm (Pascanu et al., 2013, Algorithm 1).
+    """Scale the gradient in place to a norm of at most max_norm, and return its previous norm.
 
-    Returns the norm before clipping. A norm that is not finite is returned and nothing clipped.
+    Pascanu et al., 2013, Algorithm 1. A gradient whose norm is not finite is not changed.
     """
     norm = global_norm(gradient)
     if max_norm is not None and max_norm < norm < math.inf:

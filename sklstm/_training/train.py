@@ -13,11 +13,13 @@ from sklstm._solvers import (
     SGD,
     Adam,
     Adaptive,
+    Callback,
     Constant,
     Cosine,
     EarlyStopping,
     History,
     NonFiniteLossError,
+    Observer,
     Outcome,
     Progress,
     Schedule,
@@ -26,7 +28,6 @@ from sklstm._solvers import (
     minimize_lbfgs,
     minimize_stochastic,
 )
-from sklstm._solvers.observers import Observer, Tell
 from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective
 from sklstm._training.samples import Samples
@@ -110,7 +111,7 @@ def train(
     settings: Settings,
     n_epochs: int | str | None,
     parallel_map: ParallelMap,
-    tell: Tell | None,
+    callback: Callback | None,
 ) -> Outcome:
     """Train ``state`` in place.
 
@@ -124,9 +125,9 @@ def train(
     observers = _observers(state, settings, plan, validation)
     objective = Objective(task.network, task.loss, task.samples, settings.alpha, parallel_map)
     if settings.solver == "lbfgs":
-        outcome = _minimize_lbfgs(objective, state, settings, plan, observers, tell)
+        outcome = _minimize_lbfgs(objective, state, settings, plan, observers, callback)
     else:
-        outcome = _minimize_stochastic(objective, state, settings, plan, observers, tell)
+        outcome = _minimize_stochastic(objective, state, settings, plan, observers, callback)
     if validation is not None:
         state.best_score = validation.best_score
         if settings.early_stopping:
@@ -175,7 +176,7 @@ def _minimize_stochastic(
     settings: Settings,
     plan: _Plan,
     observers: list[Observer],
-    tell: Tell | None,
+    callback: Callback | None,
 ) -> Outcome:
     outcome = minimize_stochastic(
         objective,
@@ -191,7 +192,7 @@ def _minimize_stochastic(
         rng=state.rng,
         max_grad_norm=settings.max_grad_norm,
         observers=observers,
-        tell=tell,
+        callback=callback,
     )
     state.step = outcome.step
     if outcome.status == "max_iter" and _anneals(settings):
@@ -205,7 +206,7 @@ def _minimize_lbfgs(
     settings: Settings,
     plan: _Plan,
     observers: list[Observer],
-    tell: Tell | None,
+    callback: Callback | None,
 ) -> Outcome:
     """All samples at once, with the same dropout masks at each evaluation.
 
@@ -224,7 +225,7 @@ def _minimize_lbfgs(
         max_fun=settings.max_fun,
         tol=settings.tol,
         observers=observers,
-        tell=tell,
+        callback=callback,
     )
     if not state.loss_curve:  # it began at a minimum
         state.loss_curve.append(outcome.loss)
@@ -247,7 +248,9 @@ def _update(settings: Settings) -> SGD | Adam:
 
 def _match_moments(state: TrainingState, settings: Settings) -> None:
     """Start with new moments if those of the state belong to another solver."""
-    moments = [] if settings.solver == "lbfgs" else _update(settings).start(state.parameters)
+    moments = (
+        [] if settings.solver == "lbfgs" else _update(settings).initial_moments(state.parameters)
+    )
     if len(moments) != len(state.moments):
         state.moments, state.step = moments, 0
 

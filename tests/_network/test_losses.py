@@ -45,19 +45,19 @@ def accuracy(dtype):
 @by_dtype
 def test_link_functions_equal_scipy_for_large_values(dtype):
     x = np.array([*FAR, 1e30, -1e30], dtype)
-    for found, wanted in ((sigmoid(x), expit(x)), (log_sigmoid(x), log_expit(x))):
+    for actual, reference in ((sigmoid(x), expit(x)), (log_sigmoid(x), log_expit(x))):
         least = np.finfo(dtype).tiny  # smaller numbers may round to zero
-        assert found.dtype == wanted.dtype
-        np.testing.assert_allclose(found, wanted, rtol=accuracy(dtype), atol=least)
+        assert actual.dtype == reference.dtype
+        np.testing.assert_allclose(actual, reference, rtol=accuracy(dtype), atol=least)
 
 
 @by_dtype
 def test_softmax_of_large_values_is_finite(dtype):
     x = np.array([[1000, 999, 0], [-1000, -999, -2000], [0, 0, 0], [1e4, -1e4, 0]], dtype)
     expected = scipy_softmax(x, axis=1), scipy_log_softmax(x, axis=1)
-    for found, wanted in zip((softmax(x), log_softmax(x)), expected, strict=True):
-        assert found.dtype == wanted.dtype
-        np.testing.assert_allclose(found, wanted, rtol=accuracy(dtype))
+    for actual, reference in zip((softmax(x), log_softmax(x)), expected, strict=True):
+        assert actual.dtype == reference.dtype
+        np.testing.assert_allclose(actual, reference, rtol=accuracy(dtype))
     assert np.isfinite(log_softmax(x)).all()
     np.testing.assert_allclose(softmax(x).sum(axis=1), 1, rtol=accuracy(dtype))
 
@@ -116,12 +116,12 @@ def test_cross_entropies_equal_those_of_scikit_learn(rng):
     )
     one = [log_loss(labels[:, k], expit(raw[:, k]), sample_weight=weight) for k in range(3)]
     several = log_loss(classes, scipy_softmax(raw, axis=1), sample_weight=weight)
-    found = weighted_value(BinaryCrossEntropy(), labels[:, :1], raw[:, :1], weight)
-    assert found == pytest.approx(one[0], rel=1e-12)
-    found = weighted_value(MultilabelCrossEntropy(), labels, raw, weight)
-    assert found == pytest.approx(sum(one), rel=1e-12)
-    found = weighted_value(CategoricalCrossEntropy(), classes, raw, weight)
-    assert found == pytest.approx(several, rel=1e-12)
+    actual = weighted_value(BinaryCrossEntropy(), labels[:, :1], raw[:, :1], weight)
+    assert actual == pytest.approx(one[0], rel=1e-12)
+    actual = weighted_value(MultilabelCrossEntropy(), labels, raw, weight)
+    assert actual == pytest.approx(sum(one), rel=1e-12)
+    actual = weighted_value(CategoricalCrossEntropy(), classes, raw, weight)
+    assert actual == pytest.approx(several, rel=1e-12)
 
 
 def test_regression_losses_equal_those_of_scikit_learn(rng):
@@ -146,8 +146,8 @@ def test_huber_computed_by_hand():
         (-5.0, 1.5 * (5 - 0.75), -1.5),
     ]:
         raw, y = np.array([[2 + residual]]), np.array([[2.0]])
-        found, gradient = Huber(1.5).loss_gradient(y, raw, np.ones(1))
-        assert (found, gradient.item()) == pytest.approx((value, derivative))
+        actual, gradient = Huber(1.5).loss_gradient(y, raw, np.ones(1))
+        assert (actual, gradient.item()) == pytest.approx((value, derivative))
 
 
 def test_poisson_loss_is_half_the_deviance(rng):
@@ -157,8 +157,8 @@ def test_poisson_loss_is_half_the_deviance(rng):
     deviance = [mean_poisson_deviance(y[:, k], np.exp(raw[:, k]), sample_weight=weight)
                 for k in (0, 1)]  # fmt: skip
     constant = np.average(xlogy(y, y) - y, axis=0, weights=weight)
-    found = weighted_value(Poisson(), y, raw, weight)
-    assert found == pytest.approx(np.mean(0.5 * np.array(deviance) - constant), rel=1e-12)
+    actual = weighted_value(Poisson(), y, raw, weight)
+    assert actual == pytest.approx(np.mean(0.5 * np.array(deviance) - constant), rel=1e-12)
     np.testing.assert_allclose(Poisson().predictions(raw), np.exp(raw))
 
 

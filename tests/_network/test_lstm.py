@@ -242,14 +242,14 @@ def test_forward_and_gradients_equal_those_of_pytorch(bidirectional, dtype, rng)
     torch = pytest.importorskip("torch")
     lengths = (30, 1, 17, 30, 2)
     problem = Problem.draw(rng, bidirectional, lengths, dtype)
-    rival = to_torch(torch, [problem.layer], problem.layout.views(problem.flat))
+    reference = to_torch(torch, [problem.layer], problem.layout.views(problem.flat))
     x = torch.from_numpy(problem.batch.values).requires_grad_()
     packed = torch.nn.utils.rnn.PackedSequence(x, torch.from_numpy(problem.batch.batch_sizes))
     initial = [
         torch.from_numpy(np.array(part)).requires_grad_()
         for part in zip(*problem.state, strict=True)
     ]
-    steps, final = rival(packed, tuple(initial))
+    steps, final = reference(packed, tuple(initial))
     dfinal = [torch.from_numpy(np.array(part)) for part in zip(*problem.dstate, strict=True)]
     value = (steps.data * torch.from_numpy(problem.dhidden.steps)).sum()
     value = value + sum((a * b).sum() for a, b in zip(final, dfinal, strict=True))
@@ -258,10 +258,10 @@ def test_forward_and_gradients_equal_those_of_pytorch(bidirectional, dtype, rng)
     hidden, state, _ = problem.forward()
     tolerance = ROUNDING[dtype]
     assert_close(hidden.steps, steps.data.detach().numpy(), tolerance)
-    for found, expected in zip(zip(*state, strict=True), final, strict=True):
-        assert_close(np.array(found), expected.detach().numpy(), tolerance)
+    for actual, expected in zip(zip(*state, strict=True), final, strict=True):
+        assert_close(np.array(actual), expected.detach().numpy(), tolerance)
     gradient, dx, dstate = problem.backward(HiddenStates(problem.dhidden.steps, None))
-    assert_close(gradient, torch_gradient(rival), tolerance)
+    assert_close(gradient, torch_gradient(reference), tolerance)
     assert_close(dx, x.grad.numpy(), tolerance)
-    for found, theirs in zip(zip(*dstate, strict=True), initial, strict=True):
-        assert_close(np.array(found), theirs.grad.numpy(), tolerance)
+    for actual, theirs in zip(zip(*dstate, strict=True), initial, strict=True):
+        assert_close(np.array(actual), theirs.grad.numpy(), tolerance)

@@ -229,8 +229,8 @@ def test_forward_equals_a_plain_network(pooling, sizes, bidirectional, dtype, rn
     exact_sequences = [x.astype(dtype).astype(np.float64) for x in sequences]
     expected = [naive_network(network, exact, x) for x in exact_sequences]
     raw, _ = network.forward(params, batch)
-    found = [raw, network.predict(params, batch)]
-    for result in found:
+    actual = [raw, network.predict(params, batch)]
+    for result in actual:
         assert result.dtype == dtype
         restored = batch.unpack(result) if pooling is None else batch.restore(result)
         rows = np.concatenate(expected) if pooling is None else np.stack(expected)
@@ -366,7 +366,7 @@ def test_forward_and_gradients_equal_those_of_pytorch(pooling, dtype, rng):
     views = network.layout.views(gradient)
     dx = network.backward(params, draw, cache, views, need_inputs=True)
 
-    rival = to_torch(torch, network.layers, params)
+    reference = to_torch(torch, network.layers, params)
     weight, bias = (
         torch.from_numpy(params[f"dense.{part}"].copy()).requires_grad_()
         for part in ("weight", "bias")
@@ -374,7 +374,7 @@ def test_forward_and_gradients_equal_those_of_pytorch(pooling, dtype, rng):
     inputs = [torch.from_numpy(x.copy()).requires_grad_() for x in sequences]
     padded = torch.nn.utils.rnn.pad_sequence(inputs)
     packed = torch.nn.utils.rnn.pack_padded_sequence(padded, lengths, enforce_sorted=False)
-    steps, (h, _) = rival(packed)
+    steps, (h, _) = reference(packed)
     pooled = torch_pooled(torch, pooling, steps, h)
     theirs = pooled @ weight + bias
     losses = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(targets), reduction="none")
@@ -383,7 +383,7 @@ def test_forward_and_gradients_equal_those_of_pytorch(pooling, dtype, rng):
     tolerance = ROUNDING[dtype]
     assert_close(restore(raw), theirs.detach().numpy(), tolerance)
     output_layer = [part.grad.numpy().ravel() for part in (weight, bias)]
-    assert_close(gradient, np.concatenate([torch_gradient(rival), *output_layer]), tolerance)
+    assert_close(gradient, np.concatenate([torch_gradient(reference), *output_layer]), tolerance)
     assert_close(batch.unpack(dx), np.concatenate([x.grad.numpy() for x in inputs]), tolerance)
 
 

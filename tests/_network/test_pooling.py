@@ -43,28 +43,28 @@ def pool(kind, hidden, batch):
 @pytest.mark.parametrize("kind", PLAIN)
 def test_pooling_equals_numpy_for_each_sequence(kind, lengths, dtype, rng):
     hidden, batch = draw_hidden(rng, lengths, dtype)
-    found, _ = pool(kind, hidden, batch)
+    actual, _ = pool(kind, hidden, batch)
     sequences = np.split(batch.unpack(hidden.steps), np.cumsum(lengths)[:-1])
-    assert found.shape == (len(lengths), pooling.width(kind, WIDTH))
+    assert actual.shape == (len(lengths), pooling.width(kind, WIDTH))
     tolerance = 1e-6 if dtype == np.float32 else 1e-15
-    assert_close(batch.restore(found), np.stack([*map(PLAIN[kind], sequences)]), tolerance)
+    assert_close(batch.restore(actual), np.stack([*map(PLAIN[kind], sequences)]), tolerance)
 
 
 def test_last_returns_the_final_states(rng):
     hidden, batch = draw_hidden(rng)
-    found, pooled = pool("last", HiddenStates(None, hidden.last), batch)
-    np.testing.assert_array_equal(found, hidden.last)
-    gradient = pooling.backward("last", found, pooled, batch, batch.lengths)
+    actual, pooled = pool("last", HiddenStates(None, hidden.last), batch)
+    np.testing.assert_array_equal(actual, hidden.last)
+    gradient = pooling.backward("last", actual, pooled, batch, batch.lengths)
     assert gradient.steps is None
-    np.testing.assert_array_equal(gradient.last, found)
+    np.testing.assert_array_equal(gradient.last, actual)
     assert [pooling.needs_steps(kind) for kind in POOLINGS] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_gradient_against_differences(kind, rng):
     hidden, batch = draw_hidden(rng)
-    found, pooled = pool(kind, hidden, batch)
-    at_result = rng.standard_normal(found.shape)
+    actual, pooled = pool(kind, hidden, batch)
+    at_result = rng.standard_normal(actual.shape)
     gradient = pooling.backward(kind, at_result, pooled, batch, batch.lengths)
     assert gradient.last is None
 
@@ -79,9 +79,9 @@ def test_the_first_of_equal_maxima_receives_the_gradient(kind, rng):
     batch = draw_sequences(rng, (4, 2), 1).pack()
     values = np.array([[1.0, 5.0, 2.0, 5.0], [7.0, 7.0, np.nan, np.nan]])
     steps = values[batch.row_of, batch.step_of][:, None]
-    found, pooled = pool(kind, HiddenStates(steps, None), batch)
-    np.testing.assert_array_equal(found[:, -1], [5, 7])
-    at_result = np.zeros_like(found)
+    actual, pooled = pool(kind, HiddenStates(steps, None), batch)
+    np.testing.assert_array_equal(actual[:, -1], [5, 7])
+    at_result = np.zeros_like(actual)
     at_result[:, -1] = [10.0, 20.0]
     gradient = pooling.backward(kind, at_result, pooled, batch, batch.lengths).steps
     np.testing.assert_array_equal(batch.unpack(gradient)[:, 0], [0, 10, 0, 0, 20, 0])
@@ -112,5 +112,5 @@ def test_segments_give_the_same_as_the_whole_batch(kind, reverse, rng):
         rows = batch.blocks[first].start + np.arange(len(part.values))
         n = len(part)
         of_part = pooled.part(slice(n))
-        found = pooling.backward(kind, dy[:n], of_part, part, packing.lengths[:n], first)
-        np.testing.assert_array_equal(found.steps, gradient[rows])
+        actual = pooling.backward(kind, dy[:n], of_part, part, packing.lengths[:n], first)
+        np.testing.assert_array_equal(actual.steps, gradient[rows])

@@ -1,4 +1,4 @@
-"""A small family of problems whose minima are known."""
+"""A few problems with known minima."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Problem:
-    """A function of a flat vector, where to start, and every minimum it has."""
+    """A function of a flat vector, with an initial vector and all of its minima."""
 
     name: str
     value_and_gradient: Callable[[Array], tuple[float, Array]]
-    start: tuple[float, ...]
+    initial: tuple[float, ...]
     minima: tuple[tuple[float, ...], ...]
 
     def distance(self, x: Array) -> float:
-        """Largest coordinate difference from the nearest minimum."""
+        """Return the largest coordinate difference from the nearest minimum."""
         return min(float(np.max(np.abs(x - np.array(minimum)))) for minimum in self.minima)
 
     def full_batch(self, x: Array, indices: object, rng: object) -> tuple[float, Array, float]:
-        """The same problem to a stochastic solver that has one batch."""
+        """The function as a problem of a stochastic solver with one batch."""
         value, gradient = self.value_and_gradient(x)
         return value, gradient, 1.0
 
@@ -37,9 +37,9 @@ def bowl(x: Array) -> tuple[float, Array]:
 
 def rosenbrock(x: Array) -> tuple[float, Array]:
     """Rosenbrock (1960): a curved valley."""
-    slope, curve = 1 - x[0], x[1] - x[0] ** 2
-    gradient = np.array([-2 * slope - 400 * x[0] * curve, 200 * curve], x.dtype)
-    return float(slope**2 + 100 * curve**2), gradient
+    first, second = 1 - x[0], x[1] - x[0] ** 2
+    gradient = np.array([-2 * first - 400 * x[0] * second, 200 * second], x.dtype)
+    return float(first**2 + 100 * second**2), gradient
 
 
 def booth(x: Array) -> tuple[float, Array]:
@@ -84,7 +84,7 @@ class LeastSquares:
         noise = 0.1 * rng.standard_normal(n_samples)
         self.targets = self.inputs @ np.arange(1.0, n_features + 1) + noise
         self.weights = rng.uniform(0.5, 2.0, n_samples)
-        self.seen: list[NDArray[np.integer] | None] = []
+        self.batches: list[NDArray[np.integer] | None] = []
         root = np.sqrt(self.weights)
         self.minimum = np.linalg.lstsq(
             root[:, None] * self.inputs, root * self.targets, rcond=None
@@ -93,7 +93,7 @@ class LeastSquares:
     def __call__(
         self, x: Array, indices: NDArray[np.integer] | None, rng: object
     ) -> tuple[float, Array, float]:
-        self.seen.append(indices)
+        self.batches.append(indices)
         rows = slice(None) if indices is None else indices
         inputs, weights = self.inputs[rows].astype(x.dtype), self.weights[rows].astype(x.dtype)
         residual = inputs @ x - self.targets[rows].astype(x.dtype)

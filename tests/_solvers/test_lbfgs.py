@@ -14,15 +14,15 @@ from sklstm._solvers.schedules import Constant
 DTYPES = [np.float32, np.float64]
 
 
-def run(problem, x, **changes):
+def minimize(problem, x, **changes):
     return minimize_lbfgs(problem, x, **{"max_iter": 500, "max_fun": 15000, "tol": 1e-6, **changes})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 def test_finds_known_minima(problem, dtype):
-    x = np.array(problem.start, dtype)
-    outcome = run(problem.value_and_gradient, x, tol=1e-10)
+    x = np.array(problem.initial, dtype)
+    outcome = minimize(problem.value_and_gradient, x, tol=1e-10)
     assert outcome.status == "converged"
     assert 0 < outcome.n_epochs == outcome.step < 100
     assert x.dtype == dtype
@@ -32,26 +32,26 @@ def test_finds_known_minima(problem, dtype):
 def test_reaches_the_least_squares_solution():
     problem = LeastSquares(seed=0)
     x = np.zeros(problem.n_features)
-    outcome = run(lambda x: problem(x, None, None)[:2], x)
+    outcome = minimize(lambda x: problem(x, None, None)[:2], x)
     np.testing.assert_allclose(x, problem.minimum, atol=1e-6)
     assert outcome.loss == pytest.approx(problem(problem.minimum, None, None)[0])
 
 
 def test_tol_bounds_the_gradient_and_zero_turns_convergence_off():
     loose, tight = np.array([-1.2, 1.0]), np.array([-1.2, 1.0])
-    first = run(rosenbrock, loose, tol=1.0)
-    second = run(rosenbrock, tight, tol=1e-8)
+    first = minimize(rosenbrock, loose, tol=1.0)
+    second = minimize(rosenbrock, tight, tol=1e-8)
     assert np.max(np.abs(rosenbrock(loose)[1])) <= 1.0
     assert np.max(np.abs(rosenbrock(tight)[1])) <= 1e-6
     assert first.n_epochs < second.n_epochs
 
     slow = np.full(3, 1.0)
-    outcome = run(lambda x: (float(np.exp(-x).sum()), -np.exp(-x)), slow, tol=0.0, max_iter=12)
+    outcome = minimize(lambda x: (float(np.exp(-x).sum()), -np.exp(-x)), slow, tol=0.0, max_iter=12)
     assert outcome.status == "max_iter"
     assert outcome.n_epochs == 12
 
 
-def test_evaluates_in_float64_and_casts_once():
+def test_evaluations_are_in_float64():
     dtypes = []
 
     def problem(x):
@@ -59,8 +59,8 @@ def test_evaluates_in_float64_and_casts_once():
         return rosenbrock(x)
 
     single, double = np.array([-1.25, 1.0], np.float32), np.array([-1.25, 1.0])
-    run(problem, single)
-    run(problem, double)
+    minimize(problem, single)
+    minimize(problem, double)
     assert set(dtypes) == {np.dtype(np.float64)}
     np.testing.assert_array_equal(single, double.astype(np.float32))
 
@@ -73,12 +73,12 @@ def test_a_problem_may_reuse_its_gradient_buffer():
         return value, buffer
 
     fresh, reused = np.array([-1.2, 1.0]), np.array([-1.2, 1.0])
-    run(rosenbrock, fresh)
-    run(problem, reused)
+    minimize(rosenbrock, fresh)
+    minimize(problem, reused)
     np.testing.assert_array_equal(fresh, reused)
 
 
-def test_observers_hear_of_iterations_without_extra_evaluations():
+def test_observers_cause_no_extra_evaluations():
     n_evaluations, history, events = [], History(), []
 
     def problem(x):
@@ -86,9 +86,9 @@ def test_observers_hear_of_iterations_without_extra_evaluations():
         return rosenbrock(x)
 
     x, silent = np.array([-1.2, 1.0]), np.array([-1.2, 1.0])
-    outcome = run(problem, x, observers=[history], tell=events.append)
+    outcome = minimize(problem, x, observers=[history], callback=events.append)
     with_observers = len(n_evaluations)
-    run(problem, silent)
+    minimize(problem, silent)
     assert len(n_evaluations) == 2 * with_observers
     assert len(history.loss_curve) == outcome.n_epochs == events[-1].epoch == events[-1].step
     for event in events:
@@ -99,20 +99,20 @@ def test_observers_hear_of_iterations_without_extra_evaluations():
     assert np.all(np.diff(history.loss_curve) < 0)
 
 
-def test_an_observer_stops_it_at_that_iterate():
-    seen, x = [], np.array([-1.2, 1.0])
+def test_an_observer_stops_at_the_current_iterate():
+    iterates, x = [], np.array([-1.2, 1.0])
 
     def third(progress):
-        seen.append(progress.parameters.copy())
+        iterates.append(progress.parameters.copy())
         return "enough" if progress.epoch == 3 else None
 
-    outcome = run(rosenbrock, x, observers=[third])
+    outcome = minimize(rosenbrock, x, observers=[third])
     assert (outcome.status, outcome.message, outcome.n_epochs) == ("converged", "enough", 3)
-    np.testing.assert_array_equal(x, seen[-1])
+    np.testing.assert_array_equal(x, iterates[-1])
 
 
-def test_tell_stops_it():
-    outcome = run(rosenbrock, np.array([-1.2, 1.0]), tell=lambda event: event.epoch == 2)
+def test_a_callback_stops():
+    outcome = minimize(rosenbrock, np.array([-1.2, 1.0]), callback=lambda event: event.epoch == 2)
     assert (outcome.status, outcome.n_epochs) == ("stopped", 2)
 
 
@@ -121,7 +121,7 @@ def test_early_stopping_restores_the_best_iterate():
     target = problem.minimum + 0.05
     stopper = EarlyStopping(lambda x: -float(np.sum((x - target) ** 2)), 0.0, 3, Constant(1.0))
     x = np.zeros(problem.n_features, np.float32)
-    run(lambda x: problem(x, None, None)[:2], x, observers=[stopper])
+    minimize(lambda x: problem(x, None, None)[:2], x, observers=[stopper])
     best = stopper.best_parameters
     assert -np.sum((best - target) ** 2) == stopper.best_score > stopper.validation_scores[-1]
     stopper.restore(x)
@@ -131,15 +131,15 @@ def test_early_stopping_restores_the_best_iterate():
 @pytest.mark.parametrize("limit", ["max_iter", "max_fun"])
 def test_limits_are_reported(limit):
     x = np.array([-1.2, 1.0])
-    outcome = run(rosenbrock, x, **{limit: 5})
+    outcome = minimize(rosenbrock, x, **{limit: 5})
     assert outcome.status == "max_iter"
     assert 0 < outcome.n_epochs <= 5
     assert outcome.loss == rosenbrock(x)[0] < rosenbrock(np.array([-1.2, 1.0]))[0]
 
 
-def test_starting_at_the_minimum_converges_at_once():
+def test_an_initial_vector_at_the_minimum_converges_at_once():
     x = np.ones(2)
-    outcome = run(rosenbrock, x)
+    outcome = minimize(rosenbrock, x)
     assert (outcome.status, outcome.n_epochs, outcome.loss) == ("converged", 0, 0.0)
     np.testing.assert_array_equal(x, np.ones(2))
 
@@ -155,7 +155,7 @@ def test_an_interrupt_keeps_the_last_iterate(interrupt_at):
         return rosenbrock(x)
 
     x = iterates[0].copy()
-    outcome = run(problem, x, observers=[lambda p: iterates.append(p.parameters.copy())])
+    outcome = minimize(problem, x, observers=[lambda p: iterates.append(p.parameters.copy())])
     assert outcome.status == "interrupted"
     assert outcome.n_epochs == len(iterates) - 1
     np.testing.assert_array_equal(x, iterates[-1])
@@ -165,43 +165,43 @@ def test_an_interrupt_keeps_the_last_iterate(interrupt_at):
 @pytest.mark.parametrize(
     "first", [(np.nan, np.ones(2)), (np.inf, np.ones(2)), (1.0, np.array([1.0, np.nan]))]
 )
-def test_a_non_finite_start_is_refused(first):
+def test_a_first_value_that_is_not_finite_is_refused(first):
     x = np.array([-1.2, 1.0])
     with pytest.raises(NonFiniteLossError, match=r"initial parameters.*Scale the inputs"):
-        run(lambda x: first, x)
+        minimize(lambda x: first, x)
     np.testing.assert_array_equal(x, [-1.2, 1.0])
 
 
 @pytest.mark.parametrize("outside", [np.nan, np.inf])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-@pytest.mark.parametrize("start", [1e-3, 10.0])
-def test_the_line_search_backs_off_from_non_finite_values(start, scale, outside):
-    """A log barrier: nothing is finite where any x <= 0, and long steps land there."""
-    slope, n_outside = np.arange(1.0, 7.0), []
+@pytest.mark.parametrize("initial", [1e-3, 10.0])
+def test_the_line_search_avoids_values_that_are_not_finite(initial, scale, outside):
+    """A log barrier: values are not finite if any x <= 0, which long steps reach."""
+    weights, n_outside = np.arange(1.0, 7.0), []
 
     def barrier(x):
         if np.any(x <= 0):
             n_outside.append(1)
             return outside, np.full_like(x, np.nan)
-        return scale * float(slope @ x - np.log(x).sum()), scale * (slope - 1 / x)
+        return scale * float(weights @ x - np.log(x).sum()), scale * (weights - 1 / x)
 
-    x = np.full(6, start)
-    outcome = run(barrier, x, tol=1e-6 * min(scale, 1.0))
+    x = np.full(6, initial)
+    outcome = minimize(barrier, x, tol=1e-6 * min(scale, 1.0))
     assert n_outside
     assert outcome.status == "converged"
-    np.testing.assert_allclose(x, 1 / slope, rtol=2e-3)
+    np.testing.assert_allclose(x, 1 / weights, rtol=2e-3)
 
 
-def test_a_line_search_that_fails_is_no_convergence():
+def test_a_failed_line_search_has_not_converged():
     """The gradient points uphill: no step lowers the value."""
     x = np.ones(2)
-    outcome = run(lambda x: (float(x @ x), -2 * x), x)
+    outcome = minimize(lambda x: (float(x @ x), -2 * x), x)
     assert outcome.status == "abnormal"
     np.testing.assert_array_equal(x, np.ones(2))
 
 
 def test_importing_the_solvers_imports_neither_scipy_optimize_nor_scikit_learn():
-    """A bare parent package keeps sklstm/__init__.py, which does need scikit-learn, out of it."""
+    """A bare parent package replaces sklstm/__init__.py, which needs scikit-learn."""
     code = """if True:
         import sys, types
         sys.modules["sklstm"] = parent = types.ModuleType("sklstm")

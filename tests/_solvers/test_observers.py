@@ -7,7 +7,7 @@ from sklstm._solvers.observers import (
     Progress,
     Tolerance,
     Verbosity,
-    notify,
+    report,
 )
 from sklstm._solvers.schedules import Adaptive, Constant
 
@@ -17,14 +17,14 @@ def progress(loss, epoch=1, parameters=(0.0,), rate=0.1):
 
 
 def epochs_until_stop(observer, losses):
-    """Number of epochs that the observer lets pass, the last included; None if it never stops."""
+    """Return the number of epochs until the observer stops; None if it does not."""
     for epoch, loss in enumerate(losses, start=1):
         if observer(progress(loss, epoch, parameters=(loss,))) is not None:
             return epoch
     return None
 
 
-def test_history_keeps_every_loss_and_the_lowest():
+def test_history_has_all_losses_and_the_lowest():
     history = History()
     for loss in (3.0, 1.0, 2.0):
         assert history(progress(loss)) is None
@@ -32,7 +32,7 @@ def test_history_keeps_every_loss_and_the_lowest():
     assert history.best_loss == 1.0
 
 
-def test_history_goes_on_from_an_earlier_one():
+def test_history_continues_an_earlier_one():
     history = History([3.0, 1.0])
     history(progress(2.0))
     assert history.loss_curve == [3.0, 1.0, 2.0]
@@ -45,8 +45,8 @@ def test_tolerance_stops_after_more_than_patience_epochs(patience, expected):
     assert epochs_until_stop(observer, [1.0] * 20) == expected
 
 
-def test_tolerance_measures_from_the_best_loss_even_if_it_creeps():
-    """Each epoch is better, none by tol: the count goes on though the best moves, as in MLP."""
+def test_tolerance_compares_with_the_best_loss_if_it_improves_slowly():
+    """Each epoch is better than the last, but by less than tol: all are counted, as in MLP."""
     losses = 1.0 - 0.05 * np.arange(20)
     assert epochs_until_stop(Tolerance(0.1, 3, Constant(1.0)), losses) == 5
     assert epochs_until_stop(Tolerance(0.04, 3, Constant(1.0)), losses) is None
@@ -61,12 +61,12 @@ def test_tolerance_never_stops_with_infinite_patience():
     assert epochs_until_stop(Tolerance(0.1, np.inf, Constant(1.0)), [1.0] * 500) is None
 
 
-def test_zero_tol_counts_only_losses_that_rise():
+def test_a_tol_of_zero_counts_only_higher_losses():
     assert epochs_until_stop(Tolerance(0.0, 2, Constant(1.0)), [1.0] * 50) is None
     assert epochs_until_stop(Tolerance(0.0, 2, Constant(1.0)), [1.0, 1.1, 1.2, 1.05]) == 4
 
 
-def test_tolerance_lets_the_schedule_lower_its_rate_before_it_stops():
+def test_the_schedule_lowers_its_rate_before_tolerance_stops():
     schedule = Adaptive(1.0, factor=10, minimum=0.01)
     observer = Tolerance(0.1, 2, schedule)
     rates = []
@@ -81,8 +81,8 @@ def test_tolerance_lets_the_schedule_lower_its_rate_before_it_stops():
 
 
 @pytest.mark.parametrize("observer_of", ["tolerance", "early stopping"])
-def test_counts_agree_with_scikit_learn(observer_of):
-    """Against the rule of MLPClassifier, written out on the same random curve."""
+def test_counts_equal_those_of_scikit_learn(observer_of):
+    """The rule of MLPClassifier, applied to the same random losses."""
     losses = np.random.RandomState(0).uniform(size=(200, 40)).cumsum(axis=0) ** -0.5
     losses += np.random.RandomState(1).normal(scale=0.05, size=losses.shape)
     stops = set()
@@ -100,23 +100,23 @@ def test_counts_agree_with_scikit_learn(observer_of):
             observer = EarlyStopping(lambda x: -x[0], 0.01, 4, Constant(1.0))
         assert epochs_until_stop(observer, curve) == expected
         stops.add(expected)
-    assert len(stops) > 5  # the curves tell rules apart
+    assert len(stops) > 5  # the curves stop at different epochs
 
 
 def test_early_stopping_restores_the_best_parameters():
     observer = EarlyStopping(lambda x: float(x[0]), 0.0, 2, Constant(1.0))
-    live = np.zeros(1)
+    parameters = np.zeros(1)
     for score in (1.0, 5.0, 3.0, 4.0):
-        live[0] = score
-        reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, live))
+        parameters[0] = score
+        reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, parameters))
     assert reason is None
-    live[0] = 2.0
-    reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, live))
+    parameters[0] = 2.0
+    reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, parameters))
     assert "validation score did not improve" in reason
     assert observer.validation_scores == [1.0, 5.0, 3.0, 4.0, 2.0]
     assert observer.best_score == 5.0
-    observer.restore(live)
-    np.testing.assert_array_equal(live, [5.0])
+    observer.restore(parameters)
+    np.testing.assert_array_equal(parameters, [5.0])
 
 
 def test_early_stopping_keeps_the_first_of_equal_scores():
@@ -135,14 +135,14 @@ def test_early_stopping_counts_nan_as_no_improvement():
     assert observer.best_parameters is None
 
 
-def test_early_stopping_asks_the_schedule_first():
+def test_the_schedule_lowers_its_rate_before_early_stopping():
     schedule = Adaptive(1.0, factor=10, minimum=0.1)
     observer = EarlyStopping(lambda x: 0.0, 0.1, 1, schedule)
     assert epochs_until_stop(observer, [1.0] * 10) == 5
     assert schedule(1) == pytest.approx(0.1)
 
 
-def test_verbosity_prints_every_nth_epoch():
+def test_verbosity_prints_one_line_every_n_epochs():
     lines = []
     verbosity = Verbosity(2, stream=lines.append)
     for epoch in range(1, 6):
@@ -153,7 +153,7 @@ def test_verbosity_prints_every_nth_epoch():
     ]
 
 
-def test_verbosity_shows_the_validation_score_and_omits_a_missing_rate(capsys):
+def test_verbosity_prints_the_validation_score_but_no_missing_rate(capsys):
     validation = EarlyStopping(lambda x: 0.75, 0.0, 5, Constant(1.0))
     validation(progress(0.5))
     Verbosity(validation=validation)(progress(0.5, rate=np.nan))
@@ -161,16 +161,16 @@ def test_verbosity_shows_the_validation_score_and_omits_a_missing_rate(capsys):
     assert capsys.readouterr().out == expected
 
 
-def test_every_observer_hears_of_the_epoch_in_which_another_stops():
-    heard = History()
-    verdict = notify(progress(1.0), [lambda _: "enough", heard, lambda _: "late"], None)
-    assert verdict == ("converged", "enough")
-    assert heard.loss_curve == [1.0]
+def test_all_observers_are_called_in_the_epoch_in_which_one_stops():
+    history = History()
+    stop = report(progress(1.0), [lambda _: "enough", history, lambda _: "late"], None)
+    assert stop == ("converged", "enough")
+    assert history.loss_curve == [1.0]
 
 
-def test_tell_hears_too_and_comes_second():
+def test_the_callback_is_called_after_the_observers():
     events = []
-    assert notify(progress(1.0), [], events.append) is None
+    assert report(progress(1.0), [], events.append) is None
     assert len(events) == 1
-    assert notify(progress(1.0), [], lambda _: True)[0] == "stopped"
-    assert notify(progress(1.0), [lambda _: "enough"], lambda _: True)[0] == "converged"
+    assert report(progress(1.0), [], lambda _: True)[0] == "stopped"
+    assert report(progress(1.0), [lambda _: "enough"], lambda _: True)[0] == "converged"

@@ -4,7 +4,7 @@ import pytest
 from sklstm._solvers.schedules import Adaptive, Constant, Cosine
 
 
-def test_constant_never_changes_and_stops_at_a_plateau():
+def test_constant_does_not_change_and_stops_at_a_plateau():
     schedule = Constant(0.3)
     assert [schedule(step) for step in (1, 10, 10**6)] == [0.3] * 3
     assert schedule.on_plateau() is False
@@ -21,7 +21,7 @@ def test_cosine_at_start_middle_and_end():
     assert schedule.on_plateau() is False
 
 
-def test_cosine_falls_all_the_way():
+def test_cosine_decreases_at_each_step():
     schedule = Cosine(1.0, n_steps=37)
     rates = [schedule(step) for step in range(1, 38)]
     assert np.all(np.diff(rates) < 0)
@@ -31,7 +31,7 @@ def test_cosine_of_one_step_uses_the_full_rate():
     assert Cosine(0.5, n_steps=1)(1) == Cosine(0.5, n_steps=1)(9) == 0.5
 
 
-def test_cosine_can_start_anew_at_a_later_step():
+def test_cosine_can_begin_at_a_later_step():
     first, later = Cosine(0.5, n_steps=10), Cosine(0.5, n_steps=10, first_step=31)
     assert [later(step) for step in range(31, 45)] == [first(step) for step in range(1, 15)]
 

@@ -17,11 +17,11 @@ from sklstm._solvers.updates import SGD, Adam
 DTYPES = [np.float32, np.float64]
 
 
-def run(problem, x, *, rule=None, rng=None, **changes):
+def minimize(problem, x, *, rule=None, rng=None, **changes):
     rule = rule if rule is not None else Adam()
     options = {
         "update": rule,
-        "moments": rule.start(x),
+        "moments": rule.initial_moments(x),
         "step": 0,
         "schedule": Constant(0.01),
         "n_samples": getattr(problem, "n_samples", 1),
@@ -45,10 +45,10 @@ RATES = {
 @pytest.mark.parametrize("rule", [Adam(), SGD(), SGD(nesterov=False)], ids=repr)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 def test_finds_known_minima(problem, rule, dtype):
-    x = np.array(problem.start, dtype)
+    x = np.array(problem.initial, dtype)
     rate = RATES[problem.name][0 if isinstance(rule, Adam) else 1]
     n_steps = 6000
-    outcome = run(
+    outcome = minimize(
         problem.full_batch, x, rule=rule, schedule=Cosine(rate, n_steps), max_epochs=n_steps
     )
     assert outcome.status == "max_iter"
@@ -62,22 +62,22 @@ def test_finds_known_minima(problem, rule, dtype):
 def test_minibatches_reach_the_weighted_least_squares_solution(rule, shuffle):
     problem = LeastSquares(seed=0)
     x = np.zeros(problem.n_features)
-    run(problem, x, rule=rule, schedule=Cosine(0.05, 6 * 400), max_epochs=400, shuffle=shuffle)
+    minimize(problem, x, rule=rule, schedule=Cosine(0.05, 6 * 400), max_epochs=400, shuffle=shuffle)
     # uneven batch weights bias the mean of the batch gradients, the more so the smaller the batch
     np.testing.assert_allclose(x, problem.minimum, atol=0.02)
 
 
-def test_a_full_batch_reaches_it_exactly():
+def test_a_full_batch_reaches_the_exact_solution():
     problem = LeastSquares(seed=0)
     x = np.zeros(problem.n_features)
-    run(problem, x, batch_size=96, schedule=Cosine(0.3, 2000), max_epochs=2000)
+    minimize(problem, x, batch_size=96, schedule=Cosine(0.3, 2000), max_epochs=2000)
     np.testing.assert_allclose(x, problem.minimum, rtol=1e-8)
 
 
-def test_epoch_loss_is_weighted_by_the_batches_weights():
+def test_the_loss_of_an_epoch_is_the_weighted_mean_over_batches():
     problem = LeastSquares(seed=1)
     history, x = History(), np.zeros(problem.n_features)
-    run(problem, x, schedule=Constant(0.0), observers=[history], max_epochs=2)
+    minimize(problem, x, schedule=Constant(0.0), observers=[history], max_epochs=2)
     expected, _, _ = problem(x, None, None)
     np.testing.assert_allclose(history.loss_curve, [expected] * 2, rtol=1e-12)
 
@@ -97,7 +97,7 @@ def test_batches_are_few_and_nearly_equal(n_samples, batch_size, sizes):
 
 
 @pytest.mark.parametrize("n_samples", [2, 7, 97, 100, 1001])
-def test_no_batch_exceeds_batch_size_or_is_a_straggler(n_samples):
+def test_no_batch_is_larger_than_batch_size_or_very_small(n_samples):
     for batch_size in range(1, n_samples):
         sizes = [len(b) for b in batches(n_samples, batch_size, False, np.random.RandomState(0))]
         assert sum(sizes) == n_samples
@@ -115,15 +115,15 @@ def test_without_shuffling_batches_keep_the_order_and_draw_nothing():
 
 def test_a_full_batch_draws_nothing_and_passes_no_indices():
     problem, rng = LeastSquares(seed=0), np.random.RandomState(0)
-    run(problem, np.zeros(problem.n_features), batch_size=96, rng=rng)
-    assert problem.seen == [None] * 5
+    minimize(problem, np.zeros(problem.n_features), batch_size=96, rng=rng)
+    assert problem.batches == [None] * 5
     assert rng.randint(2**31) == np.random.RandomState(0).randint(2**31)
 
 
-def test_each_epoch_has_its_own_order_that_covers_every_sample():
+def test_each_epoch_has_its_own_order_of_all_samples():
     problem = LeastSquares(seed=0)
-    run(problem, np.zeros(problem.n_features), max_epochs=2)
-    first, second = np.concatenate(problem.seen[:6]), np.concatenate(problem.seen[6:])
+    minimize(problem, np.zeros(problem.n_features), max_epochs=2)
+    first, second = np.concatenate(problem.batches[:6]), np.concatenate(problem.batches[6:])
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(np.sort(first), np.arange(96))
     np.testing.assert_array_equal(np.sort(second), np.arange(96))
@@ -134,24 +134,24 @@ def test_the_problem_draws_from_the_same_rng():
         return 0.0, rng.standard_normal(2), 1.0
 
     first, again, other = np.zeros(2), np.zeros(2), np.zeros(2)
-    run(problem, first, rng=np.random.RandomState(3))
-    run(problem, again, rng=np.random.RandomState(3))
-    run(problem, other, rng=np.random.RandomState(4))
+    minimize(problem, first, rng=np.random.RandomState(3))
+    minimize(problem, again, rng=np.random.RandomState(3))
+    minimize(problem, other, rng=np.random.RandomState(4))
     np.testing.assert_array_equal(first, again)
     assert np.all(first != other)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", [Adam(), SGD()], ids=repr)
-def test_two_runs_of_five_epochs_equal_one_of_ten_bit_for_bit(rule, dtype):
+def test_two_calls_of_five_epochs_equal_one_of_ten_bit_for_bit(rule, dtype):
     problem = LeastSquares(seed=2)
     once = np.zeros(problem.n_features, dtype)
-    whole = run(problem, once, rule=rule, schedule=Cosine(0.05, 60), max_epochs=10)
+    whole = minimize(problem, once, rule=rule, schedule=Cosine(0.05, 60), max_epochs=10)
 
     twice, rng = np.zeros(problem.n_features, dtype), np.random.RandomState(0)
-    moments, step = rule.start(twice), 0
+    moments, step = rule.initial_moments(twice), 0
     for _ in range(2):
-        outcome = run(
+        outcome = minimize(
             problem,
             twice,
             rule=rule,
@@ -166,17 +166,17 @@ def test_two_runs_of_five_epochs_equal_one_of_ten_bit_for_bit(rule, dtype):
     assert whole.loss == outcome.loss
 
 
-def test_the_schedule_is_asked_for_steps_from_one_on():
-    asked = []
+def test_the_schedule_is_called_with_steps_from_one():
+    steps = []
     problem = LeastSquares(seed=0)
-    run(problem, np.zeros(5), schedule=lambda step: asked.append(step) or 0.01, max_epochs=2)
-    assert asked == list(range(1, 13))
+    minimize(problem, np.zeros(5), schedule=lambda step: steps.append(step) or 0.01, max_epochs=2)
+    assert steps == list(range(1, 13))
 
 
-def test_tell_hears_of_every_batch_and_epoch():
+def test_the_callback_is_called_after_each_batch_and_epoch():
     events, problem = [], LeastSquares(seed=0)
     x = np.zeros(problem.n_features)
-    outcome = run(problem, x, batch_size=32, step=100, max_epochs=2, tell=events.append)
+    outcome = minimize(problem, x, batch_size=32, step=100, max_epochs=2, callback=events.append)
     assert [type(event) for event in events] == ([BatchDone] * 3 + [Progress]) * 2
     batches_done = [event for event in events if isinstance(event, BatchDone)]
     assert [(e.epoch, e.batch, e.n_batches, e.step) for e in batches_done] == [
@@ -190,55 +190,57 @@ def test_tell_hears_of_every_batch_and_epoch():
     assert outcome.step == 106
 
 
-def test_progress_holds_the_largest_norm_before_clipping():
+def test_progress_has_the_largest_norm_before_clipping():
     def problem(x, indices, rng):
         return 0.0, np.array([norms.pop(0), 0.0]), 1.0
 
     norms, events = [1.0, 7.0, 2.0], []
-    run(
+    minimize(
         problem, np.zeros(2), n_samples=3, batch_size=1, max_epochs=1, max_grad_norm=0.5,
         observers=[events.append],
     )  # fmt: skip
     assert events[0].gradient_norm == 7.0
 
 
-def test_clipping_bounds_the_update():
+def test_clipping_limits_the_update():
     def problem(x, indices, rng):
         return 0.0, np.array([300.0, 400.0]), 1.0
 
     x = np.zeros(2)
-    run(problem, x, rule=SGD(0.0, False), schedule=Constant(1.0), max_epochs=1, max_grad_norm=1.0)
+    minimize(
+        problem, x, rule=SGD(0.0, False), schedule=Constant(1.0), max_epochs=1, max_grad_norm=1.0
+    )
     np.testing.assert_allclose(x, [-0.6, -0.8])
 
 
 @pytest.mark.parametrize("stop_at", [4, 6])
-def test_tell_stops_at_a_batch(stop_at):
+def test_the_callback_stops_after_a_batch(stop_at):
     problem = LeastSquares(seed=0)
     x, expected = np.zeros(5), np.zeros(5)
-    outcome = run(problem, x, tell=lambda event: event.step == stop_at)
+    outcome = minimize(problem, x, callback=lambda event: event.step == stop_at)
     assert (outcome.status, outcome.n_epochs, outcome.step) == ("stopped", 0, stop_at)
 
     calls = []
-    run(problem, expected, tell=lambda event: calls.append(event) or len(calls) == stop_at)
+    minimize(problem, expected, callback=lambda event: calls.append(event) or len(calls) == stop_at)
     np.testing.assert_array_equal(x, expected)
     assert np.any(x != 0)
 
 
-def test_tell_stops_after_an_epoch():
+def test_the_callback_stops_after_an_epoch():
     history = History()
-    outcome = run(
+    outcome = minimize(
         LeastSquares(seed=0), np.zeros(5), observers=[history],
-        tell=lambda event: isinstance(event, Progress) and event.epoch == 2,
+        callback=lambda event: isinstance(event, Progress) and event.epoch == 2,
     )  # fmt: skip
     assert (outcome.status, outcome.n_epochs, outcome.step) == ("stopped", 2, 12)
     assert len(history.loss_curve) == 2
     assert outcome.loss == history.loss_curve[-1]
 
 
-def test_tolerance_converges_and_an_adaptive_rate_falls_first():
+def test_an_adaptive_rate_is_lowered_before_convergence():
     problem, schedule, history = LeastSquares(seed=0), Adaptive(0.05), History()
     x = np.zeros(problem.n_features)
-    outcome = run(
+    outcome = minimize(
         problem, x, rule=SGD(), schedule=schedule, max_epochs=1000,
         observers=[history, Tolerance(1e-4, 2, schedule)],
     )  # fmt: skip
@@ -249,18 +251,20 @@ def test_tolerance_converges_and_an_adaptive_rate_falls_first():
     np.testing.assert_allclose(x, problem.minimum, atol=0.05)
 
 
-def test_converging_in_the_last_epoch_is_no_failure():
-    outcome = run(LeastSquares(seed=0), np.zeros(5), observers=[lambda p: "done"], max_epochs=1)
+def test_convergence_in_the_last_epoch_is_reported():
+    outcome = minimize(
+        LeastSquares(seed=0), np.zeros(5), observers=[lambda p: "done"], max_epochs=1
+    )
     assert outcome.status == "converged"
     assert outcome.message == "done"
 
 
 def test_early_stopping_restores_the_best_epoch():
     problem = LeastSquares(seed=0)
-    target = problem.minimum / 2  # the path to the minimum passes by it and leaves it again
+    target = problem.minimum / 2  # parameters come close to it on their path to the minimum
     stopper = EarlyStopping(lambda x: -float(np.linalg.norm(x - target)), 0.0, 5, Constant(0.01))
     kept, x = [], np.zeros(problem.n_features)
-    outcome = run(
+    outcome = minimize(
         problem, x, max_epochs=500, observers=[lambda p: kept.append(p.parameters.copy()), stopper]
     )
     assert outcome.status == "converged"
@@ -272,38 +276,44 @@ def test_early_stopping_restores_the_best_epoch():
     np.testing.assert_array_equal(x, kept[best])
 
 
-def test_an_interrupt_keeps_what_was_learnt():
+def test_an_interrupt_keeps_the_updates_so_far():
     problem, history = LeastSquares(seed=0), History()
 
     def interrupted(x, indices, rng):
-        if len(problem.seen) == 9:
+        if len(problem.batches) == 9:
             raise KeyboardInterrupt
         return problem(x, indices, rng)
 
     x, expected = np.zeros(5), np.zeros(5)
-    outcome = run(interrupted, x, n_samples=96, observers=[history])
+    outcome = minimize(interrupted, x, n_samples=96, observers=[history])
     assert (outcome.status, outcome.n_epochs, outcome.step) == ("interrupted", 1, 9)
     assert outcome.loss == history.loss_curve[0]
-    run(LeastSquares(seed=0), expected, tell=lambda event: event.step == 9)
+    minimize(LeastSquares(seed=0), expected, callback=lambda event: event.step == 9)
     np.testing.assert_array_equal(x, expected)
 
 
 @pytest.mark.parametrize("where", ["value", "gradient"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_loss_that_turns_non_finite_names_the_step(where, bad):
+def test_the_error_of_a_loss_that_is_not_finite_names_the_step(where, bad):
     problem = LeastSquares(seed=0)
 
     def diverges(x, indices, rng):
         value, gradient, weight = problem(x, indices, rng)
-        if len(problem.seen) == 9:
+        if len(problem.batches) == 9:
             value, gradient[1] = (bad, gradient[1]) if where == "value" else (value, bad)
         return value, gradient, weight
 
     x, expected = np.zeros(5), np.zeros(5)
     message = r"step 109 \(epoch 2, batch 3 of 6, learning rate 0.01\).*learning_rate_init.*max_gra"
     with pytest.raises(NonFiniteLossError, match=message):
-        run(diverges, x, n_samples=96, step=100, max_grad_norm=1.0)
-    run(LeastSquares(seed=0), expected, step=100, max_grad_norm=1.0, tell=lambda e: e.step == 108)
+        minimize(diverges, x, n_samples=96, step=100, max_grad_norm=1.0)
+    minimize(
+        LeastSquares(seed=0),
+        expected,
+        step=100,
+        max_grad_norm=1.0,
+        callback=lambda e: e.step == 108,
+    )
     np.testing.assert_array_equal(x, expected)  # the bad gradient has not been applied
     assert issubclass(NonFiniteLossError, ValueError)
 
@@ -312,7 +322,7 @@ def test_a_loss_that_turns_non_finite_names_the_step(where, bad):
 def test_divergence_is_reported_before_the_parameters_overflow(dtype):
     x = np.ones(3, dtype)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteLossError, match="smaller"):
-        run(PROBLEMS[0].full_batch, x, rule=SGD(), schedule=Constant(10.0), max_epochs=1000)
+        minimize(PROBLEMS[0].full_batch, x, rule=SGD(), schedule=Constant(10.0), max_epochs=1000)
     assert np.all(np.isfinite(x))
 
 
@@ -321,14 +331,14 @@ def test_a_gradient_whose_square_overflows_is_refused_unless_clipped():
         return 1.0, np.full(2, 1e25, np.float32), 1.0
 
     with pytest.raises(NonFiniteLossError, match="step 1 "):
-        run(steep, np.zeros(2, np.float32))
+        minimize(steep, np.zeros(2, np.float32))
     x = np.zeros(2, np.float32)
-    run(steep, x, max_grad_norm=1.0)
+    minimize(steep, x, max_grad_norm=1.0)
     np.testing.assert_allclose(x, -0.05, rtol=1e-4)  # five Adam steps of 0.01
 
 
 def test_zero_epochs_change_nothing():
     x = np.ones(5)
-    outcome = run(LeastSquares(seed=0), x, max_epochs=0)
+    outcome = minimize(LeastSquares(seed=0), x, max_epochs=0)
     assert (outcome.status, outcome.n_epochs, outcome.step) == ("max_iter", 0, 0)
     np.testing.assert_array_equal(x, np.ones(5))

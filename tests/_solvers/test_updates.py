@@ -8,20 +8,20 @@ DTYPES = [np.float32, np.float64]
 
 
 def descend(rule, x, function, rate, n_steps):
-    moments = rule.start(x)
+    moments = rule.initial_moments(x)
     for step in range(1, n_steps + 1):
         rule.apply(x, function(x)[1], moments, rate, step)
     return moments
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
-def test_the_family_states_its_gradients_and_minima(problem):
+def test_gradients_and_minima_of_the_problems(problem):
     from scipy.optimize import check_grad
 
     function = problem.value_and_gradient
-    start = np.array(problem.start)
-    error = check_grad(lambda x: function(x)[0], lambda x: function(x)[1], start)
-    assert error < 1e-6 * np.linalg.norm(function(start)[1])
+    initial = np.array(problem.initial)
+    error = check_grad(lambda x: function(x)[0], lambda x: function(x)[1], initial)
+    assert error < 1e-6 * np.linalg.norm(function(initial)[1])
     for minimum in problem.minima:
         value, gradient = function(np.array(minimum, dtype=float))
         assert value < 1e-20
@@ -29,10 +29,10 @@ def test_the_family_states_its_gradients_and_minima(problem):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_adam_first_steps_by_hand(dtype):
+def test_first_steps_of_adam_computed_by_hand(dtype):
     x = np.array([1.0, -1.0], dtype)
     rule = Adam(beta_1=0.5, beta_2=0.75, epsilon=0.5)
-    moments = rule.start(x)
+    moments = rule.initial_moments(x)
 
     rule.apply(x, np.array([2.0, -4.0], dtype), moments, 0.1, 1)
     # m = g / 2, v = g^2 / 4; corrected: g and g^2, so the step is g / (|g| + 1/2)
@@ -46,29 +46,29 @@ def test_adam_first_steps_by_hand(dtype):
     np.testing.assert_allclose(x, before - 0.1 * first / (np.sqrt(second) + 0.5), rtol=1e-6)
 
 
-def test_sgd_first_steps_by_hand():
+def test_first_steps_of_sgd_computed_by_hand():
     x, rule = np.array([1.0]), SGD(momentum=0.5, nesterov=False)
-    moments = rule.start(x)
+    moments = rule.initial_moments(x)
     rule.apply(x, np.array([2.0]), moments, 0.1, 1)
     rule.apply(x, np.array([4.0]), moments, 0.1, 2)
     np.testing.assert_allclose(moments, [[-0.5]])  # 0.5 * -0.2 - 0.4
     np.testing.assert_allclose(x, [1 - 0.2 - 0.5])
 
 
-def test_nesterov_looks_ahead_with_the_new_velocity():
+def test_nesterov_uses_the_new_velocity():
     x, rule = np.array([1.0]), SGD(momentum=0.5, nesterov=True)
-    moments = rule.start(x)
+    moments = rule.initial_moments(x)
     rule.apply(x, np.array([2.0]), moments, 0.1, 1)
     np.testing.assert_allclose(moments, [[-0.2]])
     np.testing.assert_allclose(x, [1 + 0.5 * -0.2 - 0.2])
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_carries_the_rate_inside_the_velocity(nesterov):
-    """As scikit-learn's MLP does and torch does not: a new rate leaves the old velocity alone."""
+def test_the_velocity_of_sgd_includes_the_learning_rate(nesterov):
+    """As in scikit-learn's MLP, but not in torch: a new rate does not change the old velocity."""
     gradient, x = np.array([1.0]), np.zeros(1)
     rule = SGD(momentum=0.9, nesterov=nesterov)
-    moments = rule.start(x)
+    moments = rule.initial_moments(x)
     rule.apply(x, gradient.copy(), moments, 1.0, 1)
     rule.apply(x, gradient.copy(), moments, 0.1, 2)
     np.testing.assert_allclose(moments, [[-0.9 - 0.1]])
@@ -97,13 +97,13 @@ RULES = [
 
 
 @pytest.mark.parametrize(("rtol", "dtype"), [(1e-5, np.float32), (1e-12, np.float64)])
-@pytest.mark.parametrize(("name", "rule", "rival"), RULES, ids=[name for name, _, _ in RULES])
-def test_every_step_equals_torch(name, rule, rival, rtol, dtype):
+@pytest.mark.parametrize(("name", "rule", "reference"), RULES, ids=[name for name, _, _ in RULES])
+def test_each_step_equals_torch(name, rule, reference, rtol, dtype):
     torch = pytest.importorskip("torch")
     rng = np.random.RandomState(0)
     x = rng.standard_normal(20).astype(dtype)
     theirs = torch.from_numpy(x.copy()).requires_grad_()
-    optimizer, moments = rival(torch, [theirs]), rule.start(x)
+    optimizer, moments = reference(torch, [theirs]), rule.initial_moments(x)
     for step in range(1, 51):
         gradient = (rng.standard_normal(20) * 10.0 ** rng.uniform(-3, 3, 20)).astype(dtype)
         theirs.grad = torch.from_numpy(gradient.copy())
@@ -115,9 +115,9 @@ def test_every_step_equals_torch(name, rule, rival, rtol, dtype):
 
 @pytest.mark.parametrize("rule", [SGD(), SGD(nesterov=False), Adam()], ids=repr)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_apply_works_in_place_and_keeps_the_dtype(rule, dtype):
+def test_apply_updates_in_place_and_keeps_the_dtype(rule, dtype):
     x = np.array([-1.2, 1.0], dtype)
-    view, moments = x[:], rule.start(x)
+    view, moments = x[:], rule.initial_moments(x)
     kept = [moment[:] for moment in moments]
     rule.apply(x, rosenbrock(x)[1], moments, np.float64(1e-3), 1)
     assert np.shares_memory(view, x)
@@ -128,7 +128,7 @@ def test_apply_works_in_place_and_keeps_the_dtype(rule, dtype):
 
 
 @pytest.mark.parametrize("rule", [SGD(), Adam()], ids=repr)
-def test_moments_are_all_there_is_to_resume_from(rule):
+def test_training_continues_from_moments_and_step(rule):
     once, twice = np.array([-1.2, 1.0]), np.array([-1.2, 1.0])
     descend(rule, once, rosenbrock, 1e-3, 20)
     moments = descend(rule, twice, rosenbrock, 1e-3, 10)
@@ -147,7 +147,7 @@ def test_clipping_scales_to_max_norm_in_place(dtype):
 
 
 @pytest.mark.parametrize("max_norm", [None, np.inf, 5.0, 6.0])
-def test_clipping_leaves_small_gradients_alone(max_norm):
+def test_clipping_does_not_change_small_gradients(max_norm):
     gradient = np.array([3.0, 4.0])
     assert clip_by_global_norm(gradient, max_norm) == 5.0
     np.testing.assert_array_equal(gradient, [3.0, 4.0])
@@ -158,7 +158,7 @@ def test_clipping_leaves_small_gradients_alone(max_norm):
     [(np.float32, 3e38), (np.float32, 1e30), (np.float32, 1e-22), (np.float32, 1e-30),
      (np.float64, 1e200), (np.float64, 1e-161), (np.float64, 1e-200)],
 )  # fmt: skip
-def test_norm_survives_overflow_and_underflow_of_the_squares(dtype, size):
+def test_the_norm_is_correct_if_squares_overflow_or_underflow(dtype, size):
     gradient = np.full(100, size, dtype)
     assert global_norm(gradient) == pytest.approx(10 * size, rel=1e-6)
     clip_by_global_norm(gradient, size)
@@ -166,12 +166,12 @@ def test_norm_survives_overflow_and_underflow_of_the_squares(dtype, size):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_norm_of_a_bad_gradient_is_not_finite_and_nothing_is_clipped(bad):
+def test_a_gradient_that_is_not_finite_is_not_clipped(bad):
     gradient = np.array([1.0, bad], np.float32)
     assert not np.isfinite(clip_by_global_norm(gradient, 0.5))
     np.testing.assert_array_equal(gradient, np.array([1.0, bad], np.float32))
 
 
-def test_norm_of_nothing_is_zero():
+def test_the_norm_of_zeros_is_zero():
     assert global_norm(np.zeros(3)) == 0.0
     assert global_norm(np.zeros(0)) == 0.0

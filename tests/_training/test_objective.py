@@ -1,6 +1,6 @@
-"""The objective's sums: what weights, batches, shards and threads may and may not change.
+"""The objective: its value, and the effect of weights, batches, shards and threads.
 
-That its gradient is right, tests/_network/test_network.py shows.
+Its gradient is checked in tests/_network/test_network.py.
 """
 
 import numpy as np
@@ -23,19 +23,19 @@ def evaluate(network, samples, parameters, *args, alpha=0.3, parallel_map=serial
     )
 
 
-def assert_same(found, expected, tolerance=1e-12):
-    """Value, gradient and weight of a batch."""
-    assert found[0] == pytest.approx(expected[0], rel=tolerance)
-    assert_close(found[1], expected[1], tolerance)
-    assert found[2] == pytest.approx(expected[2], rel=tolerance)
+def assert_same(actual, expected, tolerance=1e-12):
+    """Compare value, gradient and weight of a batch."""
+    assert actual[0] == pytest.approx(expected[0], rel=tolerance)
+    assert_close(actual[1], expected[1], tolerance)
+    assert actual[2] == pytest.approx(expected[2], rel=tolerance)
 
 
-# --- what is computed ---
+# --- value and gradient ---
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
 @pytest.mark.parametrize("whole", [True, False], ids=["all", "batch"])
-def test_value_by_its_definition(whole, alpha, rng):
+def test_the_value_equals_its_definition(whole, alpha, rng):
     """sum w_i loss_i / sum w_i over the batch + alpha / (2 W) |weights|^2 with W of all samples."""
     network, samples = make_network(), draw_samples(rng, 12)
     parameters = draw_parameters(rng, network)
@@ -52,7 +52,7 @@ def test_value_by_its_definition(whole, alpha, rng):
     assert weight == pytest.approx(samples.weights[batch].sum(), rel=1e-14)
 
 
-def test_the_penalty_leaves_biases_alone(rng):
+def test_biases_have_no_penalty(rng):
     network, samples = make_network(), draw_samples(rng, 5)
     parameters = draw_parameters(rng, network)
     with_penalty = evaluate(network, samples, parameters, alpha=2.0)[1]
@@ -72,7 +72,7 @@ def test_mean_loss_has_neither_penalty_nor_dropout(rng):
     assert objective.mean_loss(parameters) == pytest.approx(expected, rel=1e-12)
 
 
-def test_without_a_generator_nothing_is_dropped(rng, seed):
+def test_without_a_generator_there_is_no_dropout(rng, seed):
     samples, network = draw_samples(rng, 9), make_network(**RATES)
     parameters = draw_parameters(rng, network)
     expected = evaluate(make_network(), samples, parameters)
@@ -85,7 +85,7 @@ def test_without_a_generator_nothing_is_dropped(rng, seed):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_gradient_has_the_parameters_dtype_and_they_stay(dtype, rng, seed):
+def test_the_gradient_has_the_dtype_of_the_parameters(dtype, rng, seed):
     network, samples = make_network(**RATES), draw_samples(rng, 200, dtype)
     parameters = draw_parameters(rng, network, dtype)
     before = parameters.copy()
@@ -98,7 +98,7 @@ def test_the_gradient_has_the_parameters_dtype_and_they_stay(dtype, rng, seed):
 def test_float32_is_close_to_float64(rng, seed):
     network, samples = make_network(**RATES), draw_samples(rng, 200, np.float32)
     parameters = draw_parameters(rng, network, np.float32)
-    found, expected = (
+    actual, expected = (
         evaluate(
             network,
             samples.astype(np.dtype(dtype)),
@@ -108,8 +108,8 @@ def test_float32_is_close_to_float64(rng, seed):
         )
         for dtype in (np.float32, np.float64)
     )
-    assert found[0] == pytest.approx(expected[0], rel=1e-5)
-    assert_close(found[1].astype(np.float64), expected[1], 1e-5)
+    assert actual[0] == pytest.approx(expected[0], rel=1e-5)
+    assert_close(actual[1].astype(np.float64), expected[1], 1e-5)
 
 
 # --- weights ---
@@ -121,8 +121,8 @@ def test_a_weight_of_two_is_a_sample_given_twice(n, rng):
     parameters, factors = draw_parameters(rng, network), rng.integers(1, 4, n)
     repeated = samples.take(np.repeat(np.arange(n), factors))
     weighted = with_weights(samples, samples.weights * factors)
-    found, expected = (evaluate(network, each, parameters) for each in (weighted, repeated))
-    assert_same(found, expected)
+    actual, expected = (evaluate(network, each, parameters) for each in (weighted, repeated))
+    assert_same(actual, expected)
 
 
 @pytest.mark.parametrize("n", [10, 150], ids=["one shard", "several"])
@@ -131,16 +131,16 @@ def test_a_weight_of_zero_is_a_sample_left_out(n, rng):
     parameters, kept = draw_parameters(rng, network), np.sort(rng.permutation(n)[: 2 * n // 3])
     weights = np.zeros(n)
     weights[kept] = samples.weights[kept]
-    found = evaluate(network, with_weights(samples, weights), parameters)
-    assert_same(found, evaluate(network, samples.take(kept), parameters))
+    actual = evaluate(network, with_weights(samples, weights), parameters)
+    assert_same(actual, evaluate(network, samples.take(kept), parameters))
 
 
-def test_the_scale_of_weights_matters_to_the_penalty_alone(rng):
+def test_the_scale_of_weights_changes_only_the_penalty(rng):
     network, samples = make_network(), draw_samples(rng, 10)
     parameters = draw_parameters(rng, network)
     value, gradient, _ = evaluate(network, samples, parameters, alpha=0.0)
-    heavy = with_weights(samples, 1e6 * samples.weights)
-    found_value, found_gradient, weight = evaluate(network, heavy, parameters, alpha=0.0)
+    scaled = with_weights(samples, 1e6 * samples.weights)
+    found_value, found_gradient, weight = evaluate(network, scaled, parameters, alpha=0.0)
     assert found_value == pytest.approx(value, rel=1e-12)
     assert_close(found_gradient, gradient, 1e-12)
     assert weight == pytest.approx(1e6 * samples.total_weight)
@@ -152,7 +152,7 @@ def test_the_scale_of_weights_matters_to_the_penalty_alone(rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_batch", [50, 128, 333])
 def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, seed):
-    """A batch of 50 is a single shard, whose directions are walked at once."""
+    """A batch of 50 is a single shard, whose directions are computed at the same time."""
     network, samples = make_network(**RATES), draw_samples(rng, 400, dtype)
     parameters, batch = draw_parameters(rng, network, dtype), rng.permutation(400)[:n_batch]
     results = []
@@ -173,7 +173,7 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, 
 
 @pytest.mark.parametrize("shard_rows", [1, 7, 20, 64, 99])
 def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
-    """The masks do not depend on the shards either: they are drawn for the batch before."""
+    """The dropout masks are those of the whole batch."""
     network, samples = make_network(**RATES), draw_samples(rng, 100)
     parameters = draw_parameters(rng, network)
     results = []
@@ -184,8 +184,8 @@ def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
     assert_same(*results)
 
 
-def test_masks_go_with_their_samples(rng, monkeypatch):
-    """A batch in another order, its masks too, is the same batch."""
+def test_masks_belong_to_samples(rng, monkeypatch):
+    """A batch and its masks in another order give the same result."""
     network, samples = make_network(**RATES), draw_samples(rng, 150)
     parameters, batch = draw_parameters(rng, network), rng.permutation(150)[:140]
     masks = network.draw_masks(np.random.RandomState(3), 140, np.float64)
@@ -199,10 +199,10 @@ def test_masks_go_with_their_samples(rng, monkeypatch):
         evaluate(network, samples, parameters, indices, object())
         for indices in (batch, np.roll(batch, 1))
     )
-    assert first[0] != pytest.approx(second[0], rel=1e-6), "the masks do matter"
+    assert first[0] != pytest.approx(second[0], rel=1e-6), "the masks have an effect"
 
 
-def test_a_shard_that_fails_raises(threads_pay, rng):
+def test_an_error_in_a_shard_is_raised(threads_pay, rng):
     class Broken(SquaredError):
         def loss_gradient(self, y_true, raw, weight):
             raise ZeroDivisionError("from a shard")
@@ -217,16 +217,16 @@ def test_a_shard_that_fails_raises(threads_pay, rng):
             Objective(network, Broken(), samples, 0.0, parallel_map)(parameters)
 
 
-def test_a_batch_leaves_nothing_in_the_memory_that_the_next_one_takes(rng):
+def test_a_batch_does_not_depend_on_the_batches_before(rng):
     network, samples = make_network(), draw_samples(rng, 300)
     parameters = draw_parameters(rng, network)
     objective = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
     batches = [rng.permutation(300)[:n] for n in (40, 300, 150, 1)]
     for batch in [*batches, *batches[::-1]]:
         fresh = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
-        found, alone = objective(parameters, batch), fresh(parameters, batch)
-        assert found[0] == alone[0]
-        np.testing.assert_array_equal(found[1], alone[1])
+        actual, alone = objective(parameters, batch), fresh(parameters, batch)
+        assert actual[0] == alone[0]
+        np.testing.assert_array_equal(actual[1], alone[1])
 
 
 def test_merging_changes_neither_value_nor_gradient(rng):
@@ -235,5 +235,5 @@ def test_merging_changes_neither_value_nor_gradient(rng):
     repeated = samples.take(indices)
     merged, parameters = repeated.merged(), draw_parameters(rng, network)
     assert len(merged) == len(set(indices.tolist()))
-    found, expected = (evaluate(network, each, parameters) for each in (merged, repeated))
-    assert_same(found, expected)
+    actual, expected = (evaluate(network, each, parameters) for each in (merged, repeated))
+    assert_same(actual, expected)

@@ -62,10 +62,10 @@ def test_samples_of_other_target_or_length_are_not_merged():
     sequences = Sequences(values, np.array([1, 2, 2, 1]), "list")
     samples = Samples(sequences, np.array([0, 0, 1, 0]), np.array([1.0, 2.0, 4.0, 8.0]))
     merged = samples.merged()
-    found = {
+    actual = {
         (int(length), int(target)): weight
         for length, target, weight in zip(
             merged.sequences.lengths, merged.targets, merged.weights, strict=True
         )
     }
-    assert found == {(1, 0): 9, (2, 0): 2, (2, 1): 4}
+    assert actual == {(1, 0): 9, (2, 0): 2, (2, 1): 4}
