@@ -144,17 +144,17 @@ class SequenceImputer(SequenceTransformer):
     def _fill(self, sequences: Sequences, missing: NDArray[np.bool_]) -> Array:
         """Return the replacements of the missing values, shape (m,)."""
         row, channel = np.nonzero(missing)
-        gaps = _Gaps(sequences, missing, row, channel)
+        missing_values = _MissingValues(sequences, missing, row, channel)
         filled: Array = self.statistics_[channel]
         if self.strategy == "forward":
-            before = gaps.observed_before()
+            before = missing_values.observed_before()
             filled = np.where(before < 0, filled, sequences.values[before, channel])
         elif self.strategy == "linear":
-            filled = _interpolate(gaps, filled)
+            filled = _interpolate(missing_values, filled)
         return filled
 
 
-class _Gaps(NamedTuple):
+class _MissingValues(NamedTuple):
     """The positions of missing values: ``row`` and ``channel`` (m,), as in ``missing`` (S, D)."""
 
     sequences: Sequences
@@ -186,15 +186,15 @@ class _Gaps(NamedTuple):
         return latest
 
 
-def _interpolate(gaps: _Gaps, fallback: Array) -> Array:
+def _interpolate(missing: _MissingValues, fallback: Array) -> Array:
     """Return linearly interpolated values, or the nearest observed ones, shape (m,).
 
     Without an observed value in the same sequence and channel, it is the ``fallback``.
     """
-    before, after = gaps.observed_before(), gaps.observed_after()
+    before, after = missing.observed_before(), missing.observed_after()
     none_observed = (before < 0) & (after < 0)
     left, right = np.where(before < 0, after, before), np.where(after < 0, before, after)
-    values = gaps.sequences.values
-    first, last = (values[side, gaps.channel].astype(np.float64) for side in (left, right))
-    fraction = (gaps.row - left) / np.maximum(right - left, 1)
+    values = missing.sequences.values
+    first, last = (values[side, missing.channel].astype(np.float64) for side in (left, right))
+    fraction = (missing.row - left) / np.maximum(right - left, 1)
     return np.where(none_observed, fallback, first + (last - first) * fraction)
