@@ -1,4 +1,4 @@
-"""The one home of scikit-learn's private names, and of what older versions lack."""
+"""Private names of scikit-learn, and replacements for names that older versions lack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ try:
 except ImportError:  # scikit-learn < 1.9
 
     class _NoCallbacks:
-        """A context in which nobody listens."""
+        """A callback context without callbacks."""
 
         def subcontext(self, **_: Any) -> _NoCallbacks:
             return self
@@ -23,8 +23,8 @@ except ImportError:  # scikit-learn < 1.9
         def call_on_fit_task_end(self, **_: Any) -> bool:
             return False
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]  # stands in for the one above
-        """Stand-in for scikit-learn's mixin."""
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # replaces the import above
+        """Replacement for scikit-learn's mixin."""
 
         def _init_callback_context(self, **_: Any) -> _NoCallbacks:
             return _NoCallbacks()

@@ -1,4 +1,4 @@
-"""Which kernels compute the recurrence: an option of the process, or of a ``with`` block."""
+"""Configuration of the process or of a ``with`` block: which kernels compute the recurrence."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ KERNELS = ("auto", "numba", "numpy")
 VARIABLE = "SKLSTM_KERNELS"
 
 _of_process: dict[str, str] = {}
-#: A context variable, so that a block in one thread does not reach into another; ``_threads`` hands
-#: it on to the workers of a call.
+#: A context variable, so that a block in one thread does not affect other threads. ``_threads``
+#: copies it to the workers of a call.
 _of_block: ContextVar[str | None] = ContextVar("kernels", default=None)
 
 
 def get_config() -> dict[str, str]:
-    """The options in force here.
+    """Return the current configuration.
 
     Returns
     -------
     dict of str to str
-        ``{"kernels": "auto"}``, or what was chosen instead.
+        The value of the option "kernels": "auto", "numba" or "numpy".
 
     Raises
     ------
     ValueError
-        If the environment variable SKLSTM_KERNELS has another value than the options have.
+        If the environment variable SKLSTM_KERNELS has another value.
 
     Examples
     --------
@@ -41,23 +41,27 @@ def get_config() -> dict[str, str]:
 
 
 def set_config(*, kernels: str | None = None) -> None:
-    """Set options for the whole process, all its threads included.
+    """Set the configuration of the process, for all its threads.
 
     Parameters
     ----------
     kernels : {"auto", "numba", "numpy"}, default=None
-        What computes the recurrence: code compiled by Numba, or NumPy. "auto" takes Numba where it
-        is installed. None leaves the option as it is. Before the first call, the environment
-        variable SKLSTM_KERNELS counts, which also reaches the processes of a parallel search.
+        What computes the recurrence: code compiled by Numba, or NumPy. "auto" uses Numba if it is
+        installed. If None, the option does not change.
 
     Raises
     ------
     ValueError
-        If ``kernels`` is none of these.
+        If ``kernels`` has another value.
 
     See Also
     --------
-    config_context : Options for a block of code.
+    config_context : Set the configuration of a block of code.
+
+    Notes
+    -----
+    If this function has not been called, the environment variable SKLSTM_KERNELS sets the option.
+    Processes of a parallel search inherit the variable.
 
     Examples
     --------
@@ -70,12 +74,15 @@ def set_config(*, kernels: str | None = None) -> None:
 
 @contextmanager
 def config_context(*, kernels: str | None = None) -> Iterator[None]:
-    """Options for a block of code, in this thread and in those that its calls start.
+    """Set the configuration of a block of code.
+
+    It holds in the current thread and in the threads that estimators start in the block, and takes
+    precedence over :func:`set_config`.
 
     Parameters
     ----------
     kernels : {"auto", "numba", "numpy"}, default=None
-        As for :func:`set_config`. Within the block it counts more than that.
+        As for :func:`set_config`. If None, the option does not change.
 
     Yields
     ------
@@ -84,7 +91,7 @@ def config_context(*, kernels: str | None = None) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If ``kernels`` is none of these.
+        If ``kernels`` has another value.
 
     Examples
     --------

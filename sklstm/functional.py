@@ -1,16 +1,16 @@
-"""The LSTM of the textbooks as plain functions: a step or a sequence, forward and backward.
+"""The forward and backward pass of an LSTM as functions, for one time step or for a sequence.
 
-They run on the kernels of the estimators. A step is a sequence of length one; all sequences of a
-batch are equally long. Shapes: ``T`` steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units,
-``K`` outputs.
+The functions use the same kernels as the estimators. All sequences of a batch have the same length.
+Shapes: ``T`` time steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units, ``K`` outputs.
 
-Parameters are a dict: ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,), with the
-gates side by side in the order input, forget, output, candidate; where there is a read-out, also
-``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored. Those of a fitted estimator
-are ``{name.removeprefix("lstm_0."): value for name, value in estimator.parameters_.items()}``.
+The parameters are a dict with ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,).
+The gates are in the order input, forget, output, candidate. With an output layer, the dict also
+has ``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored. The parameters of the
+first layer of a fitted estimator are
+``{name.removeprefix("lstm_0."): value for name, value in estimator.parameters_.items()}``.
 
-If all arrays of a forward pass are float32, so are its results and gradients; otherwise all are
-float64. No argument is modified; a cache holds copies, and serves any number of reverse passes.
+If all arguments of a forward pass are float32, so are its results and gradients. Otherwise they are
+float64. No argument is modified. A cache holds copies and can be used for several backward passes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = [
 Array = NDArray[np.floating]
 Parameters = Mapping[str, ArrayLike]
 State = ArrayLike | None
-_Axes = Mapping[str, int | None]  # what each is called, and its length where that is known
+_Axes = Mapping[str, int | None]  # the length of each axis by its name; None if any is allowed
 
 _LSTM = ("weight_ih", "weight_hh", "bias")
-_READ_OUT = (f"{dense.NAME}.weight", f"{dense.NAME}.bias")
-_GATES = "ifoc"  # in our order; textbooks name the candidate after the cell
+_OUTPUT_LAYER = (f"{dense.NAME}.weight", f"{dense.NAME}.bias")
+_GATES = "ifoc"  # textbooks name the candidate "c", after the cell
 
 
 def sigmoid(x: ArrayLike) -> Array:
-    """Logistic function, 1 / (1 + exp(-x)), which overflows nowhere.
+    """Compute the logistic function, 1 / (1 + exp(-x)), without overflow.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def sigmoid(x: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Values in [0, 1], in the shape of ``x``; float32 if ``x`` is, else float64.
+        Values in [0, 1] in the shape of ``x``. The dtype is float32 if ``x`` is float32, and
+        float64 otherwise.
 
     Examples
     --------
@@ -66,19 +67,20 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """Softmax along an axis, each row shifted by its own maximum before.
+    """Compute the softmax along an axis, without overflow.
 
     Parameters
     ----------
     x : array-like
         Logits, real numbers with at least one axis.
     axis : int, default=-1
-        The axis along which the result sums to one.
+        The result sums to one along this axis.
 
     Returns
     -------
     ndarray
-        Values in [0, 1], in the shape of ``x``; float32 if ``x`` is, else float64.
+        Values in [0, 1] in the shape of ``x``. The dtype is float32 if ``x`` is float32, and
+        float64 otherwise.
 
     Examples
     --------
@@ -93,31 +95,32 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
 def lstm_cell_forward(
     x_t: ArrayLike, h: ArrayLike, c: ArrayLike, parameters: Parameters
 ) -> tuple[Array, Array, _Cache]:
-    """One step of an LSTM with forget gates and without peepholes.
+    """Compute one time step of an LSTM.
 
-    Hochreiter & Schmidhuber 1997, Gers et al. 2000; equations 1 to 6 in :doc:`/textbook`.
+    The LSTM has forget gates and no peephole connections (Hochreiter & Schmidhuber 1997, Gers et
+    al. 2000; equations 1 to 6 in :doc:`/textbook`).
 
     Parameters
     ----------
     x_t : array-like of shape (N, D)
-        Inputs of this step.
+        Inputs at the time step.
     h, c : array-like of shape (N, H)
-        Hidden and cell state before it.
+        Hidden and cell state before the step.
     parameters : dict of str to array-like
-        ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,); gates in the order
-        input, forget, output, candidate.
+        ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,), with the gates in the
+        order input, forget, output, candidate.
 
     Returns
     -------
     h, c : ndarray of shape (N, H)
-        Hidden and cell state after it.
+        Hidden and cell state after the step.
     cache : object
-        What :func:`lstm_cell_backward` needs.
+        An argument of :func:`lstm_cell_backward`.
 
     Raises
     ------
     ValueError
-        If a parameter is missing, or an argument has not the right shape or no real numbers.
+        If a parameter is missing, or if an argument has a wrong shape or is not real.
 
     Examples
     --------
@@ -133,26 +136,29 @@ def lstm_cell_forward(
 
 
 def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
-    """One step back, from gradients at the states after it.
+    """Compute the gradients of one time step of an LSTM.
 
     Parameters
     ----------
     dh, dc : array-like of shape (N, H) or None
-        Gradients at the hidden and cell state after the step; None stands for zeros. What reaches
-        the cell state through the hidden state of this step is no part of ``dc``.
+        Gradients of the objective with respect to the hidden and cell state after the step. None
+        means zeros. ``dc`` must not include the gradient that reaches the cell state through the
+        hidden state of this step.
     cache : object
-        From :func:`lstm_cell_forward`.
+        The cache returned by :func:`lstm_cell_forward`.
 
     Returns
     -------
     dict of str to ndarray
-        Gradients by the names of the arguments: ``x_t``, ``h`` and ``c`` (the states before the
-        step), ``weight_ih``, ``weight_hh`` and ``bias``.
+        Gradients with respect to ``x_t``, ``h`` and ``c`` (the states before the step),
+        ``weight_ih``, ``weight_hh`` and ``bias``.
 
     Raises
     ------
-    TypeError or ValueError
-        If ``cache`` comes from another function, or a gradient has not the shape of the states.
+    TypeError
+        If ``cache`` was returned by another function.
+    ValueError
+        If a gradient does not have the shape of the states.
     """
     _check_cache(cache, "lstm_cell_forward")
     return _backward(cache, dh, dc)
@@ -161,30 +167,30 @@ def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
 def lstm_forward(
     x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
 ) -> tuple[Array, Array, _Cache]:
-    """Hidden and cell states of an LSTM at every step of equally long sequences.
+    """Compute the hidden and cell states of an LSTM at every time step.
 
-    Equations 1 to 6 in :doc:`/textbook`.
+    See equations 1 to 6 in :doc:`/textbook`.
 
     Parameters
     ----------
     x : array-like of shape (T, N, D)
-        Inputs, time first.
+        Inputs, with the time steps on the first axis.
     parameters : dict of str to array-like
         As for :func:`lstm_cell_forward`.
     h0, c0 : array-like of shape (N, H), default=None
-        Hidden and cell state before the first step; None stands for zeros.
+        Hidden and cell state before the first step. None means zeros.
 
     Returns
     -------
     h, c : ndarray of shape (T, N, H)
         Hidden and cell state after each step.
     cache : object
-        What :func:`lstm_backward` needs.
+        An argument of :func:`lstm_backward`.
 
     Raises
     ------
     ValueError
-        If a parameter is missing, or an argument has not the right shape or no real numbers.
+        If a parameter is missing, or if an argument has a wrong shape or is not real.
 
     Examples
     --------
@@ -202,30 +208,32 @@ def lstm_forward(
 
 
 def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array]:
-    """Backpropagation through time, from gradients at the states of every step.
+    """Compute the gradients of an LSTM by backpropagation through time.
 
-    Graves 2012, chapter 4; equations 8 to 12 in :doc:`/textbook`.
+    See Graves 2012, chapter 4, and equations 8 to 12 in :doc:`/textbook`.
 
     Parameters
     ----------
     dh : array-like of shape (T, N, H) or None
-        How the objective depends on the hidden state of each step directly, not by way of later
-        steps; None stands for zeros.
+        Gradients of the objective with respect to the hidden state of each step. They must not
+        include the gradient that reaches a hidden state through later steps. None means zeros.
     cache : object
-        From :func:`lstm_forward`.
+        The cache returned by :func:`lstm_forward`.
     dc : array-like of shape (T, N, H), default=None
-        The same for the cell states.
+        The same for the cell state of each step.
 
     Returns
     -------
     dict of str to ndarray
-        Gradients by the names of the arguments: ``x``, ``h0``, ``c0`` (also where these were left
-        out), ``weight_ih``, ``weight_hh`` and ``bias``.
+        Gradients with respect to ``x``, ``h0``, ``c0`` (also if they were None), ``weight_ih``,
+        ``weight_hh`` and ``bias``.
 
     Raises
     ------
-    TypeError or ValueError
-        If ``cache`` comes from another function, or a gradient has not the shape of the states.
+    TypeError
+        If ``cache`` was returned by another function.
+    ValueError
+        If a gradient does not have the shape of the states.
     """
     _check_cache(cache, "lstm_forward")
     return _backward(cache, dh, dc)
@@ -234,15 +242,15 @@ def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array
 def lstm_predict_forward(
     x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
 ) -> tuple[Array, Array, Array, _Cache]:
-    """An LSTM with a dense read-out of every step, and its softmax.
+    """Compute an LSTM followed by a dense output layer and a softmax at every time step.
 
     Parameters
     ----------
     x : array-like of shape (T, N, D)
-        Inputs, time first.
+        Inputs, with the time steps on the first axis.
     parameters : dict of str to array-like
-        As for :func:`lstm_cell_forward`, and the read-out's ``dense.weight`` (H, K) and
-        ``dense.bias`` (K,).
+        As for :func:`lstm_cell_forward`, and the parameters of the output layer,
+        ``dense.weight`` (H, K) and ``dense.bias`` (K,).
     h0, c0 : array-like of shape (N, H), default=None
         As for :func:`lstm_forward`.
 
@@ -253,12 +261,12 @@ def lstm_predict_forward(
     y : ndarray of shape (T, N, K)
         Probabilities at each step: the softmax of the logits ``h @ dense.weight + dense.bias``.
     cache : object
-        What :func:`lstm_predict_backward` needs.
+        An argument of :func:`lstm_predict_backward`.
 
     Raises
     ------
     ValueError
-        If a parameter is missing, or an argument has not the right shape or no real numbers.
+        If a parameter is missing, or if an argument has a wrong shape or is not real.
 
     Examples
     --------
@@ -273,67 +281,73 @@ def lstm_predict_forward(
     array([ 17.5, -17.5])
     """
     arguments = {"x": x, "h0": h0, "c0": c0}
-    h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, *_READ_OUT)
+    h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, *_OUTPUT_LAYER)
     with single_blas_thread:
-        logits = dense.forward(cache.read_out, cache.hidden)
+        logits = dense.forward(cache.output_layer, cache.hidden)
     return h, c, losses.softmax(logits).reshape(*h.shape[:-1], -1), cache
 
 
 def lstm_predict_backward(
     dy: ArrayLike, cache: _Cache, dh: State = None, dc: State = None
 ) -> dict[str, Array]:
-    """Backpropagation through read-out and time, from gradients at the logits of every step.
+    """Compute the gradients of an LSTM with an output layer by backpropagation through time.
 
     Parameters
     ----------
     dy : array-like of shape (T, N, K)
-        Gradients at the logits: for the cross-entropy of one-hot labels, ``y - labels``.
+        Gradients of the objective with respect to the logits. For the cross-entropy of one-hot
+        labels they are ``y - labels``.
     cache : object
-        From :func:`lstm_predict_forward`.
+        The cache returned by :func:`lstm_predict_forward`.
     dh, dc : array-like of shape (T, N, H), default=None
-        How the objective depends on the states of each step otherwise, neither by way of the
-        read-out nor of later steps; None stands for zeros.
+        Further gradients with respect to the hidden and cell state of each step. They must not
+        include the gradients that reach a state through the output layer or later steps. None means
+        zeros.
 
     Returns
     -------
     dict of str to ndarray
-        As of :func:`lstm_backward`, and ``dense.weight`` and ``dense.bias``.
+        The gradients that :func:`lstm_backward` returns, and those with respect to
+        ``dense.weight`` and ``dense.bias``.
 
     Raises
     ------
-    TypeError or ValueError
-        If ``cache`` comes from another function, or a gradient has another shape than its array.
+    TypeError
+        If ``cache`` was returned by another function.
+    ValueError
+        If a gradient has a wrong shape.
     """
     _check_cache(cache, "lstm_predict_forward")
-    gradient = {name: np.zeros_like(array) for name, array in cache.read_out.items()}
-    at_logits = _upstream("dy", dy, cache, K=len(cache.read_out[_READ_OUT[1]]))
+    gradient = {name: np.zeros_like(array) for name, array in cache.output_layer.items()}
+    at_logits = _upstream("dy", dy, cache, K=len(cache.output_layer[_OUTPUT_LAYER[1]]))
     with single_blas_thread:
-        at_hidden = dense.backward(cache.read_out, cache.hidden, at_logits, gradient)
+        at_hidden = dense.backward(cache.output_layer, cache.hidden, at_logits, gradient)
     if dh is not None:
         at_hidden += _upstream("dh", dh, cache)
     return _backward(cache, at_hidden.reshape(*cache.shape[:-1], -1), dc) | gradient
 
 
 def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
-    """Join the parameters of single gates, as textbooks write them.
+    """Convert parameters of the single gates, as in textbooks, to the parameters of this module.
 
     Parameters
     ----------
     gates : dict of str to array-like
-        For input, forget and output gate and candidate ``Wi``, ``Wf``, ``Wo``, ``Wc`` (H, H + D),
-        which multiply the hidden state stacked on the inputs, and ``bi``, ``bf``, ``bo``, ``bc``
-        (H, 1); with a read-out, also ``Wy`` (K, H) and ``by`` (K, 1). Other keys are ignored.
+        ``Wi``, ``Wf``, ``Wo`` and ``Wc`` (H, H + D), the weights of the input, forget and output
+        gate and of the candidate. They multiply the hidden state stacked on the inputs. ``bi``,
+        ``bf``, ``bo`` and ``bc`` (H, 1) are the biases. With an output layer, also ``Wy`` (K, H)
+        and ``by`` (K, 1). Other keys are ignored.
 
     Returns
     -------
     dict of str to ndarray
-        ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H), ``bias`` (4 H,) and, with a read-out,
-        ``dense.weight`` (H, K) and ``dense.bias`` (K,).
+        ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,). With an output layer,
+        also ``dense.weight`` (H, K) and ``dense.bias`` (K,).
 
     Raises
     ------
     ValueError
-        If one is missing, or has not the right shape or no real numbers.
+        If a parameter is missing, has a wrong shape or is not real.
 
     Examples
     --------
@@ -344,9 +358,9 @@ def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
     >>> {name: array.shape for name, array in parameters_from_gates(gates).items()}
     {'weight_ih': (2, 12), 'weight_hh': (3, 12), 'bias': (12,)}
     """
-    has_read_out = "Wy" in gates or "by" in gates
+    has_output_layer = "Wy" in gates or "by" in gates
     names = [kind + gate for kind in "Wb" for gate in _GATES]
-    found = _named("gates", gates, [*names, "Wy", "by"] if has_read_out else names)
+    found = _named("gates", gates, [*names, "Wy", "by"] if has_output_layer else names)
     hidden, width = _checked("Wi", found["Wi"], {"H": None, "H + D": None}).shape
     if width <= hidden:
         raise ValueError(f"Wi: expected shape (H, H + D), D at least 1, got {(hidden, width)}")
@@ -355,30 +369,33 @@ def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
         _checked(f"b{gate}", found[f"b{gate}"], {"H": hidden, "1": 1})
     weights, bias = (np.concatenate([found[kind + gate] for gate in _GATES]) for kind in "Wb")
     parameters = dict(zip(_LSTM, (weights.T[hidden:], weights.T[:hidden], bias[:, 0]), strict=True))
-    if has_read_out:
+    if has_output_layer:
         n_outputs = len(_checked("Wy", found["Wy"], {"K": None, "H": hidden}))
         _checked("by", found["by"], {"K": n_outputs, "1": 1})
-        parameters |= zip(_READ_OUT, (found["Wy"].T, found["by"][:, 0]), strict=True)
+        parameters |= zip(_OUTPUT_LAYER, (found["Wy"].T, found["by"][:, 0]), strict=True)
     return {name: np.array(value, order="C") for name, value in parameters.items()}
 
 
 def parameters_to_gates(parameters: Parameters) -> dict[str, Array]:
-    """Split parameters, or their gradients, gate by gate; undoes :func:`parameters_from_gates`.
+    """Convert the parameters of this module, or their gradients, to those of the single gates.
+
+    This is the inverse of :func:`parameters_from_gates`.
 
     Parameters
     ----------
     parameters : dict of str to array-like
-        As that function returns them. Other keys, such as a gradient's ``x``, are ignored.
+        Parameters as returned by :func:`parameters_from_gates`. Other keys, for example the
+        gradient ``x``, are ignored.
 
     Returns
     -------
     dict of str to ndarray
-        As that function takes them, with ``Wy`` and ``by`` if there is a read-out.
+        The argument ``gates`` of :func:`parameters_from_gates`.
 
     Raises
     ------
     ValueError
-        If one is missing, or has not the right shape or no real numbers.
+        If a parameter is missing, has a wrong shape or is not real.
 
     Examples
     --------
@@ -387,54 +404,58 @@ def parameters_to_gates(parameters: Parameters) -> dict[str, Array]:
     >>> parameters_to_gates(parameters)["bf"]
     array([[2.]])
     """
-    has_read_out = any(name in parameters for name in _READ_OUT)
-    found = _named("parameters", parameters, _LSTM + _READ_OUT if has_read_out else _LSTM)
+    has_output_layer = any(name in parameters for name in _OUTPUT_LAYER)
+    found = _named("parameters", parameters, _LSTM + _OUTPUT_LAYER if has_output_layer else _LSTM)
     _check_shapes(found, None)
     weights = np.concatenate([found["weight_hh"], found["weight_ih"]]).T
     gates: dict[str, Array] = {}
     for kind, array in (("W", weights), ("b", found["bias"][:, None])):
         gates |= zip((kind + gate for gate in _GATES), np.split(array, 4), strict=True)
-    if has_read_out:
-        weight, bias = (found[name] for name in _READ_OUT)
+    if has_output_layer:
+        weight, bias = (found[name] for name in _OUTPUT_LAYER)
         gates |= {"Wy": weight.T, "by": bias[:, None]}
     return {name: np.array(value, order="C") for name, value in gates.items()}
 
 
 class _Cache(NamedTuple):
-    """A forward pass, for the reverse pass to start from; it shares nothing with the caller."""
+    """Results of a forward pass for the backward pass; it shares no memory with the arguments."""
 
-    made_by: str
-    arguments: tuple[str, ...]  # what inputs, hidden and cell state are called
+    made_by: str  # name of the function
+    arguments: tuple[str, ...]  # names of the inputs, the hidden state and the cell state
     shape: tuple[int, ...]  # of the inputs
     weights: kernels.Weights
-    read_out: Views  # empty, or of the dense layer
+    output_layer: Views  # empty if there is none
     hidden: Array  # (T N, H)
     recurrence: kernels.Cache
 
 
 def _forward(
-    made_by: str, axes: str, arguments: Mapping[str, State], parameters: Parameters, *read_out: str
+    made_by: str,
+    axes: str,
+    arguments: Mapping[str, State],
+    parameters: Parameters,
+    *dense_names: str,
 ) -> tuple[Array, Array, _Cache]:
-    """States with the leading ``axes`` of the inputs, which are the first of ``arguments``."""
-    (x_name, value), *start = arguments.items()
+    """Return the states, and a cache; ``arguments`` are inputs, hidden state and cell state."""
+    (x_name, value), *initial_states = arguments.items()
     x = _checked(x_name, value, dict.fromkeys(axes))
-    found = _named("parameters", parameters, (*_LSTM, *read_out))
+    found = _named("parameters", parameters, (*_LSTM, *dense_names))
     hidden, n = _check_shapes(found, x.shape[-1]), x.shape[-2]
-    h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in start)
+    h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in initial_states)
     dtype = np.result_type(*(a for a in (x, h0, c0, *found.values()) if a is not None))
-    own = {name: np.array(array, dtype, order="C") for name, array in found.items()}
-    weights = kernels.Weights(*(own.pop(name) for name in _LSTM))
+    copies = {name: np.array(array, dtype, order="C") for name, array in found.items()}
+    weights = kernels.Weights(*(copies.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
     walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
-    with single_blas_thread:  # as in the estimators, for the same results to the last bit
+    with single_blas_thread:  # as in the estimators, for bitwise equal results
         h, c, recurrence = kernels.forward(packed, weights, walk, h0, c0, None)
-    cache = _Cache(made_by, tuple(arguments), x.shape, weights, own, h[walk.outputs], recurrence)
+    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h[walk.outputs], recurrence)
     shape = (*x.shape[:-1], hidden)
     return h[walk.outputs].reshape(shape).copy(), c[walk.outputs].reshape(shape).copy(), cache
 
 
 def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
-    """Gradients by the names of the arguments, from those at the states of every step."""
+    """Return the gradients by the names of the arguments and parameters."""
     dy = None if dh is None else _upstream("dh", dh, cache)
     dcells = None if dc is None else _upstream("dc", dc, cache)
     into = kernels.Weights(*(np.zeros_like(weight) for weight in cache.weights))
@@ -449,11 +470,11 @@ def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
 def _check_cache(cache: _Cache, maker: str) -> None:
     made_by = cache.made_by if isinstance(cache, _Cache) else f"a {type(cache).__name__}"
     if made_by != maker:
-        raise TypeError(f"cache: expected that of {maker}, got {made_by}")
+        raise TypeError(f"cache: expected the cache of {maker}, got {made_by}")
 
 
 def _upstream(name: str, value: ArrayLike, cache: _Cache, **width: int) -> Array:
-    """A gradient with values for every step, as (T N, width)."""
+    """Return a gradient with respect to values of every step, as (T N, width)."""
     leading = dict(zip("TND"[-len(cache.shape) : -1], cache.shape[:-1], strict=True))
     axes = leading | (width or {"H": cache.hidden.shape[1]})
     array = _checked(name, value, axes).reshape(len(cache.hidden), -1)
@@ -461,27 +482,27 @@ def _upstream(name: str, value: ArrayLike, cache: _Cache, **width: int) -> Array
 
 
 def _check_shapes(found: Mapping[str, Array], n_inputs: int | None) -> int:
-    """The number of hidden units, if all parameters agree on it."""
+    """Return the number of hidden units; raise if a parameter has a wrong shape."""
     h = len(_checked("weight_hh", found["weight_hh"], {"H": None, "4 H": None}))
     shapes: list[_Axes] = [{"D": n_inputs, "4 H": 4 * h}, {"H": h, "4 H": 4 * h}, {"4 H": 4 * h}]
     for name, axes in zip(_LSTM, shapes, strict=True):
         _checked(name, found[name], axes)
-    if _READ_OUT[0] in found:
-        weight, bias = (found[name] for name in _READ_OUT)
-        n_outputs = _checked(_READ_OUT[0], weight, {"H": h, "K": None}).shape[1]
-        _checked(_READ_OUT[1], bias, {"K": n_outputs})
+    if _OUTPUT_LAYER[0] in found:
+        weight, bias = (found[name] for name in _OUTPUT_LAYER)
+        n_outputs = _checked(_OUTPUT_LAYER[0], weight, {"H": h, "K": None}).shape[1]
+        _checked(_OUTPUT_LAYER[1], bias, {"K": n_outputs})
     return h
 
 
 def _named(what: str, arrays: Parameters, names: Iterable[str]) -> dict[str, Array]:
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise ValueError(f"{what}: expected also {', '.join(missing)}, got {', '.join(arrays)}")
+        raise ValueError(f"{what}: missing {', '.join(missing)}; the keys are {', '.join(arrays)}")
     return {name: _floats(name, arrays[name]) for name in names}
 
 
 def _checked(name: str, value: ArrayLike | None, axes: _Axes) -> Array:
-    """Numbers in a shape that has these axes, none of them empty."""
+    """Return real numbers; raise unless they have these axes and are not empty."""
     array = _floats(name, value)
     fits = (n in (None, m) for n, m in zip(axes.values(), array.shape, strict=False))
     if array.ndim != len(axes) or 0 in array.shape or not all(fits):
@@ -491,7 +512,7 @@ def _checked(name: str, value: ArrayLike | None, axes: _Axes) -> Array:
 
 
 def _floats(name: str, value: ArrayLike | None) -> Array:
-    """float32 as it is, other real numbers as float64."""
+    """Return real numbers as float32 if they are float32, else as float64."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers, got dtype {array.dtype}")

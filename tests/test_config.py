@@ -19,7 +19,7 @@ SETS = ("numpy", "numba")
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    """No option set before, and none left behind."""
+    """Reset the configuration before and after each test."""
     monkeypatch.setattr(_config, "_of_process", {})
     monkeypatch.delenv(_config.VARIABLE, raising=False)
 
@@ -32,14 +32,14 @@ def test_auto_is_the_default():
     assert sklstm.get_config() == {"kernels": "auto"}
 
 
-def test_the_environment_is_heeded_until_the_option_is_set(monkeypatch):
+def test_the_environment_variable_applies_until_the_option_is_set(monkeypatch):
     monkeypatch.setenv(_config.VARIABLE, "numpy")
     assert names() == "numpy"
     sklstm.set_config(kernels="auto")
     assert names() == "auto"
 
 
-def test_a_bad_environment_names_the_variable(monkeypatch):
+def test_a_wrong_environment_variable_is_an_error(monkeypatch):
     monkeypatch.setenv(_config.VARIABLE, "cuda")
     with pytest.raises(ValueError, match=r"^SKLSTM_KERNELS: expected one of .*, got 'cuda'$"):
         sklstm.get_config()
@@ -51,13 +51,13 @@ def enter_block(**options):
 
 
 @pytest.mark.parametrize("setter", [sklstm.set_config, enter_block])
-def test_other_values_are_refused(setter):
+def test_other_values_are_an_error(setter):
     with pytest.raises(ValueError, match=r"^kernels: expected one of auto, numba, numpy, got 'c'$"):
         setter(kernels="c")
     assert names() == "auto"
 
 
-def test_blocks_nest_and_restore():
+def test_blocks_can_be_nested():
     sklstm.set_config(kernels="numba")
     with sklstm.config_context(kernels="numpy"):
         assert names() == "numpy"
@@ -68,19 +68,19 @@ def test_blocks_nest_and_restore():
     assert names() == "numba"
 
 
-def test_a_block_restores_after_an_error():
+def test_a_block_restores_the_option_after_an_error():
     with pytest.raises(KeyError), sklstm.config_context(kernels="numpy"):
         raise KeyError
     assert names() == "auto"
 
 
-def test_none_leaves_the_option_as_it_is():
+def test_none_does_not_change_the_option():
     sklstm.set_config(kernels="numpy")
     sklstm.set_config()
     assert names() == "numpy"
 
 
-def test_a_block_does_not_reach_into_other_threads():
+def test_a_block_does_not_affect_other_threads():
     seen = []
     with sklstm.config_context(kernels="numpy"):
         thread = threading.Thread(target=lambda: seen.append(names()))
@@ -89,7 +89,7 @@ def test_a_block_does_not_reach_into_other_threads():
     assert seen == ["auto"]
 
 
-def test_the_option_of_the_process_reaches_all_threads():
+def test_the_option_of_the_process_affects_all_threads():
     seen = []
     sklstm.set_config(kernels="numpy")
     thread = threading.Thread(target=lambda: seen.append(names()))
@@ -99,11 +99,11 @@ def test_the_option_of_the_process_reaches_all_threads():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_block_reaches_the_workers_of_its_calls(n_jobs):
+def test_a_block_affects_the_workers_of_its_calls(n_jobs):
     barrier = threading.Barrier(n_jobs)
 
     def look(_):
-        barrier.wait(timeout=60)  # so that each worker takes one, all inside the context at once
+        barrier.wait(timeout=60)  # so that all workers are active at the same time
         return names()
 
     with workers(n_jobs) as parallel_map:
@@ -112,7 +112,7 @@ def test_a_block_reaches_the_workers_of_its_calls(n_jobs):
         assert list(parallel_map(look, range(n_jobs))) == ["auto"] * n_jobs
 
 
-def test_the_named_kernels_run(monkeypatch):
+def test_the_chosen_kernels_are_used(monkeypatch):
     with sklstm.config_context(kernels="numpy"):
         assert kernels._chosen() is numpy_kernels
     pytest.importorskip("numba")
@@ -123,7 +123,7 @@ def test_the_named_kernels_run(monkeypatch):
 
 WITHOUT_NUMBA = """
 import sys
-sys.modules["numba"] = None  # as if it were not installed, nor had been
+sys.modules["numba"] = None  # as if it were not installed
 import numpy as np
 import sklstm
 X, y = np.random.default_rng(0).normal(size=(20, 5, 2)), np.arange(20) % 2
@@ -136,7 +136,7 @@ except ImportError as error:
 """
 
 
-def test_without_numba_auto_takes_numpy_and_numba_says_what_to_install(tmp_path):
+def test_without_numba_auto_uses_numpy_and_numba_is_an_error(tmp_path):
     environment = os.environ | {_config.VARIABLE: "", "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", WITHOUT_NUMBA]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
@@ -145,7 +145,7 @@ def test_without_numba_auto_takes_numpy_and_numba_says_what_to_install(tmp_path)
 
 @pytest.mark.parametrize("first", SETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_pickle_of_one_set_predicts_with_the_other(first, dtype, rng):
+def test_a_pickled_model_predicts_with_other_kernels(first, dtype, rng):
     pytest.importorskip("numba")
     X = rng.standard_normal((30, 7, 2)).astype(dtype)
     model = LSTMClassifier(5, solver="lbfgs", max_iter=5, tol=1e3, bidirectional=True)
@@ -159,7 +159,7 @@ def test_a_pickle_of_one_set_predicts_with_the_other(first, dtype, rng):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_number_of_threads_does_not_change_a_bit(name, threads_pay, rng):
+def test_results_do_not_depend_on_the_number_of_threads(name, threads_pay, rng):
     if name == "numba":
         pytest.importorskip("numba")
     X, y = rng.standard_normal((300, 6, 2)), np.arange(300) % 2

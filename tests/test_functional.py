@@ -1,4 +1,4 @@
-"""The plain LSTM: exact gradients, PyTorch and the textbook's loop as rivals, its faults mended.
+"""The functional LSTM against finite differences, PyTorch and the equations of a textbook.
 
 Shapes: ``T`` steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units, ``K`` outputs.
 """
@@ -41,7 +41,7 @@ by_size = pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 1), (3, 2)], ids=
 
 
 class Problem:
-    """All arguments by name, upstream gradients at every step, and the sum that these belong to.
+    """All arguments by name, upstream gradients of every step, and the objective.
 
     The objective is the cross-entropy of the predictions plus ``sum(dh * h) + sum(dc * c)``.
     """
@@ -81,18 +81,18 @@ class Problem:
         return float(np.sum(h * self.dh) + np.sum(c * self.dc) - np.sum(self.labels * np.log(y)))
 
     def gradients(self):
-        """Those of ``objective``."""
+        """The gradients of ``objective``."""
         a = self.arrays
         *_, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
         return lstm_predict_backward(y - self.labels, cache, self.dh, self.dc)
 
     def states_gradients(self):
-        """Those of ``states_objective``."""
+        """The gradients of ``states_objective``."""
         *_, cache = self.run(self.flat)
         return lstm_backward(self.dh, cache, self.dc)
 
     def flatten(self, gradients):
-        """Gradients in the order of ``flat``, zero where there are none."""
+        """Gradients in the order of ``flat``, with zeros for missing ones."""
         for name, array in gradients.items():
             assert array.shape == self.layout.shapes[name], name
         shapes = self.layout.shapes.items()
@@ -108,11 +108,11 @@ def problem(rng):
     return Problem(rng, (4, 3))
 
 
-# --- gradients are exact ---
+# --- gradients against finite differences ---
 
 
 @by_size
-def test_gradients_of_a_sequence_agree_with_differences_in_every_entry(rng, size):
+def test_every_gradient_of_a_sequence_equals_finite_differences(rng, size):
     p = Problem(rng, size)
     gradients = p.states_gradients()
     assert set(gradients) == {"x", "h0", "c0", *LSTM}
@@ -120,7 +120,7 @@ def test_gradients_of_a_sequence_agree_with_differences_in_every_entry(rng, size
 
 
 @by_size
-def test_gradients_through_the_read_out_agree_with_differences_in_every_entry(rng, size):
+def test_every_gradient_with_an_output_layer_equals_finite_differences(rng, size):
     p = Problem(rng, size)
     gradients = p.gradients()
     assert set(gradients) == set(p.layout.shapes)
@@ -128,7 +128,7 @@ def test_gradients_through_the_read_out_agree_with_differences_in_every_entry(rn
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_gradients_of_a_step_agree_with_differences_in_every_entry(rng, n):
+def test_every_gradient_of_a_step_equals_finite_differences(rng, n):
     p = Problem(rng, (1, n))
 
     def objective(flat):
@@ -146,7 +146,7 @@ def test_gradients_of_a_step_agree_with_differences_in_every_entry(rng, n):
 
 
 @pytest.mark.parametrize("size", [(40, 30), (150, 1), (1, 40)], ids=str)
-def test_gradients_agree_with_differences_along_random_directions(rng, size):
+def test_gradients_along_random_directions_equal_finite_differences(rng, size):
     p = Problem(rng, size, d=7, hidden=16, k=5)
     slices = p.layout.slices
     assert_gradient(p.objective, p.flat, p.flatten(p.gradients()), rng, slices.values())
@@ -156,7 +156,7 @@ def test_gradients_agree_with_differences_along_random_directions(rng, size):
 
 
 @pytest.mark.parametrize("given", ["dh", "dc"])
-def test_a_gradient_left_out_is_one_of_zeros(problem, given):
+def test_a_gradient_of_none_means_zeros(problem, given):
     *_, cache = problem.run(problem.flat)
     upstream = {"dh": None, "dc": None, given: getattr(problem, given)}
     zeros = {name: np.zeros_like(problem.dh) if v is None else v for name, v in upstream.items()}
@@ -165,7 +165,7 @@ def test_a_gradient_left_out_is_one_of_zeros(problem, given):
         assert_close(actual[name], expected[name], 1e-14)
 
 
-def test_gradients_beside_the_read_out_add_up(problem):
+def test_gradients_of_states_and_logits_add_up(problem):
     a, p = problem.arrays, problem
     *_, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
     whole = lstm_predict_backward(y - p.labels, cache, p.dh, p.dc)
@@ -174,10 +174,10 @@ def test_gradients_beside_the_read_out_add_up(problem):
         assert_close(sum(part.get(name, 0) for part in parts), expected, 1e-12)
 
 
-# --- a step is a sequence of length one, and steps make a sequence ---
+# --- single steps and sequences ---
 
 
-def test_a_sequence_is_its_steps_one_after_the_other(problem):
+def test_a_sequence_equals_its_single_steps(problem):
     a, p = problem.arrays, problem
     hs, cs, _ = p.run(p.flat)
     h, c, caches = a["h0"], a["c0"], []
@@ -198,7 +198,7 @@ def test_a_sequence_is_its_steps_one_after_the_other(problem):
         assert_close(found[name], expected, 1e-12)
 
 
-def test_states_start_from_zero_unless_given(problem):
+def test_initial_states_default_to_zero(problem):
     a = problem.arrays
     zero = np.zeros_like(a["h0"])
     h, c, cache = lstm_forward(a["x"], a)
@@ -209,7 +209,7 @@ def test_states_start_from_zero_unless_given(problem):
         np.testing.assert_array_equal(gradient, lstm_backward(problem.dh, other)[name])
 
 
-def test_predictions_are_the_softmax_of_the_read_out_of_every_step(problem):
+def test_predictions_are_the_softmax_of_the_output_layer(problem):
     a = problem.arrays
     h, c, y, _ = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
     expected_h, expected_c, _ = problem.run(problem.flat)
@@ -223,7 +223,7 @@ def test_predictions_are_the_softmax_of_the_read_out_of_every_step(problem):
 
 
 @pytest.fixture
-def rival(rng):
+def pytorch(rng):
     """PyTorch's LSTM with the weights of a problem, and its arrays as tensors."""
     torch = pytest.importorskip("torch")
 
@@ -248,11 +248,11 @@ def flat_weights(gradients):
 
 @by_size
 @by_dtype
-def test_a_sequence_equals_that_of_pytorch(rival, size, dtype):
-    r = rival(size, dtype)
+def test_a_sequence_equals_that_of_pytorch(pytorch, size, dtype):
+    r = pytorch(size, dtype)
     p, tolerance = r.problem, ROUNDING[dtype]
     hs, (_, c) = r.lstm(r.x, (r.h0[None], r.c0[None]))
-    # PyTorch shows the cell state of the last step alone
+    # PyTorch returns the cell state of the last step only
     p.dc[:-1] = 0
     (hs * r.at[0]).sum().add((c * r.at[1][-1]).sum()).backward()
     h, cells, cache = p.run(p.flat)
@@ -265,8 +265,8 @@ def test_a_sequence_equals_that_of_pytorch(rival, size, dtype):
 
 
 @by_dtype
-def test_steps_equal_those_of_pytorch_with_gradients_at_every_cell_state(rival, dtype):
-    r = rival((5, 3), dtype)
+def test_steps_equal_those_of_pytorch_with_gradients_at_every_cell_state(pytorch, dtype):
+    r = pytorch((5, 3), dtype)
     p, tolerance = r.problem, ROUNDING[dtype]
     cell = r.torch.nn.LSTMCell(5, 8, dtype=r.x.dtype)
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -290,7 +290,7 @@ def test_steps_equal_those_of_pytorch_with_gradients_at_every_cell_state(rival, 
     assert_close(flat_weights(gradients), torch_gradient(r.lstm), tolerance)
 
 
-# --- the textbook, gate by gate, in the layout (features, sequences, steps) ---
+# --- the equations of the textbook, in the layout (features, sequences, steps) ---
 
 
 def logistic(z):
@@ -298,7 +298,7 @@ def logistic(z):
 
 
 def textbook_forward(x, a, c, p):
-    """One dict a step, of all that it computes."""
+    """One dict for each step, with all its results."""
     steps = []
     for t in range(x.shape[2]):
         both = np.vstack([a, x[:, :, t]])
@@ -314,7 +314,7 @@ def textbook_forward(x, a, c, p):
 
 
 def textbook_backward(steps, at_a, at_c, at_logits, p):
-    """The equations, with the gradient of each state carried to the step before."""
+    """The equations of backpropagation through time."""
     gradients = {f"d{name}": np.zeros_like(value) for name, value in p.items()}
     da, dc, dx = np.zeros_like(at_a[:, :, 0]), np.zeros_like(at_c[:, :, 0]), []
     for t, s in reversed(list(enumerate(steps))):
@@ -344,7 +344,7 @@ def draw_gates(rng):
 
 
 @by_size
-def test_all_results_equal_those_of_the_textbook_both_ways(rng, size):
+def test_forward_and_backward_pass_equal_those_of_the_textbook(rng, size):
     p = Problem(rng, size)
     gates = draw_gates(rng)
     x, dh, dc, labels = (
@@ -370,16 +370,16 @@ def test_all_results_equal_those_of_the_textbook_both_ways(rng, size):
         assert_close(found[name], gradient, 1e-12)
 
 
-@pytest.mark.parametrize("read_out", [True, False])
+@pytest.mark.parametrize("output_layer", [True, False])
 @by_dtype
-def test_converters_undo_each_other(rng, read_out, dtype):
+def test_conversions_of_parameters_are_inverse(rng, output_layer, dtype):
     gates = {name: array.astype(dtype) for name, array in draw_gates(rng).items()}
-    if not read_out:
+    if not output_layer:
         del gates["Wy"], gates["by"]
     parameters = parameters_from_gates(gates | {"dWf": None})
     again = parameters_to_gates(parameters | {"x": None})
     assert again.keys() == gates.keys()
-    assert ("dense.weight" in parameters) == read_out
+    assert ("dense.weight" in parameters) == output_layer
     for name, array in gates.items():
         assert again[name].flags.c_contiguous
         assert not np.shares_memory(again[name], array)
@@ -388,7 +388,7 @@ def test_converters_undo_each_other(rng, read_out, dtype):
         np.testing.assert_array_equal(array, parameters[name], strict=True)
 
 
-def test_gates_lie_where_the_docstring_says():
+def test_order_of_the_gates():
     gates = {f"W{gate}": np.full((1, 2), k) for k, gate in enumerate("ifoc")}
     gates |= {f"b{gate}": np.full((1, 1), 10 + k) for k, gate in enumerate("ifoc")}
     gates["Wf"] = np.array([[5, 7]])  # of the hidden state, of the input
@@ -398,7 +398,7 @@ def test_gates_lie_where_the_docstring_says():
     assert parameters["bias"].tolist() == [10, 11, 12, 13]
 
 
-# --- the faults of the notebook stay out ---
+# --- common mistakes ---
 
 
 def test_the_recurrent_gradient_reaches_the_earlier_steps(problem):
@@ -410,7 +410,7 @@ def test_the_recurrent_gradient_reaches_the_earlier_steps(problem):
     assert (np.abs(gradients["x"]).max(axis=(1, 2)) > 0).all()
     assert np.abs(gradients["h0"]).max() > 0
 
-    # the last step alone has the gradient of its own input, and but a part of the weights'
+    # The last step gives the gradient of its own input, but only a part of that of the weights.
     hs, cs, _ = lstm_forward(a["x"][:-1], a, a["h0"], a["c0"])
     *_, cache = lstm_cell_forward(a["x"][-1], hs[-1], cs[-1], a)
     own = lstm_cell_backward(at_last[-1], None, cache)
@@ -418,7 +418,7 @@ def test_the_recurrent_gradient_reaches_the_earlier_steps(problem):
     assert np.abs(gradients["weight_ih"] - own["weight_ih"]).max() > 1e-6
 
 
-def test_the_read_out_has_its_gradient(problem):
+def test_gradients_of_the_output_layer(problem):
     p = problem
     h, *_ = p.run(p.flat)
     a = p.arrays
@@ -445,7 +445,7 @@ def test_saturated_gates_do_not_overflow(problem, dtype):
 
 
 @by_dtype
-def test_each_row_of_a_softmax_is_shifted_by_its_own_maximum(rng, dtype):
+def test_the_softmax_shifts_each_row_by_its_maximum(rng, dtype):
     rows = rng.standard_normal((3, K)).astype(dtype)
     shifted = rows + np.array([[-5000], [0], [5000]], dtype)
     with np.errstate(over="raise", divide="raise", invalid="raise"):
@@ -457,24 +457,24 @@ def test_each_row_of_a_softmax_is_shifted_by_its_own_maximum(rng, dtype):
     assert_close(y, expected.astype(dtype), ROUNDING[dtype])
 
 
-def test_predictions_of_a_batch_do_not_hang_on_its_largest_logit(problem):
-    """One maximum for the whole batch would leave 0 / 0 where logits are far below it."""
+def test_predictions_do_not_depend_on_the_largest_logit_of_the_batch(problem):
+    """With one maximum for the whole batch, much smaller logits would give 0 / 0."""
     a = problem.arrays | {"x": problem.arrays["x"].copy(), "weight_ih": np.zeros((D, 4 * H))}
     a["dense.weight"] = np.full((H, K), 1e4) * np.arange(K)
-    a["weight_ih"][0, -H:] = 50.0  # the candidates, and so the states, take the sign of the input
+    a["weight_ih"][0, -H:] = 50.0  # candidates and states have the sign of the input
     a["x"][:, :, 0] = np.array([-1, 1, -1])
     *_, y, _ = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
     assert_close(y.sum(axis=-1), np.ones(y.shape[:2]), 1e-12)
 
 
-# --- arguments and caches are left as they are ---
+# --- arguments and caches do not change ---
 
 
 def copies(arrays):
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def test_a_reverse_pass_can_be_repeated(problem):
+def test_a_backward_pass_can_be_repeated(problem):
     a, p = problem.arrays, problem
     *_, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
     first = copies(lstm_predict_backward(y - p.labels, cache, p.dh, p.dc))
@@ -483,7 +483,7 @@ def test_a_reverse_pass_can_be_repeated(problem):
         np.testing.assert_array_equal(again, first[name])
 
 
-def test_a_cache_shares_nothing_with_arguments_and_results(problem):
+def test_a_cache_shares_no_memory_with_arguments_and_results(problem):
     a, p = problem.arrays, problem
     h, c, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
     dy = y - p.labels
@@ -496,7 +496,7 @@ def test_a_cache_shares_nothing_with_arguments_and_results(problem):
         np.testing.assert_array_equal(again, expected[name])
 
 
-def test_arguments_may_be_read_only_and_stay_as_they_are(problem):
+def test_arguments_may_be_read_only_and_do_not_change(problem):
     p, expected = problem, problem.gradients()
     before = p.flat.copy(), p.dh.copy(), p.dc.copy()
     for array in (p.flat, p.dh, p.dc, p.labels):
@@ -513,7 +513,7 @@ def test_arguments_may_be_read_only_and_stay_as_they_are(problem):
         np.testing.assert_array_equal(array, p.arrays[name])
 
 
-def test_strided_arrays_and_lists_are_read_as_well(problem):
+def test_strided_arrays_and_lists_are_accepted(problem):
     p, expected = problem, problem.gradients()
     a = {name: np.asfortranarray(array) for name, array in p.arrays.items()}
     *_, y, cache = lstm_predict_forward(a["x"][::-1][::-1], a, a["h0"].tolist(), a["c0"])
@@ -526,7 +526,7 @@ def test_strided_arrays_and_lists_are_read_as_well(problem):
 # --- dtypes ---
 
 
-def test_float32_stays_float32(rng):
+def test_float32_is_kept(rng):
     p = Problem(rng, (4, 3), np.float32)
     *states, cache = p.run(p.flat)
     results = [*states, *p.gradients().values(), *p.states_gradients().values()]
@@ -542,7 +542,7 @@ def test_float32_stays_float32(rng):
 
 @pytest.mark.parametrize("name", ["x", "h0", "bias"])
 @pytest.mark.parametrize("other", [np.float64, np.float16, np.int32, bool])
-def test_all_else_is_float64(rng, name, other):
+def test_other_dtypes_become_float64(rng, name, other):
     a = dict(Problem(rng, (4, 3), np.float32).arrays)
     a[name] = a[name].astype(other)
     h, c, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
@@ -560,7 +560,7 @@ def test_activations_keep_shape_and_dtype(rng, function):
         assert y.shape == x.shape
 
 
-def test_the_sigmoid_of_a_number_is_one():
+def test_the_sigmoid_of_a_number_is_a_number():
     assert sigmoid(0) == 0.5
     assert sigmoid(np.float32(0)).dtype == np.float32
 
@@ -573,7 +573,7 @@ def test_the_softmax_sums_to_one_along_its_axis(rng, axis):
     assert_close(np.log(y) - x, (np.log(y) - x).mean(axis=axis, keepdims=True) + 0 * x, 1e-12)
 
 
-# --- wrong arguments ---
+# --- error messages ---
 
 
 @pytest.mark.parametrize(
@@ -591,7 +591,7 @@ def test_the_softmax_sums_to_one_along_its_axis(rng, axis):
         ("dense.bias", (K - 1,), r"dense.bias: expected shape \(K=4\), got \(3,\)"),
     ],
 )
-def test_a_wrong_shape_is_named(problem, name, shape, expected):
+def test_a_wrong_shape_is_an_error(problem, name, shape, expected):
     a = problem.arrays | {name: np.zeros(shape)}
     with pytest.raises(ValueError, match=expected):
         lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
@@ -605,19 +605,21 @@ def test_a_wrong_shape_is_named(problem, name, shape, expected):
         ({"c": np.zeros(H)}, r"c: expected shape \(N=3, H=3\), got \(3,\)"),
         ({"x_t": [["a", "b"]]}, "x_t: expected real numbers, got dtype <U1"),
         ({"c": np.zeros((3, H), complex)}, "c: expected real numbers, got dtype complex128"),
-        ({"parameters": {"Wf": 0}}, "expected also weight_ih, weight_hh, bias, got Wf"),
+        ({"parameters": {"Wf": 0}}, "missing weight_ih, weight_hh, bias; the keys are Wf"),
     ],
 )
-def test_a_wrong_argument_of_a_step_is_named(problem, arguments, expected):
+def test_a_wrong_argument_of_a_step_is_an_error(problem, arguments, expected):
     a = problem.arrays
     given = {"x_t": a["x"][0], "h": a["h0"], "c": a["c0"], "parameters": a}
     with pytest.raises(ValueError, match=expected):
         lstm_cell_forward(**given | arguments)
 
 
-def test_a_read_out_that_is_missing_is_named(problem):
+def test_a_missing_output_layer_is_an_error(problem):
     a = {name: problem.arrays[name] for name in LSTM}
-    with pytest.raises(ValueError, match=r"expected also dense\.weight, dense\.bias, got weight_"):
+    with pytest.raises(
+        ValueError, match=r"missing dense\.weight, dense\.bias; the keys are weight_"
+    ):
         lstm_predict_forward(problem.arrays["x"], a)
 
 
@@ -629,22 +631,22 @@ def test_a_read_out_that_is_missing_is_named(problem):
         ("dy", (4, 3, H), r"dy: expected shape \(T=4, N=3, K=4\), got \(4, 3, 3\)"),
     ],
 )
-def test_a_wrong_shape_of_a_gradient_is_named(problem, name, shape, expected):
+def test_a_wrong_shape_of_a_gradient_is_an_error(problem, name, shape, expected):
     a = problem.arrays
     *_, y, cache = lstm_predict_forward(a["x"], a)
     with pytest.raises(ValueError, match=expected):
         lstm_predict_backward(**{"dy": y, "cache": cache, name: np.zeros(shape)})
 
 
-def test_a_cache_of_another_function_is_refused(problem):
+def test_a_cache_of_another_function_is_an_error(problem):
     a = problem.arrays
     *_, of_step = lstm_cell_forward(a["x"][0], a["h0"], a["c0"], a)
     *_, of_sequence = problem.run(problem.flat)
-    with pytest.raises(TypeError, match="that of lstm_forward, got lstm_cell_forward"):
+    with pytest.raises(TypeError, match="the cache of lstm_forward, got lstm_cell_forward"):
         lstm_backward(problem.dh, of_step)
-    with pytest.raises(TypeError, match="that of lstm_predict_forward, got lstm_forward"):
+    with pytest.raises(TypeError, match="the cache of lstm_predict_forward, got lstm_forward"):
         lstm_predict_backward(problem.labels, of_sequence)
-    with pytest.raises(TypeError, match="that of lstm_cell_forward, got a ndarray"):
+    with pytest.raises(TypeError, match="the cache of lstm_cell_forward, got a ndarray"):
         lstm_cell_backward(of_step, None, problem.dh)
 
 
@@ -659,25 +661,25 @@ def test_a_cache_of_another_function_is_refused(problem):
         ("Wc", None, "Wc: expected real numbers, got dtype object"),
     ],
 )
-def test_a_wrong_gate_is_named(rng, name, value, expected):
+def test_a_wrong_gate_is_an_error(rng, name, value, expected):
     gates = draw_gates(rng)
     with pytest.raises(ValueError, match=expected):
         parameters_from_gates(gates | {name: value})
     del gates[name]
-    with pytest.raises(ValueError, match=f"gates: expected also {name}, got W"):
+    with pytest.raises(ValueError, match=f"gates: missing {name}; the keys are W"):
         parameters_from_gates(gates)
 
 
-# --- the estimators' parameters ---
+# --- parameters of the estimators ---
 
 
 def parameters_of(estimator, layer="lstm_0."):
-    """As the module's docstring has it."""
+    """The parameters as the docstring of the module describes."""
     return {name.removeprefix(layer): value for name, value in estimator.parameters_.items()}
 
 
 @by_dtype
-def test_a_fitted_classifier_gives_the_same_logits(rng, dtype):
+def test_logits_equal_those_of_a_fitted_classifier(rng, dtype):
     X = rng.standard_normal((20, 6, D)).astype(dtype)
     y = rng.integers(0, 3, 20)
     clf = LSTMClassifier(hidden_layer_sizes=5, pooling="last", random_state=0)
@@ -690,7 +692,7 @@ def test_a_fitted_classifier_gives_the_same_logits(rng, dtype):
     assert_close(h.transpose(1, 0, 2), clf.hidden_states(X), ROUNDING[dtype])
 
 
-def test_stacked_layers_are_one_call_after_the_other(rng):
+def test_stacked_layers_are_consecutive_calls(rng):
     X = rng.standard_normal((20, 6, D))
     clf = LSTMClassifier(hidden_layer_sizes=(5, 4), pooling="last", random_state=0)
     clf.partial_fit(X, rng.integers(0, 2, 20), classes=[0, 1])
@@ -699,7 +701,7 @@ def test_stacked_layers_are_one_call_after_the_other(rng):
     assert_close(h.transpose(1, 0, 2), clf.hidden_states(X), 1e-12)
 
 
-def test_every_public_function_is_named_and_documented():
+def test_every_public_function_is_exported_and_documented():
     functions = inspect.getmembers(functional, inspect.isfunction)
     own = {name for name, f in functions if f.__module__ == functional.__name__}
     public = {name for name in own if not name.startswith("_")}

@@ -1,4 +1,4 @@
-"""Transformers that take sequences and give sequences, in the form that they were given."""
+"""Transformers of sequences. They return sequences in the form of their input."""
 
 from sklstm.preprocessing._differences import SequenceDifferences
 from sklstm.preprocessing._imputer import SequenceImputer

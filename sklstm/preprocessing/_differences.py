@@ -1,7 +1,4 @@
-"""SequenceDifferences.
-
-Shapes: ``S`` steps of all sequences together, ``D`` channels.
-"""
+"""Differences between consecutive time steps."""
 
 from __future__ import annotations
 
@@ -16,35 +13,36 @@ from sklstm.sequences import Sequences
 
 
 class SequenceDifferences(SequenceTransformer):
-    """Tell each step how far it is from the one before.
+    """Compute the difference between each time step and the previous one.
 
-    Every channel gets a second one, its value minus that of the step before; the first step of a
-    sequence, which has none before it, gets 0. Where series are smooth, or where their level says
-    little, the differences carry what an LSTM would first have to learn to compute. They are small
-    beside the values: scale after this transformer, not before it.
+    The difference is computed for each channel. At the first step of a sequence it is 0.
+    Differences are useful if series are smooth, or if changes are more informative than levels:
+    the LSTM need not learn to compute them. They are often much smaller than the values, so scale
+    sequences after this transformer and not before it.
 
     Parameters
     ----------
     append : bool, default=True
-        Put the differences beside the values; a 2-D array then becomes a 3-D array
-        (n_samples, n_timesteps, 2). False gives the differences alone, in the form of ``X``.
+        Whether to append the differences to the channels of ``X``. A 2-D array then becomes a 3-D
+        array (n_samples, n_timesteps, 2). If False, only the differences are returned, in the form
+        of ``X``.
 
     Attributes
     ----------
     n_features_in_ : int
-        Channels; for a 2-D ``X``, its columns, which are time steps.
+        Number of channels. If ``X`` is 2-D, number of columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all are strings.
 
     See Also
     --------
-    SequenceScaler : Brings values and differences to one scale.
+    SequenceScaler : Scales values and differences to the same range.
 
     Notes
     -----
-    Sequences keep their lengths. With ``append=False`` the level is lost: sequences that differ by
-    a constant become one and the same.
+    Sequences keep their lengths. With ``append=False``, sequences that differ only by a constant
+    become equal.
 
     Examples
     --------
@@ -65,19 +63,19 @@ class SequenceDifferences(SequenceTransformer):
         self.append = append
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Name the columns or channels that `transform` returns.
+        """Return the names of the columns or channels that `transform` returns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns or channels of ``X``; by default those that `fit` saw, or "x0",
+            Names of the columns or channels of ``X``. If None, the names seen in `fit`, or "x0",
             "x1" and so on.
 
         Returns
         -------
         ndarray of str
-            With ``append``, the names of ``X``, then each with "difference_" before it (after a 2-D
-            ``X``: "value", "difference"); without, the names of ``X``.
+            The names of ``X``. If ``append`` is True, they are followed by the same names with the
+            prefix "difference_". If ``X`` was 2-D and ``append`` is True: "value", "difference".
         """
         names = super().get_feature_names_out(input_features)
         if not self.append:

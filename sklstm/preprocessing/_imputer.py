@@ -1,6 +1,6 @@
-"""SequenceImputer.
+"""Imputation of missing values.
 
-Shapes: ``S`` steps of all sequences together, ``D`` channels, ``m`` values that are missing.
+Shapes: ``S`` steps of all sequences, ``D`` channels, ``m`` missing values.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ Indices = NDArray[np.intp]
 
 
 class SequenceImputer(SequenceTransformer):
-    """Fill gaps, values that are NaN, inside sequences.
+    """Replace missing values (NaN) in sequences.
 
-    Each channel is filled by itself. In a 3-D array, steps at the end of a sample that are NaN in
-    every channel are padding: they are no gaps, and stay NaN. There is no padding in a list or a
-    2-D array, where every NaN is filled; a row of a 2-D array is a univariate series.
+    Each channel is imputed independently. In a 3-D array, time steps at the end of a sequence that
+    are NaN in every channel are padding and stay NaN. In a list or a 2-D array there is no padding,
+    and every NaN is replaced.
 
     Parameters
     ----------
     strategy : {"mean", "constant", "forward", "linear"}, default="mean"
-        - "mean": the channel's mean, learned in `fit`.
+        - "mean": the mean of the channel in the training data.
         - "constant": ``fill_value``.
-        - "forward": the last value observed before the gap. A gap at the beginning of a sequence
-          takes the channel's mean, learned in `fit`, since any value observed in that sequence
-          would come from its future.
-        - "linear": on a straight line over the time steps from the last value observed before the
-          gap to the first one after it. A gap at the beginning or end takes the nearest observed
-          value; a sequence without any observed value in a channel, the mean learned in `fit`.
+        - "forward": the last observed value in the same sequence. If there is none, the mean of
+          the channel in the training data. No value of a later time step is used.
+        - "linear": linear interpolation between the last observed value before and the first
+          observed value after the missing ones. At the start and the end of a sequence, the
+          nearest observed value. If the sequence has no observed value in a channel, the mean of
+          the channel in the training data.
 
     fill_value : float, default=0.0
-        The value for "constant"; and, with the other strategies, for a channel without a single
-        observed value in `fit`, which has no mean.
+        The value for strategy "constant". With the other strategies, it replaces the mean of a
+        channel that has no observed value in the training data.
 
     add_indicator : bool, default=False
-        Append one channel for each channel, 1 where its value was missing and 0 elsewhere. All
-        channels get one, with gaps or without, so that the number of channels does not hang on the
-        data. A 2-D array becomes a 3-D array (n_samples, n_timesteps, 2) then.
+        Whether to append an indicator channel for each channel: 1 where the value was missing and
+        0 elsewhere. Channels without missing values get one too, so that the number of channels
+        does not depend on the data. A 2-D array becomes a 3-D array (n_samples, n_timesteps, 2).
 
     Attributes
     ----------
     statistics_ : ndarray of shape (n_channels,)
-        The learned mean of each channel, over all steps of all sequences, or ``fill_value``. After
-        a 2-D array there is one channel.
+        The mean of each channel over all time steps of the training data, or ``fill_value``. If
+        ``X`` is 2-D, there is one channel.
 
     n_features_in_ : int
-        Channels; for a 2-D ``X``, its columns, which are time steps.
+        Number of channels. If ``X`` is 2-D, number of columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all are strings.
 
     See Also
     --------
-    SequenceScaler : Scales what is filled.
-    sklearn.impute.SimpleImputer : Fills each column of a 2-D array by itself.
+    SequenceScaler : Scales sequences without missing values.
+    sklearn.impute.SimpleImputer : Imputes each column of a 2-D array independently.
 
     Examples
     --------
@@ -98,19 +98,20 @@ class SequenceImputer(SequenceTransformer):
         self.add_indicator = add_indicator
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Name the columns or channels that `transform` returns.
+        """Return the names of the columns or channels that `transform` returns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns or channels of ``X``; by default those that `fit` saw, or "x0",
+            Names of the columns or channels of ``X``. If None, the names seen in `fit`, or "x0",
             "x1" and so on.
 
         Returns
         -------
         ndarray of str
-            The names of ``X``; with ``add_indicator=True``, a name with "missingindicator_" before
-            it for each of the appended channels (after a 2-D ``X``: "value", "missingindicator").
+            The names of ``X``. If ``add_indicator`` is True, they are followed by the same names
+            with the prefix "missingindicator_". If ``X`` was 2-D and ``add_indicator`` is True:
+            "value", "missingindicator".
         """
         names = super().get_feature_names_out(input_features)
         if not self.add_indicator:
@@ -141,20 +142,20 @@ class SequenceImputer(SequenceTransformer):
         return replace(sequences, values=values, form=form)
 
     def _fill(self, sequences: Sequences, missing: NDArray[np.bool_]) -> Array:
-        """What stands in for the missing values, (m,)."""
+        """Return the replacements of the missing values, shape (m,)."""
         row, channel = np.nonzero(missing)
-        gaps = _Gaps(sequences, missing, row, channel)
+        missing_values = _MissingValues(sequences, missing, row, channel)
         filled: Array = self.statistics_[channel]
         if self.strategy == "forward":
-            before = gaps.observed_before()
+            before = missing_values.observed_before()
             filled = np.where(before < 0, filled, sequences.values[before, channel])
         elif self.strategy == "linear":
-            filled = _interpolate(gaps, filled)
+            filled = _interpolate(missing_values, filled)
         return filled
 
 
-class _Gaps(NamedTuple):
-    """Where values are missing: ``row`` and ``channel`` (m,) of each, as in ``missing`` (S, D)."""
+class _MissingValues(NamedTuple):
+    """The positions of missing values: ``row`` and ``channel`` (m,), as in ``missing`` (S, D)."""
 
     sequences: Sequences
     missing: NDArray[np.bool_]
@@ -162,12 +163,15 @@ class _Gaps(NamedTuple):
     channel: Indices
 
     def observed_before(self) -> Indices:
-        """The row of the last value observed before, in the same sequence; -1 without one."""
+        """Return the row of the last observed value before each missing one, or -1, shape (m,).
+
+        Values of other sequences are not considered.
+        """
         starts = np.repeat(self.sequences.starts, self.sequences.lengths)
         return self._latest(self.missing, starts)[self.row, self.channel]
 
     def observed_after(self) -> Indices:
-        """The row of the first value observed after, in the same sequence; -1 without one."""
+        """Return the row of the first observed value after each missing one, or -1, shape (m,)."""
         last = len(self.missing) - 1
         ends = np.repeat(self.sequences.starts + self.sequences.lengths - 1, self.sequences.lengths)
         latest = self._latest(self.missing[::-1], last - ends[::-1])[::-1][self.row, self.channel]
@@ -175,19 +179,22 @@ class _Gaps(NamedTuple):
 
     @staticmethod
     def _latest(missing: NDArray[np.bool_], starts: Indices) -> Indices:
-        """The row of the last observed value so far, at or after the start; else -1; (S, D)."""
+        """Return the row of the last observed value up to each row, or -1, shape (S, D)."""
         latest = np.where(missing, -1, np.arange(len(missing))[:, None])
         np.maximum.accumulate(latest, axis=0, out=latest)
         latest[latest < starts[:, None]] = -1
         return latest
 
 
-def _interpolate(gaps: _Gaps, fallback: Array) -> Array:
-    """On the line between the observed neighbours; level beyond the outer ones, (m,)."""
-    before, after = gaps.observed_before(), gaps.observed_after()
-    alone = (before < 0) & (after < 0)
+def _interpolate(missing: _MissingValues, fallback: Array) -> Array:
+    """Return linearly interpolated values, or the nearest observed ones, shape (m,).
+
+    Without an observed value in the same sequence and channel, it is the ``fallback``.
+    """
+    before, after = missing.observed_before(), missing.observed_after()
+    none_observed = (before < 0) & (after < 0)
     left, right = np.where(before < 0, after, before), np.where(after < 0, before, after)
-    values = gaps.sequences.values
-    from_, to = (values[side, gaps.channel].astype(np.float64) for side in (left, right))
-    share = (gaps.row - left) / np.maximum(right - left, 1)
-    return np.where(alone, fallback, from_ + (to - from_) * share)
+    values = missing.sequences.values
+    first, last = (values[side, missing.channel].astype(np.float64) for side in (left, right))
+    fraction = (missing.row - left) / np.maximum(right - left, 1)
+    return np.where(none_observed, fallback, first + (last - first) * fraction)

@@ -1,7 +1,7 @@
-"""SequenceScaler.
+"""Scaling of channels.
 
-Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` channels. What is learned from
-each sequence is (n, D); from all together, (1, D), all steps being one long segment.
+Shapes: ``n`` sequences, ``D`` channels. Statistics have shape (n, D), or (1, D) for the steps of
+all sequences.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sklstm.preprocessing._base import SequenceTransformer, in_form_of
 from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
-#: Mean and variance, or minimum and maximum, or median and range between the quantiles.
+#: Mean and variance, or minimum and maximum, or median and quantile range.
 Summary = tuple[Array, Array]
 
 
-def _learns(scaler: Any) -> bool:
+def _can_invert(scaler: Any) -> bool:
     if scaler.per_sequence:
         raise AttributeError(
-            "inverse_transform needs the statistics of each sequence, which per_sequence=True does "
-            "not keep"
+            "inverse_transform is not available with per_sequence=True: the statistics of each "
+            "sequence are not stored"
         )
     return True
 
@@ -36,64 +36,65 @@ def _learns(scaler: Any) -> bool:
 def _can_update(scaler: Any) -> bool:
     if scaler.method == "robust" and not scaler.per_sequence:
         raise AttributeError(
-            'partial_fit needs statistics that can be updated; the quantiles of method="robust" '
+            'partial_fit is not available with method="robust": quantiles cannot be updated, they '
             "need all data at once"
         )
     return True
 
 
 class SequenceScaler(SequenceTransformer):
-    """Scale each channel of sequences, over all their time steps.
+    """Scale each channel of sequences.
 
-    A channel is one feature at all steps of all sequences: every step is scaled alike, and padding
-    counts for nothing. A 2-D array holds one univariate series a row, so all its columns are one
-    channel; to scale each time step by itself, there is
-    :class:`sklearn.preprocessing.StandardScaler`.
+    The statistics of a channel are computed over all time steps of all sequences, without padding.
+    The rows of a 2-D array are univariate series, so all its columns are one channel. To scale each
+    column independently, use :class:`sklearn.preprocessing.StandardScaler`.
 
     Parameters
     ----------
     method : {"standard", "minmax", "robust"}, default="standard"
-        "standard" gives each channel mean 0 and variance 1; "minmax" brings it into
-        ``feature_range``; "robust" subtracts the median and divides by the range between two
-        quantiles, which outliers do not move.
+        - "standard": scale each channel to mean 0 and variance 1.
+        - "minmax": scale each channel to ``feature_range``.
+        - "robust": subtract the median and divide by the range between two quantiles. These
+          statistics are robust to outliers.
 
     per_sequence : bool, default=False
-        Scale each sequence by its own statistics, so that its level and spread are lost and its
-        shape stays. Nothing is learned in `fit` then.
+        Whether to scale each sequence by its own statistics. This removes differences in level and
+        scale between sequences. `fit` then computes no statistics.
 
     feature_range : tuple of two floats, default=(0, 1)
-        Lowest and highest value of a channel after "minmax".
+        Minimum and maximum of each channel after scaling with method "minmax".
 
     quantile_range : tuple of two floats, default=(25.0, 75.0)
-        Percentiles between which "robust" takes the range.
+        Percentiles that define the range for method "robust".
 
     Attributes
     ----------
     center_ : ndarray of shape (n_channels,) or None
-        Mean, minimum or median of each channel; None with ``per_sequence=True``. After a 2-D array
-        there is one channel.
+        The mean, minimum or median of each channel, which is subtracted. None if ``per_sequence``
+        is True. If ``X`` is 2-D, there is one channel.
 
     scale_ : ndarray of shape (n_channels,) or None
-        What is divided by after ``center_`` is subtracted. Where a channel is constant (up to
-        rounding), its spread counts as 1.
+        The scale of each channel, by which values are divided. For constant channels (up to
+        rounding errors), the standard deviation or range is taken as 1. None if ``per_sequence`` is
+        True.
 
     n_steps_seen_ : int or None
-        Time steps that the statistics are of, padding not counted; None with
-        ``per_sequence=True``.
+        Number of time steps in the training data, without padding. None if ``per_sequence`` is
+        True.
 
     n_features_in_ : int
-        Channels; for a 2-D ``X``, its columns, which are time steps.
+        Number of channels. If ``X`` is 2-D, number of columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all are strings.
 
     See Also
     --------
-    SequenceImputer : Fills gaps, which this class refuses.
+    SequenceImputer : Replaces missing values, which this class does not accept.
 
     Notes
     -----
-    Statistics are computed in float64; float32 sequences stay float32.
+    Statistics are computed in float64. Sequences of dtype float32 keep this dtype.
 
     Examples
     --------
@@ -136,19 +137,21 @@ class SequenceScaler(SequenceTransformer):
     @available_if(_can_update)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Update the statistics by more sequences; not for ``method="robust"``.
+        """Update the statistics with more sequences.
+
+        Not available with ``method="robust"``.
 
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
-            As in `fit`, of the form that the first call saw.
+            As in `fit`, in the same form as in the first call.
         y : None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
         self : object
-            The scaler, fitted to all sequences so far.
+            The scaler, fitted to all sequences seen so far.
         """
         fitted = shallow_copy(self)
         read = fitted._read if hasattr(self, "_form") else fitted._read_first
@@ -156,19 +159,21 @@ class SequenceScaler(SequenceTransformer):
         self.__dict__ = fitted.__dict__
         return self
 
-    @available_if(_learns)
+    @available_if(_can_invert)
     def inverse_transform(self, X: Any) -> Any:
-        """Undo the scaling; not for ``per_sequence=True``.
+        """Undo the scaling.
+
+        Not available with ``per_sequence=True``.
 
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
-            Scaled sequences, of the form that `fit` saw.
+            Scaled sequences, in the form seen in `fit`.
 
         Returns
         -------
         ndarray, list or tuple
-            The sequences in their own units, in the form of ``X``.
+            The sequences in their original units, in the form of ``X``.
         """
         check_is_fitted(self)
         sequences = self._read(X)
@@ -202,15 +207,15 @@ class SequenceScaler(SequenceTransformer):
     def _apply(self, sequences: Sequences) -> Sequences:
         center, scale = self.center_, self.scale_
         if self.per_sequence:
-            each = self._center_and_scale(self._summarise(sequences))
-            center, scale = (_at_steps(of_each, sequences) for of_each in each)
+            statistics = self._center_and_scale(self._summarise(sequences))
+            center, scale = (_at_steps(rows, sequences) for rows in statistics)
         values = np.subtract(sequences.values, center, dtype=np.float64)
         values /= scale
         values += self._lower
         return replace(sequences, values=values.astype(sequences.values.dtype, copy=False))
 
     def _summarise(self, sequences: Sequences) -> Summary:
-        """Statistics of each sequence, two arrays (n, D)."""
+        """Return statistics of each sequence, two arrays (n, D)."""
         if self.method == "standard":
             return _moments(sequences)
         if self.method == "minmax":
@@ -218,7 +223,7 @@ class SequenceScaler(SequenceTransformer):
         return _median_and_range(sequences, self.quantile_range)
 
     def _center_and_scale(self, summary: Summary) -> Summary:
-        """What is to be subtracted, and divided by."""
+        """Return the values to subtract and to divide by."""
         center, spread = summary
         if self.method == "standard":
             spread = np.sqrt(spread)
@@ -234,24 +239,24 @@ class SequenceScaler(SequenceTransformer):
 def _check_ascending(name: str, pair: Any, low: float, high: float) -> None:
     try:
         first, second = map(float, pair)
-        fine = low <= first < second <= high and np.isfinite(second - first)
+        valid = low <= first < second <= high and np.isfinite(second - first)
     except (TypeError, ValueError):
-        fine = False
-    if not fine:
+        valid = False
+    if not valid:
         limits = "" if high == np.inf else f" from {low} to {high}"
         raise ValueError(f"{name}: expected two numbers{limits}, the lower first, got {pair!r}")
 
 
-def _at_steps(of_each: Array, sequences: Sequences) -> Array:
-    """One row a step from one row a sequence; a single row stays, and broadcasts."""
-    return of_each if len(of_each) == 1 else np.repeat(of_each, sequences.lengths, axis=0)
+def _at_steps(rows: Array, sequences: Sequences) -> Array:
+    """Repeat the row of each sequence for each of its steps; a single row is left to broadcast."""
+    return rows if len(rows) == 1 else np.repeat(rows, sequences.lengths, axis=0)
 
 
 def _moments(sequences: Sequences) -> Summary:
-    """Mean and variance of each sequence.
+    """Return the mean and variance of each sequence.
 
-    Counted from its first step, so that the variance of a constant channel is exactly zero and a
-    large mean costs no digits.
+    They are computed relative to the first step. So the variance of a constant channel is exactly
+    zero, and no precision is lost if the mean is large.
     """
     starts, n_steps = sequences.starts, sequences.lengths[:, None]
     origin = sequences.values[starts].astype(np.float64)
@@ -263,15 +268,17 @@ def _moments(sequences: Sequences) -> Summary:
 
 
 def _merge_moments(one: Summary, n_one: int, other: Summary, n_other: int) -> Summary:
-    """Mean and variance of two sets of steps together."""
-    share = n_other / (n_one + n_other)
-    apart = other[0] - one[0]
-    variance = one[1] + (other[1] - one[1]) * share + np.square(apart) * share * (1 - share)
-    return one[0] + apart * share, variance
+    """Return the mean and variance of the union of two sets of steps."""
+    fraction = n_other / (n_one + n_other)
+    shift = other[0] - one[0]
+    variance = (
+        one[1] + (other[1] - one[1]) * fraction + np.square(shift) * fraction * (1 - fraction)
+    )
+    return one[0] + shift * fraction, variance
 
 
 def _extremes(sequences: Sequences) -> Summary:
-    """Minimum and maximum of each sequence."""
+    """Return the minimum and maximum of each sequence."""
     low, high = (
         function.reduceat(sequences.values, sequences.starts, axis=0).astype(np.float64)
         for function in (np.minimum, np.maximum)
@@ -284,12 +291,12 @@ def _merge_extremes(one: Summary, n_one: int, other: Summary, n_other: int) -> S
 
 
 def _median_and_range(sequences: Sequences, quantiles: tuple[float, float]) -> Summary:
-    """Median, and range between two percentiles, of each sequence."""
+    """Return the median and the range between two percentiles of each sequence."""
     found = np.empty((3, len(sequences), sequences.values.shape[1]))
-    for length in np.unique(sequences.lengths):  # equally long ones at once: a call is slow
-        which = np.flatnonzero(sequences.lengths == length)
-        rows = sequences.starts[which, None] + np.arange(length)
+    for length in np.unique(sequences.lengths):  # together, because a call of percentile is slow
+        selected = np.flatnonzero(sequences.lengths == length)
+        rows = sequences.starts[selected, None] + np.arange(length)
         steps = sequences.values[rows].astype(np.float64)
-        found[:, which] = np.percentile(steps, [50, *quantiles], axis=1)
+        found[:, selected] = np.percentile(steps, [50, *quantiles], axis=1)
     median, low, high = found
     return median, high - low

@@ -1,7 +1,4 @@
-"""ToSequences.
-
-Shapes: ``T`` time steps of ``D`` channels, ``T * D`` numbers in a flat row.
-"""
+"""Conversion of table rows to sequences."""
 
 from __future__ import annotations
 
@@ -19,42 +16,42 @@ from sklstm.sequences import Sequences
 
 
 class ToSequences(SequenceTransformer):
-    """Cut the rows of a flat table into time steps.
+    """Reshape the rows of a table to sequences.
 
-    Columns are time-major: all channels of the first step, then all of the second, and so on
-    (``t0_a, t0_b, t1_a, t1_b, ...``). A 2-D array (n_samples, n_timesteps * n_features) becomes a
-    3-D array (n_samples, n_timesteps, n_features), so that an LSTM can come after transformers of
-    columns, such as :class:`sklearn.compose.ColumnTransformer` and
-    :class:`sklearn.preprocessing.StandardScaler`.
+    A 2-D array (n_samples, n_timesteps * n_features) becomes a 3-D array
+    (n_samples, n_timesteps, n_features). The columns hold all channels of the first time step,
+    followed by all channels of the second, and so on (``t0_a, t0_b, t1_a, t1_b, ...``). With this
+    transformer, an LSTM can follow transformers of tables, for example
+    :class:`sklearn.compose.ColumnTransformer`.
 
     Parameters
     ----------
     n_features : int, default=1
-        Channels of a step. It must divide the number of columns.
+        Number of channels. The number of columns must be a multiple of it.
 
     Attributes
     ----------
     n_timesteps_ : int or None
-        Steps of each sequence, after a 2-D ``X``; else None.
+        Number of time steps of each sequence if ``X`` is 2-D, else None.
 
     n_features_in_ : int
-        Columns of a 2-D ``X``; else its channels.
+        Number of columns if ``X`` is 2-D, else number of channels.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, if all are strings.
+        Names of the columns of ``X``, if all are strings.
 
     See Also
     --------
-    SlidingWindow : Makes sequences shorter and their steps wider.
+    SlidingWindow : Concatenates the time steps of sliding windows.
 
     Notes
     -----
-    Missing values (NaN) are passed on. In the 3-D array, steps at the end of a row that are NaN
-    in every channel are padding: rows of a table may have different lengths in this way.
+    Missing values (NaN) are kept. In the 3-D array, time steps at the end of a sequence that are
+    NaN in every channel are padding. In this way, the rows of a table can hold sequences of
+    different lengths.
 
-    Lists and 3-D arrays are welcome too. Univariate ones hold flat rows, which may differ in length
-    and are cut in the same way; those that have ``n_features`` channels already are left as they
-    are.
+    ``X`` may also be a list or a 3-D array. If it has one channel, each sequence is reshaped in the
+    same way; lengths may differ. If it has ``n_features`` channels, it is not changed.
 
     Examples
     --------
@@ -79,19 +76,19 @@ class ToSequences(SequenceTransformer):
         self.n_features = n_features
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Name the channels that `transform` returns.
+        """Return the names of the channels that `transform` returns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns or channels of ``X``; by default those that `fit` saw, or "x0",
+            Names of the columns or channels of ``X``. If None, the names seen in `fit`, or "x0",
             "x1" and so on.
 
         Returns
         -------
         ndarray of str
-            "a" and "b" where the columns are "t0_a", "t0_b", "t1_a", "t1_b" and so on, or where
-            the channels of ``X`` have these names already; else "f0", "f1" and so on.
+            "a" and "b" if the columns are "t0_a", "t0_b", "t1_a", "t1_b" and so on, or if these are
+            the names of the channels of ``X``. Otherwise "f0", "f1" and so on.
         """
         names = super().get_feature_names_out(input_features)
         if len(names) % self.n_features == 0:
@@ -103,44 +100,45 @@ class ToSequences(SequenceTransformer):
         return np.array([f"f{k}" for k in range(self.n_features)], dtype=object)
 
     def inverse_transform(self, X: Any) -> Any:
-        """Lay the steps of each sequence side by side again.
+        """Reshape sequences to the rows of a table.
 
         Parameters
         ----------
         X : array-like or list of n_samples sequences
-            Sequences (n_timesteps, n_features), of as many steps as `fit` saw if that was a 2-D
-            array.
+            Sequences of shape (n_timesteps, n_features). If `fit` was called with a 2-D array, they
+            must have ``n_timesteps_`` time steps.
 
         Returns
         -------
         ndarray, list or tuple
-            A 2-D array (n_samples, n_timesteps * n_features) for an array, NaN where it was padded
-            (3-D with one channel, if `fit` saw a 3-D array); 1-D arrays for the elements of a list.
+            If ``X`` is an array, a 2-D array (n_samples, n_timesteps * n_features), or a 3-D array
+            with one channel if `fit` was called with a 3-D array; padding is NaN. If ``X`` is a
+            list, a list of 1-D arrays.
 
         Raises
         ------
         ValueError
-            If ``X`` has another number of steps or channels.
+            If ``X`` has a wrong number of time steps or channels.
         """
         check_is_fitted(self)
         sequences = _copied(self._check(X))
         width = sequences.values.shape[1]
         if width != self.n_features:
-            raise ValueError(f"X: expected {self.n_features} feature(s) a time step, got {width}")
-        if not self._flat:
+            raise ValueError(f"X: expected {self.n_features} feature(s), got {width}")
+        if not self._reshapes:
             return in_form_of(X, sequences)
         if self._table:
             self._check_steps(sequences)
-        flat = _refold(sequences, 1, "2d" if self._table else "3d")
+        flat = _reshape(sequences, 1, "2d" if self._table else "3d")
         return in_form_of(X, replace(flat, flat=True))
 
     def _learn(self, sequences: Sequences) -> None:
         width = sequences.values.shape[1]
-        self._flat = width == 1
+        self._reshapes = width == 1
         if width not in (1, self.n_features):
             raise ValueError(
-                f"X: expected univariate sequences, flat, or {self.n_features} feature(s) a time "
-                f"step, got {width}"
+                f"X: expected univariate sequences or sequences with {self.n_features} feature(s), "
+                f"got {width} features"
             )
         self._check_divisible(sequences)
         self.n_timesteps_ = self.n_features_in_ // self.n_features if self._table else None
@@ -148,19 +146,19 @@ class ToSequences(SequenceTransformer):
     def _check_divisible(self, sequences: Sequences) -> None:
         if self._table and self.n_features_in_ % self.n_features:
             raise ValueError(
-                f"X: expected a number of columns that n_features={self.n_features} divides, got "
-                f"{self.n_features_in_}"
+                f"X: expected a number of columns that is a multiple of n_features="
+                f"{self.n_features}, got {self.n_features_in_}"
             )
         wrong = np.flatnonzero(sequences.lengths % self.n_features)
-        if self._flat and len(wrong):
+        if self._reshapes and len(wrong):
             k = wrong[0]
             raise ValueError(
-                f"X[{k}]: expected a number of values that n_features={self.n_features} divides, "
-                f"got {sequences.lengths[k]}"
+                f"X[{k}]: expected a number of values that is a multiple of n_features="
+                f"{self.n_features}, got {sequences.lengths[k]}"
             )
 
     def _check_steps(self, sequences: Sequences) -> None:
-        """Those that a table was cut into; padding belongs to them."""
+        """Raise if the number of time steps, with padding, is not the one of the fitted table."""
         n_timesteps = sequences.n_timesteps
         found = sequences.lengths if n_timesteps is None else np.array([n_timesteps])
         wrong = found != self.n_timesteps_
@@ -171,25 +169,25 @@ class ToSequences(SequenceTransformer):
             )
 
     def _apply(self, sequences: Sequences) -> Sequences:
-        if not self._flat:
+        if not self._reshapes:
             return _copied(sequences)
         self._check_divisible(sequences)
-        return _refold(_copied(sequences), self.n_features, "3d")
+        return _reshape(_copied(sequences), self.n_features, "3d")
 
 
 def _copied(sequences: Sequences) -> Sequences:
-    """Sequences that can be changed without changing the user's X."""
+    """Return a copy, so that the result shares no memory with ``X``."""
     return replace(sequences, values=sequences.values.copy())
 
 
-def _refold(sequences: Sequences, width: int, form: Any) -> Sequences:
-    """The same numbers in steps of another width; an array in another form."""
+def _reshape(sequences: Sequences, n_features: int, form: Any) -> Sequences:
+    """Return the same values with another number of features; arrays get the given form."""
     values, n_timesteps = sequences.values, sequences.n_timesteps
-    was = values.shape[1]
+    before = values.shape[1]
     return replace(
         sequences,
-        values=values.reshape(-1, width),
-        lengths=sequences.lengths * was // width,
+        values=values.reshape(-1, n_features),
+        lengths=sequences.lengths * before // n_features,
         form="list" if sequences.form == "list" else form,
-        n_timesteps=n_timesteps and n_timesteps * was // width,
+        n_timesteps=n_timesteps and n_timesteps * before // n_features,
     )

@@ -1,4 +1,4 @@
-"""TokenEncoder."""
+"""Encoding of texts as sequences of integers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._persistence import PlainState
+from sklstm.sequences._reading import is_sequence
 
 Codes = NDArray[np.int64]
 
@@ -26,35 +27,39 @@ class TokenEncoder(
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
 ):
-    """Turn texts, or lists of tokens, into sequences of integers.
+    """Encode texts or lists of tokens as sequences of integers.
 
-    Every token that was seen in `fit` gets a number from 1 on, the most frequent one first; 0
-    stands for all others. An estimator with ``vocabulary_size`` set to ``vocabulary_size_`` (or to
-    ``max_tokens``, known before any fit) learns a vector for each of them.
+    The tokens in the training data are numbered from 1, the most frequent token first. All other
+    tokens are encoded as 0. The estimators take the encoded sequences with the parameter
+    ``vocabulary_size`` set to the attribute ``vocabulary_size_``, or to ``max_tokens``.
 
     Parameters
     ----------
     analyzer : {"word", "char"} or callable, default="word"
-        How a text is cut into tokens: between runs of white space, into characters, or by a
-        function that takes one element of ``X`` and returns tokens. Lists of tokens are only
-        handed to a callable, and otherwise taken as they are.
+        How to split a text into tokens.
+
+        - "word": at white space.
+        - "char": into characters.
+        - callable: a function that is called with each element of ``X`` and returns its tokens.
+
+        Elements that are lists of tokens are not split, unless ``analyzer`` is a callable.
 
     lowercase : bool, default=False
-        Convert tokens to lower case.
+        Whether to convert tokens to lower case.
 
     min_frequency : int or None, default=None
-        Leave out tokens that occur less often in the data of `fit`.
+        Ignore tokens that occur fewer times in the training data.
 
     max_tokens : int or None, default=None
-        Upper bound of ``vocabulary_size_``: only the ``max_tokens - 1`` most frequent tokens get a
-        number of their own. Among equally frequent ones, those first in alphabetical order do.
+        Maximum of ``vocabulary_size_``: only the ``max_tokens - 1`` most frequent tokens are in the
+        vocabulary. Equally frequent tokens are sorted alphabetically.
 
     handle_unknown : {"index", "error"}, default="index"
-        What `transform` does about a token without a number: give it 0, or raise an error that
-        names it.
+        How `transform` encodes a token that is not in the vocabulary: "index" encodes it as 0,
+        "error" raises an error.
 
     unknown_token : str, default="<unknown>"
-        What `inverse_transform` puts for 0. It never gets a number of its own.
+        The token that `inverse_transform` returns for 0. It is never in the vocabulary.
 
     Attributes
     ----------
@@ -62,18 +67,18 @@ class TokenEncoder(
         The number of each token.
 
     tokens_ : ndarray of shape (`vocabulary_size_`,), dtype=object
-        The token of each number; ``unknown_token`` at 0.
+        The token of each number. The first one is ``unknown_token``.
 
     vocabulary_size_ : int
-        How many numbers there are, 0 included.
+        Number of tokens in the vocabulary plus one, for unknown tokens.
 
     See Also
     --------
-    sklearn.feature_extraction.text.CountVectorizer : Counts tokens and forgets their order.
+    sklearn.feature_extraction.text.CountVectorizer : Counts tokens, regardless of their order.
 
     Notes
     -----
-    A text or list without any token is an error that names the sample, since an LSTM needs a step.
+    A text or list without tokens raises an error, since sequences have at least one time step.
 
     Examples
     --------
@@ -115,15 +120,15 @@ class TokenEncoder(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Number the tokens.
+        """Build the vocabulary.
 
         Parameters
         ----------
         X : list, array or series of n_samples texts or sequences of tokens
-            Texts are strings; tokens are strings in a list, tuple or array. A dataframe with one
-            column is that column. In a 2-D array each row is a sequence of tokens.
+            A text is a string. A sequence of tokens is a list, tuple or 1-D array of strings. Each
+            row of a 2-D array is a sequence of tokens. A dataframe must have one column.
         y : None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
@@ -133,14 +138,14 @@ class TokenEncoder(
         Raises
         ------
         ValueError
-            If a sample is neither, or has no token (the message names it), or if no token is
-            frequent enough.
+            If a sample is neither a text nor a sequence of tokens or has no token (the message
+            names the sample), or if no token is frequent enough.
         """
-        self._number(self._tokens(X))
+        self._build_vocabulary(self._tokens(X))
         return self
 
     def transform(self, X: Any) -> Any:
-        """Put numbers for tokens.
+        """Encode tokens as integers.
 
         Parameters
         ----------
@@ -150,66 +155,68 @@ class TokenEncoder(
         Returns
         -------
         list of ndarray of shape (n_tokens_i,), dtype=int64
-            The numbers of each sample's tokens; for a 2-D array, an array of its shape.
+            The numbers of the tokens of each sample. If ``X`` is a 2-D array, an array of the same
+            shape.
 
         Raises
         ------
         ValueError
-            If a sample is malformed or has no token; with ``handle_unknown="error"``, if a token
-            has no number.
+            If a sample is malformed or has no token, or if ``handle_unknown="error"`` and a token
+            is not in the vocabulary.
         """
         check_is_fitted(self)
         return self._encode(self._tokens(X), X)
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Number the tokens, and put numbers for them.
+        """Build the vocabulary and encode the tokens.
 
         Parameters
         ----------
         X : list, array or series of n_samples texts or sequences of tokens
             As in `fit`.
         y : None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
         list of ndarray of shape (n_tokens_i,), dtype=int64
-            As `transform` gives them.
+            The result of `transform`.
         """
         self.fit(X, y)
         return self.transform(X)
 
     def inverse_transform(self, X: Any) -> Any:
-        """Put tokens for numbers.
+        """Decode integers to tokens.
 
         Parameters
         ----------
         X : list of n_samples sequences of int, or 2-D array of int
-            What `transform` returns.
+            Encoded sequences.
 
         Returns
         -------
         list of list of str, or ndarray of str
-            The tokens of each sample, ``unknown_token`` for 0; an array for an array.
+            The tokens of each sample, with ``unknown_token`` for 0. If ``X`` is a 2-D array, an
+            array of the same shape.
 
         Raises
         ------
         ValueError
-            If a sample is no sequence of numbers from 0 to ``vocabulary_size_ - 1``.
+            If a sample is not a sequence of integers from 0 to ``vocabulary_size_ - 1``.
         """
         check_is_fitted(self)
-        codes = [self._check_codes(x, k) for k, x in enumerate(_elements(X))]
-        if _is_table(X):
+        codes = [self._check_codes(x, k) for k, x in enumerate(_samples(X))]
+        if _is_2d_array(X):
             return self.tokens_[np.stack(codes)]
         return [self.tokens_[x].tolist() for x in codes]
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Name the one channel of the sequences that `transform` returns.
+        """Return the name of the only channel of the sequences that `transform` returns.
 
         Parameters
         ----------
         input_features : object, default=None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
@@ -220,15 +227,15 @@ class TokenEncoder(
         return np.array(["token"], dtype=object)
 
     def _tokens(self, X: Any) -> list[list[str]]:
-        """The tokens of each sample, at least one."""
-        return [self._tokens_of(x, k) for k, x in enumerate(_elements(X))]
+        """Return the tokens of each sample, at least one."""
+        return [self._tokens_of(x, k) for k, x in enumerate(_samples(X))]
 
     def _tokens_of(self, x: Any, sample: int) -> list[str]:
         if callable(self.analyzer):
             found = self.analyzer(x)
         elif isinstance(x, str):
             found = SPLIT[self.analyzer](x)
-        elif isinstance(x, list | tuple) or len(getattr(x, "shape", ())) == 1:
+        elif is_sequence(x) and len(getattr(x, "shape", (1,))) == 1:
             found = x
         else:
             raise ValueError(
@@ -248,14 +255,14 @@ class TokenEncoder(
             )
         return str(token.lower() if self.lowercase else token)
 
-    def _number(self, samples: list[list[str]]) -> None:
+    def _build_vocabulary(self, samples: list[list[str]]) -> None:
         counts = Counter(token for tokens in samples for token in tokens)
         del counts[self.unknown_token]
-        least = self.min_frequency or 1
-        kept = sorted((-count, token) for token, count in counts.items() if count >= least)
+        minimum = self.min_frequency or 1
+        kept = sorted((-count, token) for token, count in counts.items() if count >= minimum)
         if not kept:
             raise ValueError(
-                f"X: expected a token that occurs min_frequency={least} times, found none"
+                f"X: expected a token that occurs min_frequency={minimum} times, found none"
             )
         tokens = [self.unknown_token, *(token for _, token in kept)][: self.max_tokens]
         self.tokens_ = np.array(tokens, dtype=object)
@@ -273,7 +280,7 @@ class TokenEncoder(
                     token = samples[k][int(np.argmin(codes))]
                     raise ValueError(f"X[{k}]: the token {token!r} is not in the vocabulary")
         same_lengths = len(set(map(len, encoded))) == 1
-        return np.stack(encoded) if _is_table(X) and same_lengths else encoded
+        return np.stack(encoded) if _is_2d_array(X) and same_lengths else encoded
 
     def _check_codes(self, x: Any, sample: int) -> Codes:
         codes = np.asarray(x)
@@ -297,12 +304,11 @@ class TokenEncoder(
         return tags
 
 
-def _is_table(X: Any) -> bool:
+def _is_2d_array(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.ndim == 2
 
 
-def _elements(X: Any) -> list[Any]:
-    """The samples of X."""
+def _samples(X: Any) -> list[Any]:
     if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__getitem__"):
         raise ValueError(
             "X: expected a list or an array of texts or of sequences of tokens, got "

@@ -1,6 +1,6 @@
-"""SlidingWindow.
+"""Windows of consecutive time steps.
 
-Shapes: ``S`` steps of all sequences together, ``W`` windows of all, ``D`` channels.
+Shapes: ``S`` steps of all sequences, ``D`` channels.
 """
 
 from __future__ import annotations
@@ -19,47 +19,49 @@ from sklstm.sequences import Sequences
 
 
 class SlidingWindow(SequenceTransformer):
-    """Cut each sequence into windows, and make each window one wide time step.
+    """Concatenate the time steps of sliding windows.
 
-    A sequence of ``n_timesteps`` steps with ``n_features`` channels becomes one of
-    ``(n_timesteps - width) // stride + 1`` steps with ``width * n_features`` channels: the
-    ``width`` steps of a window side by side, the oldest first. An LSTM trains about ``stride``
-    times as fast on that, and each of its steps sees ``width`` of the old ones.
+    Each window of a sequence becomes one time step. A sequence with ``n_timesteps`` steps and
+    ``n_features`` channels is transformed to ``(n_timesteps - width) // stride + 1`` steps with
+    ``width * n_features`` channels: the channels of the first step of the window, followed by those
+    of the second, and so on. An LSTM trains about ``stride`` times as fast on the shorter
+    sequences.
 
     Parameters
     ----------
     width : int, default=1
-        Steps in a window.
+        Number of time steps in a window.
 
     stride : int, default=1
-        Steps from the beginning of a window to that of the next: with 1, a window at every step;
-        with ``width``, each step in one window.
+        Number of time steps between the starts of two consecutive windows. With ``stride=width``,
+        windows do not overlap.
 
     align : {"start", "end"}, default="start"
-        Where windows do not come out even, up to ``stride - 1`` steps are left over. With "start"
-        the first window begins at the first step, and the last steps are left over: what is seen of
-        the beginning of a series does not change when it grows. With "end" the last window ends at
-        the last step, and the first steps are left over.
+        Which time steps are dropped if the windows do not cover the whole sequence; there are fewer
+        than ``stride`` of them. With "start", the first window starts at the first step, and the
+        last steps are dropped. The windows of a series then do not change when steps are appended.
+        With "end", the last window ends at the last step, and the first steps are dropped.
 
     Attributes
     ----------
     n_features_in_ : int
-        Channels; for a 2-D ``X``, its columns, which are time steps.
+        Number of channels. If ``X`` is 2-D, number of columns, which are time steps.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Columns of ``X``, or of the frames in a list, if all are strings.
+        Names of the columns of ``X``, or of the frames in a list, if all are strings.
 
     See Also
     --------
-    ToSequences : Cuts the rows of a table into time steps.
+    ToSequences : Reshapes the rows of a table to time steps.
 
     Notes
     -----
-    A sequence shorter than ``width`` is an error that names it, in `fit` and in `transform`; it has
-    no window, and padding would make steps up.
+    `fit` and `transform` raise an error if a sequence is shorter than ``width``. The message names
+    the sequence.
 
-    A 2-D array, one univariate series a row, becomes a 3-D array (n_samples, n_windows, width).
-    Lists and 3-D arrays remain what they are; NaN padding then is as long as windows are missing.
+    A 2-D array, where each row is a univariate series, becomes a 3-D array
+    (n_samples, n_windows, width). Lists and 3-D arrays keep their form. If a 3-D array is padded
+    with NaN, so is the result.
 
     Examples
     --------
@@ -85,19 +87,19 @@ class SlidingWindow(SequenceTransformer):
         self.align = align
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Name the channels that `transform` returns.
+        """Return the names of the channels that `transform` returns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns or channels of ``X``; by default those that `fit` saw, or "x0",
+            Names of the columns or channels of ``X``. If None, the names seen in `fit`, or "x0",
             "x1" and so on.
 
         Returns
         -------
         ndarray of str
-            "t0_a", "t0_b", "t1_a" and so on, for the steps of a window and channels "a" and "b";
-            after a 2-D ``X`` only "t0", "t1" and so on, since its columns are no channels.
+            "t0_a", "t0_b", "t1_a" and so on, for the time steps of a window and the channels "a"
+            and "b". If ``X`` was 2-D: "t0", "t1" and so on.
         """
         names = super().get_feature_names_out(input_features)
         suffixes = [""] if self._table else [f"_{name}" for name in names]
@@ -108,7 +110,7 @@ class SlidingWindow(SequenceTransformer):
         self._count(sequences.lengths)
 
     def _count(self, lengths: Any) -> Any:
-        """Windows of sequences of these lengths."""
+        """Return the number of windows in sequences of these lengths."""
         short = np.flatnonzero(lengths < self.width)
         if len(short):
             k = short[0]
@@ -120,11 +122,13 @@ class SlidingWindow(SequenceTransformer):
     def _apply(self, sequences: Sequences) -> Sequences:
         lengths = sequences.lengths
         n_windows = self._count(lengths)
-        left_over = lengths - self.width - (n_windows - 1) * self.stride
-        begin = sequences.starts + (left_over if self.align == "end" else 0)
+        n_dropped = lengths - self.width - (n_windows - 1) * self.stride
+        first = sequences.starts + (n_dropped if self.align == "end" else 0)
         number = np.arange(n_windows.sum()) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-        rows = np.repeat(begin, n_windows) + number * self.stride
-        windows = sliding_window_view(sequences.values, self.width, axis=0)  # (.., D, width)
+        rows = np.repeat(first, n_windows) + number * self.stride
+        windows = sliding_window_view(
+            sequences.values, self.width, axis=0
+        )  # (S - width + 1, D, width)
         values = windows.transpose(0, 2, 1)[rows].reshape(len(rows), -1)
         n_timesteps = sequences.n_timesteps
         return replace(

@@ -1,4 +1,4 @@
-"""Checks of sample weights: one weight for each sequence, or one for each time step.
+"""Check sample weights: one weight for each sequence, or one for each time step.
 
 Shapes: ``n`` sequences, ``T_i`` time steps of the i-th sequence, ``S`` steps of all sequences.
 """
@@ -67,6 +67,8 @@ def _weights_of_one(weights: Array, length: int, n_timesteps: int | None, name: 
 
 
 def _as_floats(weights: Any, name: str) -> Weights:
+    if isinstance(weights, np.ndarray) and weights.dtype.kind in "fiub":
+        return weights.astype(np.float64, copy=False)  # check_array is slow for many sequences
     try:
         return check_array(
             weights,

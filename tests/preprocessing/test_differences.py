@@ -16,12 +16,12 @@ def by_numpy(x):
     return np.concatenate([np.zeros_like(x[:1]), np.diff(x, axis=0)])
 
 
-def test_differences_beside_values(ragged):
+def test_append_adds_channels(ragged):
     for found, x in zip(SequenceDifferences().fit_transform(ragged), ragged, strict=True):
         np.testing.assert_array_equal(found, np.concatenate([x, by_numpy(x)], axis=1), strict=True)
 
 
-def test_differences_alone_in_a_padded_array(ragged):
+def test_differences_of_a_padded_array(ragged):
     X = padded(ragged, 2)
     out = SequenceDifferences(append=False).fit_transform(X)
     assert out.shape == X.shape
@@ -31,7 +31,7 @@ def test_differences_alone_in_a_padded_array(ragged):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_table(dtype, rng):
+def test_differences_of_a_2d_array(dtype, rng):
     X = rng.normal(size=(5, 7)).astype(dtype)
     expected = np.stack([by_numpy(x) for x in X])
     alone = SequenceDifferences(append=False).fit_transform(X)
@@ -40,14 +40,14 @@ def test_a_table(dtype, rng):
     np.testing.assert_array_equal(beside, np.stack([X, expected], axis=2), strict=True)
 
 
-def test_sequences_that_differ_by_a_constant_have_the_same_differences(ragged):
+def test_differences_do_not_depend_on_the_level(ragged):
     alone = SequenceDifferences(append=False)
     shifted = [x + 4 for x in ragged]
     for one, other in zip(*map(alone.fit_transform, (ragged, shifted)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12)
 
 
-def test_names(rng):
+def test_feature_names(rng):
     X = rng.normal(size=(4, 5, 2))
     names = SequenceDifferences().fit(X).get_feature_names_out(["a", "b"])
     assert names.tolist() == ["a", "b", "difference_a", "difference_b"]

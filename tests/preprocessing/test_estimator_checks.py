@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, on 2-D input, and the ones that it keeps for its own transformers."""
+"""scikit-learn's estimator checks on 2-D input, also those for its own transformers only."""
 
 import pytest
 from sklearn.exceptions import SkipTestWarning
@@ -35,7 +35,7 @@ def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
-#: Not among the checks above. All need a table to remain a table.
+#: Not among the checks above. They need transformers that return 2-D arrays.
 TABLE_CHECKS = [
     "check_transformer_get_feature_names_out",
     "check_transformer_get_feature_names_out_pandas",
@@ -47,15 +47,15 @@ TABLE_CHECKS = [
 ]
 
 
-# They fit on frames and transform arrays, and the other way round.
+# The checks fit on frames and transform arrays, and vice versa.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning:sklearn")
 @pytest.mark.parametrize("check", TABLE_CHECKS)
 @pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS, *DIFFERENCES], ids=str)
-def test_checks_of_tables(transformer, check):
+def test_sklearn_checks_of_2d_output(transformer, check):
     getattr(estimator_checks, check)(type(transformer).__name__, transformer)
 
 
-#: Those that need no numbers: scikit-learn leaves all of them out for estimators of texts.
+#: Checks without data: scikit-learn skips them for estimators that take texts.
 CHECKS_WITHOUT_DATA = [
     "check_estimator_cloneable",
     "check_estimator_tags_renamed",
@@ -71,12 +71,12 @@ CHECKS_WITHOUT_DATA = [
 
 
 @pytest.mark.parametrize("name", CHECKS_WITHOUT_DATA)
-def test_checks_of_the_token_encoder(name):
+def test_sklearn_checks_of_the_token_encoder(name):
     check = getattr(estimator_checks, name)
     check("TokenEncoder", TokenEncoder())
 
 
-def test_the_token_encoder_says_that_it_takes_texts():
+def test_check_estimator_skips_the_token_encoder():
     with pytest.warns(SkipTestWarning, match="Can't test estimator TokenEncoder"):
         results = check_estimator(TokenEncoder(), on_skip=None)
     assert {result["status"] for result in results} <= {"passed"}

@@ -1,4 +1,4 @@
-"""What holds for every transformer of numbers: forms in and out, names, frames, errors."""
+"""Tests of every transformer of numbers: forms, feature names, frames and errors."""
 
 import pickle
 
@@ -33,53 +33,53 @@ from sklstm.preprocessing import (
     ToSequences,
 )
 
-#: Each of them leaves channels and lengths as they are.
-ALIKE = {
+#: These return as many channels and time steps as they get.
+SAME_SHAPE = {
     "standard": SequenceScaler(),
     "minmax": SequenceScaler("minmax", feature_range=(-2, 3)),
     "robust": SequenceScaler("robust", quantile_range=(10, 80)),
-    "each by itself": SequenceScaler(per_sequence=True),
+    "per sequence": SequenceScaler(per_sequence=True),
     "mean": SequenceImputer(),
     "constant": SequenceImputer("constant", fill_value=7),
     "forward": SequenceImputer("forward"),
     "linear": SequenceImputer("linear"),
-    "differences alone": SequenceDifferences(append=False),
+    "differences only": SequenceDifferences(append=False),
 }
-#: These make sequences of a table.
+#: These return a 3-D array for a 2-D array.
 OTHERS = {
     "indicator": SequenceImputer(add_indicator=True),
     "differences": SequenceDifferences(),
     "windows": SlidingWindow(),
     "two channels": ToSequences(2),
 }
-GAPS = {"mean", "constant", "forward", "linear", "indicator", "two channels"}
-alike = pytest.mark.parametrize("name", ALIKE)
-every = pytest.mark.parametrize("name", [*ALIKE, *OTHERS])
+TAKES_NAN = {"mean", "constant", "forward", "linear", "indicator", "two channels"}
+same_shape = pytest.mark.parametrize("name", SAME_SHAPE)
+every = pytest.mark.parametrize("name", [*SAME_SHAPE, *OTHERS])
 every_form = pytest.mark.parametrize("form", FORMS)
 
 
 def make(name):
-    return clone({**ALIKE, **OTHERS}[name])
+    return clone({**SAME_SHAPE, **OTHERS}[name])
 
 
-def riddled(X, rng, share=0.2):
-    """Sequences with gaps; the last step keeps a value, so that none looks like padding."""
+def with_missing(X, rng, share=0.2):
+    """Sequences with NaN, but not in the last step, which would be padding."""
     parts = []
     for x in X:
-        gaps = rng.random(x.shape) < share
-        gaps[-1] = False
-        parts.append(np.where(gaps, x.dtype.type(np.nan), x))
+        missing = rng.random(x.shape) < share
+        missing[-1] = False
+        parts.append(np.where(missing, x.dtype.type(np.nan), x))
     return parts
 
 
 def data(form, rng, name):
-    """X in one form, with gaps for those who take them."""
+    """X in one form, with NaN if the transformer accepts it."""
     X = FORMS[form](rng)
     if name == "two channels" and form == "list, univariate":
         X = [np.repeat(x, 2) for x in X]
     plain = isinstance(X, np.ndarray) and X.dtype != object
-    if name in GAPS and (plain or form.startswith("list")):
-        parts = riddled([x[~np.isnan(x).all(axis=-1)] if x.ndim == 2 else x for x in X], rng)
+    if name in TAKES_NAN and (plain or form.startswith("list")):
+        parts = with_missing([x[~np.isnan(x).all(axis=-1)] if x.ndim == 2 else x for x in X], rng)
         if form == "NaN-padded":
             return padded(parts)
         return np.stack(parts) if plain else parts
@@ -87,7 +87,7 @@ def data(form, rng, name):
 
 
 def parts_of(out):
-    """What a transformer gave, as a list of arrays without padding."""
+    """The output of a transformer as a list of arrays without padding."""
     if isinstance(out, np.ndarray) and out.ndim == 3:
         return [x[: np.flatnonzero(~np.isnan(x).all(axis=1))[-1] + 1] for x in out]
     return list(out)
@@ -104,9 +104,9 @@ def assert_same(one, other):
 # Forms
 
 
-@alike
+@same_shape
 @every_form
-def test_the_form_is_kept(name, form, rng):
+def test_the_result_has_the_form_of_the_input(name, form, rng):
     X = data(form, rng, name)
     out = make(name).fit_transform(X)
     if hasattr(X, "columns"):
@@ -121,7 +121,7 @@ def test_the_form_is_kept(name, form, rng):
 
 @every
 @pytest.mark.parametrize("form", RAGGED_FORMS)
-def test_all_forms_of_the_same_sequences_give_the_same(name, form, rng):
+def test_all_forms_have_the_same_result(name, form, rng):
     ragged = cut(problem(rng)[0], rng)
     expected = make(name).fit_transform(ragged)
     out = make(name).fit_transform(RAGGED_FORMS[form](ragged))
@@ -130,7 +130,7 @@ def test_all_forms_of_the_same_sequences_give_the_same(name, form, rng):
 
 
 @every
-def test_steps_of_padding_stay_nan(name, rng):
+def test_padding_stays_nan(name, rng):
     ragged = cut(problem(rng)[0], rng)
     out = make(name).fit_transform(padded(ragged, extra=2))
     assert out.shape[:2] == (24, 8)
@@ -139,10 +139,10 @@ def test_steps_of_padding_stay_nan(name, rng):
         assert np.isfinite(whole[: len(x)]).all()
 
 
-@alike
-def test_a_table_is_the_same_series_with_one_channel(name, rng):
+@same_shape
+def test_a_2d_array_equals_a_3d_array_with_one_channel(name, rng):
     X = data("2d", rng, name)
-    X[:, -1] = 1.0  # nothing that a 3-D array would take for padding
+    X[:, -1] = 1.0  # not padding in a 3-D array
     table = make(name).fit_transform(X)
     np.testing.assert_array_equal(make(name).fit_transform(X[:, :, None])[:, :, 0], table)
     np.testing.assert_array_equal(np.stack(make(name).fit_transform(list(X))), table)
@@ -150,7 +150,7 @@ def test_a_table_is_the_same_series_with_one_channel(name, rng):
 
 @every
 @pytest.mark.parametrize("container", [list, tuple, objects])
-def test_elements_stay_one_dimensional(name, container, rng):
+def test_1d_elements_stay_1d(name, container, rng):
     series = [x[:, 0] for x in cut(problem(rng, n_features=1)[0], rng)]
     out = ToSequences().fit_transform if name == "two channels" else make(name).fit_transform
     transformed = out(container(series))
@@ -161,7 +161,7 @@ def test_elements_stay_one_dimensional(name, container, rng):
 
 @every
 @every_form
-def test_fitting_and_transforming_at_once_is_the_same(name, form, rng):
+def test_fit_transform_equals_fit_and_transform(name, form, rng):
     X = data(form, rng, name)
     transformer = make(name)
     expected = transformer.fit_transform(X)
@@ -171,7 +171,7 @@ def test_fitting_and_transforming_at_once_is_the_same(name, form, rng):
 
 @every
 @pytest.mark.parametrize("form", ["2d", "3d", "list", "object array", "NaN-padded"])
-def test_a_sample_does_not_depend_on_the_others(name, form, rng):
+def test_samples_are_transformed_independently(name, form, rng):
     X = data(form, rng, name)
     transformer = make(name)
     expected = transformer.fit_transform(X)
@@ -183,7 +183,7 @@ def test_a_sample_does_not_depend_on_the_others(name, form, rng):
 
 @every
 @pytest.mark.parametrize("form", ["2d", "3d", "list", "list, univariate", "NaN-padded"])
-def test_float32_stays(name, form, rng):
+def test_float32_is_kept(name, form, rng):
     X = data(form, rng, name)
     single = [x.astype(np.float32) for x in X] if isinstance(X, list) else X.astype(np.float32)
     transformer = make(name).fit(X)
@@ -198,18 +198,18 @@ def test_float32_stays(name, form, rng):
 @every
 @pytest.mark.parametrize("form", ["2d", "3d", "list", "list, univariate", "NaN-padded"])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_input_may_be_locked_and_is_not_changed(name, form, mapped, rng, tmp_path):
+def test_the_input_may_be_read_only_and_is_not_changed(name, form, mapped, rng, tmp_path):
     X = data(form, rng, name)
     expected = make(name).fit_transform(take(X, np.arange(24)))
 
-    def lock(x, k):
+    def read_only(x, k):
         if mapped:
             np.save(tmp_path / f"{k}.npy", x)
             return np.load(tmp_path / f"{k}.npy", mmap_mode="r")
         x.setflags(write=False)
         return x
 
-    X = [lock(x, k) for k, x in enumerate(X)] if isinstance(X, list) else lock(X, 0)
+    X = [read_only(x, k) for k, x in enumerate(X)] if isinstance(X, list) else read_only(X, 0)
     before = joblib.hash(X)
     found = make(name).fit_transform(X)
     assert_same(found, expected)
@@ -222,7 +222,7 @@ def test_input_may_be_locked_and_is_not_changed(name, form, mapped, rng, tmp_pat
 @every
 @pytest.mark.parametrize("form", ["2d", "3d", "list"])
 @pytest.mark.parametrize("copy", [clone, lambda t: pickle.loads(pickle.dumps(t))])
-def test_copies(name, form, copy, rng):
+def test_clones_and_pickles(name, form, copy, rng):
     X = data(form, rng, name)
     transformer = make(name).fit(X)
     copied = copy(transformer)
@@ -234,11 +234,11 @@ def test_copies(name, form, copy, rng):
     assert fingerprint(copied) == fingerprint(transformer)
 
 
-# What a fit decides about later input
+# Later input
 
 
 @every
-def test_later_sequences_may_have_other_lengths_and_forms(name, rng):
+def test_later_input_may_have_other_lengths_and_forms(name, rng):
     X = data("3d", rng, name)
     longer = rng.normal(size=(3, 11, 2))
     transformer = make(name).fit(X)
@@ -249,8 +249,8 @@ def test_later_sequences_may_have_other_lengths_and_forms(name, rng):
             np.testing.assert_array_equal(found, part)
 
 
-@alike
-def test_a_univariate_fit_reads_a_table_of_any_length(name, rng):
+@same_shape
+def test_a_2d_array_of_any_length_after_a_univariate_fit(name, rng):
     series = [x[:, 0] for x in cut(problem(rng, n_features=1)[0], rng)]
     transformer = make(name).fit(series)
     later = rng.normal(size=(4, 9))
@@ -273,14 +273,14 @@ def test_a_univariate_fit_reads_a_table_of_any_length(name, rng):
         ("list", lambda X: [*X[:3], X[3][:, :1]], r"X\[3\]: expected 2 feature"),
     ],
 )
-def test_later_input_that_does_not_fit(name, fitted_on, later, message, rng):
+def test_later_input_of_the_wrong_form_is_an_error(name, fitted_on, later, message, rng):
     transformer = make(name).fit(FORMS[fitted_on](rng))
     with pytest.raises(ValueError, match=message):
         transformer.transform(later(problem(rng)[0]))
 
 
-@alike
-def test_a_list_of_rows_is_read_as_the_table(name, rng):
+@same_shape
+def test_a_list_of_rows_after_a_fit_on_a_2d_array(name, rng):
     X = data("2d", rng, name)
     transformer = make(name).fit(X)
     rows = transformer.transform(list(X))
@@ -304,7 +304,7 @@ WRONG = {
 
 @every
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_with_a_sample_is_said(name, case, rng):
+def test_error_messages_name_the_sample(name, case, rng):
     X = FORMS["list"](rng)
     transformer = make(name).fit(X)
     wrong, message = WRONG[case]
@@ -314,8 +314,8 @@ def test_what_is_wrong_with_a_sample_is_said(name, case, rng):
             method(X)
 
 
-@pytest.mark.parametrize("name", [name for name in [*ALIKE, *OTHERS] if name not in GAPS])
-def test_gaps_are_refused(name, rng):
+@pytest.mark.parametrize("name", [name for name in [*SAME_SHAPE, *OTHERS] if name not in TAKES_NAN])
+def test_nan_is_an_error(name, rng):
     X = FORMS["3d"](rng)
     X[4, 2, 1] = np.nan
     message = f"NaN at sample 4, time step 2, feature 1. {type(make(name)).__name__} expects"
@@ -325,7 +325,7 @@ def test_gaps_are_refused(name, rng):
 
 @every
 @pytest.mark.parametrize("form", ["2d", "3d"])
-def test_infinity_in_an_array(name, form, rng):
+def test_infinity_is_an_error(name, form, rng):
     X = FORMS[form](rng)
     X[4, 2] = np.inf
     with pytest.raises(ValueError, match="infinity at sample 4, time step 2, feature 0"):
@@ -334,13 +334,13 @@ def test_infinity_in_an_array(name, form, rng):
 
 @every
 @pytest.mark.parametrize("wrong", [np.ones(3), np.ones((1, 2, 3, 4)), "word", None, {"a": 1}, 3])
-def test_what_is_no_sequences_at_all(name, wrong):
+def test_other_input_is_an_error(name, wrong):
     with pytest.raises((TypeError, ValueError)):
         make(name).fit(wrong)
 
 
 @every
-def test_a_failed_fit_leaves_everything_as_it_was(name, rng):
+def test_a_failed_fit_changes_nothing(name, rng):
     X = FORMS["list"](rng)
     transformer = make(name).fit(X)
     before = fingerprint(transformer)
@@ -393,9 +393,9 @@ def test_parameters_are_checked(transformer, message, rng):
 # Names and frames
 
 
-@alike
+@same_shape
 @pytest.mark.parametrize("form", ["2d pandas", "2d polars", "pandas frames", "polars frames"])
-def test_names_of_columns_and_channels(name, form, rng):
+def test_feature_names_of_frames(name, form, rng):
     X = FORMS[form](rng)
     transformer = make(name).fit(X)
     expected = names(6 if form.startswith("2d") else 2)
@@ -410,7 +410,7 @@ def test_names_of_columns_and_channels(name, form, rng):
 
 
 @every
-def test_names_of_nameless_channels(name, rng):
+def test_default_feature_names(name, rng):
     transformer = make(name).fit(FORMS["list"](rng))
     assert transformer.n_features_in_ == 2
     expected = {
@@ -431,7 +431,7 @@ LIBRARIES = {"pandas": (pd.DataFrame, pandas_frames), "polars": (pl.DataFrame, p
 @every
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_a_list_of_frames_for_a_list(name, library, everywhere, rng):
+def test_set_output_returns_a_list_of_frames_for_a_list(name, library, everywhere, rng):
     Frame, frames = LIBRARIES[library]
     ragged = cut(problem(rng)[0], rng)
     expected = make(name).fit_transform(ragged)
@@ -451,8 +451,8 @@ def test_a_list_of_frames_for_a_list(name, library, everywhere, rng):
                 np.testing.assert_array_equal(found.to_numpy(), part)
 
 
-@alike
-def test_frames_keep_their_index(name, rng):
+@same_shape
+def test_returned_frames_keep_their_index(name, rng):
     frames = pandas_frames(cut(problem(rng)[0], rng))
     for frame in frames:
         frame.index = pd.date_range("2020-02-02", periods=len(frame), freq="h")
@@ -461,7 +461,7 @@ def test_frames_keep_their_index(name, rng):
         pd.testing.assert_index_equal(after.index, before.index)
 
 
-def test_frames_of_windows_have_an_index_of_their_own(rng):
+def test_frames_of_windows_have_a_new_index(rng):
     frames = pandas_frames(cut(problem(rng)[0], rng, shortest=3))
     out = SlidingWindow(3).set_output(transform="pandas").fit_transform(frames)
     for before, after in zip(frames, out, strict=True):
@@ -469,24 +469,24 @@ def test_frames_of_windows_have_an_index_of_their_own(rng):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_becomes_sequences_is_no_frame(name, rng):
+def test_set_output_has_no_effect_on_3d_arrays(name, rng):
     X = pd.DataFrame(FORMS["2d"](rng))
     out = make(name).set_output(transform="pandas").fit_transform(X)
     assert_same(out, make(name).fit_transform(X))
 
 
-@alike
-def test_no_frame_without_names_for_its_columns(name, rng):
-    """Fitted on channels and given a table, or the other way round."""
+@same_shape
+def test_set_output_has_no_effect_on_columns_without_names(name, rng):
+    """Fitted on sequences and called with a 2-D array, or vice versa."""
     X = rng.normal(size=(4, 5))
     expected = make(name).fit_transform(X)
-    of_series = make(name).set_output(transform="pandas").fit(list(X))
-    assert_same(of_series.transform(X), expected)
-    of_a_table = make(name).set_output(transform="pandas").fit(X)
-    assert_same(of_a_table.transform(list(X)), list(expected))
+    on_sequences = make(name).set_output(transform="pandas").fit(list(X))
+    assert_same(on_sequences.transform(X), expected)
+    on_table = make(name).set_output(transform="pandas").fit(X)
+    assert_same(on_table.transform(list(X)), list(expected))
 
 
-def test_names_go_through_a_pipeline(rng):
+def test_feature_names_in_a_pipeline(rng):
     columns = [f"t{t}_{name}" for t in range(6) for name in ("flow", "heat")]
     X = pd.DataFrame(rng.normal(size=(5, 12)), columns=columns)
     pipeline = make_pipeline(

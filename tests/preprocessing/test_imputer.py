@@ -13,8 +13,8 @@ strategies = pytest.mark.parametrize("strategy", STRATEGIES)
 
 
 @pytest.fixture
-def gappy(rng):
-    """Ragged sequences, some with a channel that is never observed; none ends like padding."""
+def with_nan(rng):
+    """Ragged sequences with NaN; some have a channel of NaN only, and none ends in padding."""
     X = cut(problem(rng, n_timesteps=12, n_features=3)[0], rng)
     for k, x in enumerate(X):
         x[rng.random(x.shape) < 0.4] = np.nan
@@ -25,8 +25,8 @@ def gappy(rng):
 
 
 @pytest.fixture
-def mean(gappy):
-    return np.nanmean(np.concatenate(gappy), axis=0)
+def mean(with_nan):
+    return np.nanmean(np.concatenate(with_nan), axis=0)
 
 
 def by_pandas(x, strategy, mean):
@@ -42,11 +42,11 @@ def by_pandas(x, strategy, mean):
 
 @strategies
 @pytest.mark.parametrize("form", [list, padded])
-def test_gaps_are_filled_as_by_pandas(strategy, form, gappy, mean):
-    imputer = SequenceImputer(strategy, fill_value=-3.0).fit(form(gappy))
-    for x, filled in zip(gappy, imputer.transform(gappy), strict=True):
+def test_imputed_values_equal_those_of_pandas(strategy, form, with_nan, mean):
+    imputer = SequenceImputer(strategy, fill_value=-3.0).fit(form(with_nan))
+    for x, filled in zip(with_nan, imputer.transform(with_nan), strict=True):
         np.testing.assert_allclose(filled, by_pandas(x, strategy, mean), rtol=1e-12, atol=1e-12)
-    for x, filled in zip(gappy, imputer.transform(padded(gappy, extra=2)), strict=True):
+    for x, filled in zip(with_nan, imputer.transform(padded(with_nan, extra=2)), strict=True):
         np.testing.assert_allclose(
             filled[: len(x)], by_pandas(x, strategy, mean), rtol=1e-12, atol=1e-12
         )
@@ -54,17 +54,17 @@ def test_gaps_are_filled_as_by_pandas(strategy, form, gappy, mean):
 
 
 @pytest.mark.parametrize("parameters", [{}, {"strategy": "constant", "fill_value": 2.5}])
-def test_stacked_steps_are_filled_as_by_scikit_learn(parameters, gappy):
-    stacked = np.concatenate(gappy)
+def test_imputed_values_equal_those_of_scikit_learn(parameters, with_nan):
+    stacked = np.concatenate(with_nan)
     reference = SimpleImputer(**parameters).fit(stacked)
-    imputer = SequenceImputer(**parameters).fit(gappy)
+    imputer = SequenceImputer(**parameters).fit(with_nan)
     np.testing.assert_allclose(imputer.statistics_, reference.statistics_.astype(float), rtol=1e-12)
-    found = np.concatenate(imputer.transform(gappy))
+    found = np.concatenate(imputer.transform(with_nan))
     np.testing.assert_allclose(found, reference.transform(stacked), rtol=1e-12)
 
 
 @strategies
-def test_a_row_of_a_table_is_a_series(strategy, rng):
+def test_each_row_of_a_2d_array_is_a_series(strategy, rng):
     X = rng.normal(size=(30, 8))
     X[rng.random(X.shape) < 0.5] = np.nan
     X[0], X[1, -1] = np.nan, 3.0
@@ -78,32 +78,32 @@ def test_a_row_of_a_table_is_a_series(strategy, rng):
 
 
 @strategies
-def test_what_is_observed_stays_to_the_last_bit(strategy, gappy):
-    for x, filled in zip(gappy, SequenceImputer(strategy).fit_transform(gappy), strict=True):
+def test_observed_values_do_not_change(strategy, with_nan):
+    for x, filled in zip(with_nan, SequenceImputer(strategy).fit_transform(with_nan), strict=True):
         observed = ~np.isnan(x)
         np.testing.assert_array_equal(filled[observed], x[observed])
         assert np.isfinite(filled).all()
 
 
 @strategies
-def test_nothing_comes_from_another_sequence(strategy, gappy, rng):
-    imputer = SequenceImputer(strategy).fit(gappy)
-    expected = imputer.transform(gappy)
-    order = rng.permutation(len(gappy))
-    for k, found in zip(order, imputer.transform([gappy[k] for k in order]), strict=True):
+def test_imputed_values_do_not_depend_on_other_sequences(strategy, with_nan, rng):
+    imputer = SequenceImputer(strategy).fit(with_nan)
+    expected = imputer.transform(with_nan)
+    order = rng.permutation(len(with_nan))
+    for k, found in zip(order, imputer.transform([with_nan[k] for k in order]), strict=True):
         np.testing.assert_array_equal(found, expected[k])
 
 
-def test_forward_never_looks_ahead(gappy):
-    imputer = SequenceImputer("forward").fit(gappy)
-    for x in gappy:
+def test_forward_uses_no_later_steps(with_nan):
+    imputer = SequenceImputer("forward").fit(with_nan)
+    for x in with_nan:
         whole = imputer.transform([x])[0]
         for k in range(1, len(x) + 1):
             np.testing.assert_array_equal(imputer.transform([x[:k]])[0], whole[:k])
 
 
 @strategies
-def test_a_channel_that_fit_never_saw(strategy, rng):
+def test_a_channel_without_observed_values_in_fit(strategy, rng):
     X = rng.normal(size=(4, 5, 2))
     X[:, :, 1] = np.nan
     imputer = SequenceImputer(strategy, fill_value=9).fit(X)
@@ -115,7 +115,7 @@ def test_a_channel_that_fit_never_saw(strategy, rng):
         assert (imputer.transform(X)[:, :, 1] == 4).all()
 
 
-def test_a_long_gap_lies_on_a_line():
+def test_linear_interpolation_over_many_steps():
     x = np.full((10_001, 2), np.nan)
     x[0], x[-1] = (1, 5), (2, 5)
     filled = SequenceImputer("linear").fit_transform([x])[0]
@@ -125,16 +125,16 @@ def test_a_long_gap_lies_on_a_line():
 
 @strategies
 @pytest.mark.parametrize("form", [list, padded])
-def test_indicator_channels(strategy, form, gappy):
-    plain = SequenceImputer(strategy).fit_transform(form(gappy))
-    out = SequenceImputer(strategy, add_indicator=True).fit_transform(form(gappy))
-    for x, filled, both in zip(gappy, plain, out, strict=True):
+def test_indicator_channels(strategy, form, with_nan):
+    plain = SequenceImputer(strategy).fit_transform(form(with_nan))
+    out = SequenceImputer(strategy, add_indicator=True).fit_transform(form(with_nan))
+    for x, filled, both in zip(with_nan, plain, out, strict=True):
         np.testing.assert_array_equal(both[:, :3], filled)
         np.testing.assert_array_equal(both[: len(x), 3:], np.isnan(x))
         assert np.isnan(both[len(x) :]).all()
 
 
-def test_a_table_with_indicator_becomes_sequences_of_two_channels(rng):
+def test_the_indicator_of_a_2d_array_makes_two_channels(rng):
     X = rng.normal(size=(6, 5))
     X[2, 3] = X[0] = np.nan
     imputer = SequenceImputer(add_indicator=True).fit(X)
@@ -145,19 +145,19 @@ def test_a_table_with_indicator_becomes_sequences_of_two_channels(rng):
 
 
 @strategies
-def test_without_gaps_nothing_happens(strategy, rng):
+def test_sequences_without_missing_values_do_not_change(strategy, rng):
     X = rng.normal(size=(4, 5, 2))
     np.testing.assert_array_equal(SequenceImputer(strategy).fit_transform(X), X)
 
 
-def test_values_that_pandas_calls_missing():
+def test_missing_values_of_pandas():
     frame = pd.DataFrame({"a": pd.array([1.0, pd.NA, 3.0], dtype="Float64")})
     found = SequenceImputer("linear").fit_transform([frame, frame])
     np.testing.assert_array_equal(found[1], [[1], [2], [3]])
 
 
 @strategies
-def test_a_sample_of_padding_alone_is_refused(strategy, rng):
+def test_a_sample_without_valid_steps_is_an_error(strategy, rng):
     X = rng.normal(size=(4, 5, 2))
     X[2] = np.nan
     with pytest.raises(ValueError, match=r"X\[2\]: expected at least one time step that is not"):

@@ -1,4 +1,4 @@
-"""Every transformer before an LSTM, in a grid search over processes."""
+"""Every transformer in a pipeline with an LSTM and in a grid search with two processes."""
 
 import inspect
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 ESTIMATORS = [LSTMClassifier, LSTMRegressor]
 both = pytest.mark.parametrize("Estimator", ESTIMATORS)
 
-#: A transformer, and a parameter to be tried out.
+#: A transformer and a grid of its parameters.
 GRIDS = {
     "scaler": (SequenceScaler(), {"method": ["standard", "minmax", "robust"]}),
     "scaler of each": (SequenceScaler(), {"per_sequence": [False, True]}),
@@ -50,7 +50,7 @@ def test_grid_search(Estimator, name, form, rng, seed):
     X = X[form]
     transformer, grid = GRIDS[name]
     if name == "tables" and form != "2d":
-        X = [x[:, :1].repeat(2, axis=0).ravel() for x in X]  # flat rows
+        X = [x[:, :1].repeat(2, axis=0).ravel() for x in X]  # rows of a table
     if name in ("imputer", "indicator"):
         X = [np.where(rng.random(x.shape) < 0.2, np.nan, x) for x in X]
         X = X if form == "list" else np.stack(X)
@@ -93,7 +93,7 @@ def parameters_of(Estimator):
 
 
 @both
-def test_a_flat_table_all_the_way(Estimator, rng, seed):
+def test_a_pipeline_of_all_transformers_of_numbers(Estimator, rng, seed):
     X, y = problem(rng, n=40, n_timesteps=12)
     flat = X.reshape(40, -1) * 100 + 5
     flat[rng.random(flat.shape) < 0.1] = np.nan
@@ -111,7 +111,7 @@ def test_a_flat_table_all_the_way(Estimator, rng, seed):
     assert cross_val_predict(pipeline, flat, y, cv=3).shape == (40,)
 
 
-def test_scaling_makes_badly_scaled_sequences_learnable(rng, seed):
+def test_scaled_sequences_are_classified(rng, seed):
     X, y = problem(rng, n=160)
     X = [1e5 * x + 1e6 for x in cut(X, rng, shortest=3)]
     clf = LSTMClassifier(8, max_iter=60, random_state=seed)

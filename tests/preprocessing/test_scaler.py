@@ -7,7 +7,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from sklstm.preprocessing import SequenceScaler
 
-#: Our parameters, and the scaler that does the same to a matrix with one row a step.
+#: Our parameters, and the scaler of scikit-learn that gives the same result for stacked steps.
 PAIRS = [
     ({}, StandardScaler()),
     ({"method": "minmax"}, MinMaxScaler()),
@@ -25,7 +25,7 @@ methods = pytest.mark.parametrize("method", METHODS)
 
 @pytest.fixture
 def ragged(rng):
-    """Three channels of different level and spread; the last is constant."""
+    """Three channels of different level and scale; the last is constant."""
     X = cut(problem(rng, n_features=3)[0], rng)
     return [x * [1, 300, 0] + [5, -1e4, 0.1] for x in X]
 
@@ -36,7 +36,7 @@ def assert_close(found, expected):
 
 @pairs
 @pytest.mark.parametrize("form", [list, padded])
-def test_channels_over_all_valid_steps(parameters, reference, form, ragged):
+def test_statistics_are_those_of_all_valid_steps(parameters, reference, form, ragged):
     stacked = np.concatenate(ragged)
     expected = reference.fit(stacked)
     scaler = SequenceScaler(**parameters).fit(form(ragged))
@@ -48,14 +48,14 @@ def test_channels_over_all_valid_steps(parameters, reference, form, ragged):
 
 
 @pairs
-def test_each_sequence_by_itself(parameters, reference, ragged):
+def test_per_sequence_scales_each_sequence_independently(parameters, reference, ragged):
     out = SequenceScaler(**parameters, per_sequence=True).fit_transform(ragged)
     for x, scaled in zip(ragged, out, strict=True):
         assert_close(scaled, reference.fit_transform(x))
 
 
 @pairs
-def test_a_table_has_one_channel(parameters, reference, rng):
+def test_a_2d_array_has_one_channel(parameters, reference, rng):
     X = rng.normal(size=(20, 7)) * np.arange(1, 8) + 10
     expected = reference.fit_transform(X.reshape(-1, 1)).reshape(20, 7)
     scaler = SequenceScaler(**parameters).fit(X)
@@ -68,7 +68,7 @@ def test_a_table_has_one_channel(parameters, reference, rng):
 
 
 @methods
-def test_new_sequences_are_scaled_by_what_was_learned(method, ragged, rng):
+def test_new_sequences_are_scaled_by_the_fitted_statistics(method, ragged, rng):
     scaler = SequenceScaler(method).fit(ragged)
     later = rng.normal(size=(2, 40, 3))
     assert_close(scaler.transform(later), (later - scaler.center_) / scaler.scale_)
@@ -88,7 +88,7 @@ def test_a_constant_channel_has_scale_one(method, value, dtype, alone):
 
 
 @methods
-def test_rounding_is_no_spread(method):
+def test_rounding_errors_have_scale_one(method):
     X = np.full((4, 5, 1), 0.3)
     X[1, 2] = np.nextafter(0.3, 1)
     X[2] = np.nextafter(0.3, 0)
@@ -96,14 +96,14 @@ def test_rounding_is_no_spread(method):
 
 
 @methods
-def test_small_units_are_no_rounding(method, rng):
+def test_small_values_are_scaled(method, rng):
     X = rng.normal(size=(5, 6, 1))
     expected = SequenceScaler(method).fit_transform(X)
     assert_close(SequenceScaler(method).fit_transform(1e-100 * X), expected)
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_a_large_mean_costs_no_digits(alone, rng):
+def test_a_large_mean_loses_no_precision(alone, rng):
     small = rng.integers(-50, 50, size=(30, 20, 1)).astype(np.float64)
     small[:, :2, 0] = -1, 1
     expected = SequenceScaler(per_sequence=alone).fit_transform(small)
@@ -115,7 +115,7 @@ def test_a_large_mean_costs_no_digits(alone, rng):
 
 @pytest.mark.parametrize("method", ["standard", "minmax"])
 @pytest.mark.parametrize("form", [list, padded])
-def test_parts_are_learned_as_the_whole(method, form, ragged, rng):
+def test_partial_fit_of_parts_equals_fit(method, form, ragged, rng):
     whole = SequenceScaler(method).fit(ragged)
     parts = SequenceScaler(method)
     for indices in np.array_split(rng.permutation(24), 5):
@@ -125,14 +125,14 @@ def test_parts_are_learned_as_the_whole(method, form, ragged, rng):
     np.testing.assert_allclose(parts.scale_, whole.scale_, rtol=1e-12)
 
 
-def test_fit_forgets_what_partial_fit_learned(ragged):
+def test_fit_discards_earlier_statistics(ragged):
     expected = SequenceScaler().fit(ragged)
     scaler = SequenceScaler().partial_fit([1000 * x for x in ragged]).fit(ragged)
     np.testing.assert_array_equal(scaler.center_, expected.center_)
     assert scaler.partial_fit(ragged).n_steps_seen_ == 2 * expected.n_steps_seen_
 
 
-def test_partial_fit_keeps_the_form(ragged):
+def test_a_failed_partial_fit_changes_nothing(ragged):
     scaler = SequenceScaler().partial_fit(ragged)
     center = scaler.center_
     for wrong in ([x[:, :2] for x in ragged], [*ragged[:4], np.full((3, 3), np.nan)]):
@@ -141,12 +141,12 @@ def test_partial_fit_keeps_the_form(ragged):
         assert scaler.center_ is center
 
 
-def test_partial_fit_checks_parameters_at_first(ragged):
+def test_partial_fit_checks_parameters(ragged):
     with pytest.raises(ValueError, match="'method' parameter"):
         SequenceScaler("l2").partial_fit(ragged)
 
 
-def test_what_cannot_be_done_is_not_there(ragged):
+def test_methods_that_are_not_available(ragged):
     robust = SequenceScaler("robust").fit(ragged)
     assert not hasattr(robust, "partial_fit")
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as error:
@@ -159,7 +159,7 @@ def test_what_cannot_be_done_is_not_there(ragged):
     assert "per_sequence=True" in str(error.value.__cause__)
 
 
-def test_each_by_itself_learns_nothing(ragged):
+def test_per_sequence_stores_no_statistics(ragged):
     scaler = SequenceScaler(per_sequence=True).fit(ragged)
     assert scaler.center_ is scaler.scale_ is scaler.n_steps_seen_ is None
     out = scaler.partial_fit(ragged[:2]).transform(ragged)
@@ -168,7 +168,7 @@ def test_each_by_itself_learns_nothing(ragged):
 
 @methods
 @pytest.mark.parametrize("form", [list, tuple, padded])
-def test_round_trip_in_every_form(method, form, ragged):
+def test_inverse_transform_in_every_form(method, form, ragged):
     X = form(ragged)
     scaler = SequenceScaler(method, feature_range=(-1, 7)).fit(X)
     back = scaler.inverse_transform(scaler.transform(X))

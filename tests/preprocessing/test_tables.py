@@ -1,4 +1,4 @@
-"""ToSequences: flat rows to time steps, and back."""
+"""ToSequences: rows of a table to sequences, and the inverse."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ widths = pytest.mark.parametrize("n_features", [1, 2, 3, 12])
 
 @widths
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_columns_are_time_major(n_features, dtype, rng):
+def test_columns_are_sorted_by_time_step(n_features, dtype, rng):
     X = rng.normal(size=(5, 12)).astype(dtype)
     to_sequences = ToSequences(n_features)
     out = to_sequences.fit_transform(X)
@@ -29,7 +29,7 @@ def test_columns_are_time_major(n_features, dtype, rng):
 
 @widths
 @pytest.mark.parametrize("container", [list, tuple])
-def test_flat_rows_of_different_lengths(n_features, container, rng):
+def test_lists_of_rows_of_different_lengths(n_features, container, rng):
     lengths = rng.integers(1, 9, size=10)
     rows = container(rng.normal(size=k * n_features) for k in lengths)
     to_sequences = ToSequences(n_features).fit(rows)
@@ -58,7 +58,7 @@ def test_padded_univariate_sequences(extra, rng):
 
 
 @pytest.mark.parametrize("form", [list, padded])
-def test_sequences_of_that_width_are_left_alone(form, rng):
+def test_sequences_with_n_features_do_not_change(form, rng):
     X = form(cut(problem(rng)[0], rng))
     to_sequences = ToSequences(2).fit(X)
     for out in (to_sequences.transform(X), to_sequences.inverse_transform(X)):
@@ -68,7 +68,7 @@ def test_sequences_of_that_width_are_left_alone(form, rng):
             assert not np.shares_memory(found, x)
 
 
-def test_missing_values_pass_and_may_become_padding(rng):
+def test_missing_values_are_kept_and_may_become_padding(rng):
     X = rng.normal(size=(3, 8))
     X[0, 1] = X[1, 6:] = X[2, 7] = np.nan
     to_sequences = ToSequences(2)
@@ -80,18 +80,18 @@ def test_missing_values_pass_and_may_become_padding(rng):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.ones((2, 7)), "number of columns that n_features=3 divides, got 7"),
-        ([np.ones(6), np.ones(7)], r"X\[1\]: expected a number of values .*n_features=3.* got 7"),
-        (np.ones((2, 5, 1)), r"X\[0\]: expected a number of values that n_features=3 .* got 5"),
-        (np.ones((2, 6, 2)), r"expected univariate sequences, flat, or 3 feature\(s\) .*got 2"),
+        (np.ones((2, 7)), "number of columns that is a multiple of n_features=3, got 7"),
+        ([np.ones(6), np.ones(7)], r"X\[1\]: expected a number of values .*n_features=3, got 7"),
+        (np.ones((2, 5, 1)), r"X\[0\]: expected a number of values .*n_features=3, got 5"),
+        (np.ones((2, 6, 2)), r"expected univariate sequences or .* 3 feature\(s\), got 2"),
     ],
 )
-def test_what_cannot_be_cut(X, message):
+def test_rows_that_cannot_be_reshaped_are_an_error(X, message):
     with pytest.raises(ValueError, match=message):
         ToSequences(3).fit(X)
 
 
-def test_later_rows_that_cannot_be_cut():
+def test_transform_of_rows_that_cannot_be_reshaped_is_an_error():
     to_sequences = ToSequences(3).fit([np.ones(6), np.ones(3)])
     with pytest.raises(ValueError, match=r"X\[1\]: expected a number of values .* got 4"):
         to_sequences.transform([np.ones(9), np.ones(4)])
@@ -100,13 +100,13 @@ def test_later_rows_that_cannot_be_cut():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.ones((2, 4, 3)), r"expected 2 feature\(s\) a time step, got 3"),
+        (np.ones((2, 4, 3)), r"expected 2 feature\(s\), got 3"),
         (np.ones((2, 3, 2)), r"expected 4 time step\(s\), as in the table .* got 3"),
         ([np.ones((4, 2)), np.ones((5, 2))], r"expected 4 time step\(s\), .* got 5"),
-        (np.ones((2, 8)), r"expected 2 feature\(s\) a time step, got 1"),
+        (np.ones((2, 8)), r"expected 2 feature\(s\), got 1"),
     ],
 )
-def test_sequences_that_are_no_row_of_the_table(X, message):
+def test_inverse_transform_of_other_shapes_is_an_error(X, message):
     to_sequences = ToSequences(2).fit(np.ones((3, 8)))
     with pytest.raises(ValueError, match=message):
         to_sequences.inverse_transform(X)
@@ -120,7 +120,7 @@ def test_sequences_that_are_no_row_of_the_table(X, message):
         (["a", "b", "c", "d"], ["f0", "f1"]),
     ],
 )
-def test_names_of_columns_tell_those_of_channels(columns, expected):
+def test_names_of_channels_come_from_the_columns(columns, expected):
     X = pd.DataFrame(np.ones((3, 4)), columns=columns)
     assert ToSequences(2).fit(X).get_feature_names_out().tolist() == expected
     assert ToSequences(4).fit(X).get_feature_names_out().tolist() == columns

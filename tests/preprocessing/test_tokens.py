@@ -1,4 +1,4 @@
-"""TokenEncoder: texts and tokens to integers, and back."""
+"""TokenEncoder: texts and tokens to integers, and the inverse."""
 
 import pickle
 from collections import Counter
@@ -35,7 +35,7 @@ def assert_codes(found, expected):
         assert codes.tolist() == numbers
 
 
-def test_the_most_frequent_token_comes_first_and_ties_are_alphabetical():
+def test_tokens_are_sorted_by_frequency_then_alphabetically():
     encoder = TokenEncoder().fit(TEXTS)
     assert encoder.tokens_.tolist() == [
         "<unknown>", "to", "be", "Be", "dream", "not", "or", "sleep",
@@ -45,7 +45,7 @@ def test_the_most_frequent_token_comes_first_and_ties_are_alphabetical():
     assert_codes(encoder.transform(TEXTS), [[1, 2, 6, 5, 1, 2], [1, 7, 1, 4], [3]])
 
 
-def test_numbers_follow_frequencies(random_words, rng):
+def test_the_vocabulary_does_not_depend_on_the_order_of_samples(random_words, rng):
     counts = Counter(token for words in random_words for token in words)
     encoder = TokenEncoder().fit(random_words)
     tokens = encoder.tokens_[1:].tolist()
@@ -81,7 +81,7 @@ def test_forms_of_tokens(outer, inner):
 
 
 @pytest.mark.parametrize("dtype", [object, str])
-def test_a_2d_array_has_a_sequence_of_tokens_in_each_row(dtype):
+def test_each_row_of_a_2d_array_is_a_sequence(dtype):
     X = np.array([["a", "b", "a"], ["c", "a", "new york"]], dtype=dtype)
     encoder = TokenEncoder().fit(X)
     codes = encoder.transform(X)
@@ -100,7 +100,7 @@ def pairs(text):
     return [text[k : k + 2] for k in range(len(text) - 1)]
 
 
-def test_a_function_that_makes_tokens():
+def test_a_callable_analyzer():
     encoder = TokenEncoder(analyzer=pairs).fit(["abab"])
     assert encoder.vocabulary_ == {"ab": 1, "ba": 2}
     by_key = TokenEncoder(analyzer=lambda record: record["words"]).fit([{"words": ["x", "y"]}])
@@ -113,23 +113,23 @@ def test_lower_case():
     assert_codes(encoder.transform(["bE OR"]), [[1, 2]])
 
 
-@pytest.mark.parametrize("least", [1, 2, 3, 4])
-def test_min_frequency(least, random_words):
+@pytest.mark.parametrize("minimum", [1, 2, 3, 4])
+def test_min_frequency(minimum, random_words):
     random_words += [["often"] * 4]
     counts = Counter(token for words in random_words for token in words)
-    encoder = TokenEncoder(min_frequency=least).fit(random_words)
-    assert encoder.vocabulary_.keys() == {t for t, count in counts.items() if count >= least}
+    encoder = TokenEncoder(min_frequency=minimum).fit(random_words)
+    assert encoder.vocabulary_.keys() == {t for t, count in counts.items() if count >= minimum}
 
 
-@pytest.mark.parametrize("most", [2, 3, 5, 1000])
-def test_max_tokens_bounds_the_vocabulary(most, random_words):
+@pytest.mark.parametrize("maximum", [2, 3, 5, 1000])
+def test_max_tokens_limits_the_vocabulary(maximum, random_words):
     everything = TokenEncoder().fit(random_words)
-    encoder = TokenEncoder(max_tokens=most).fit(random_words)
-    assert encoder.vocabulary_size_ == min(most, everything.vocabulary_size_)
-    assert encoder.tokens_.tolist() == everything.tokens_[:most].tolist()
+    encoder = TokenEncoder(max_tokens=maximum).fit(random_words)
+    assert encoder.vocabulary_size_ == min(maximum, everything.vocabulary_size_)
+    assert encoder.tokens_.tolist() == everything.tokens_[:maximum].tolist()
     codes = np.concatenate(encoder.transform(random_words))
     assert codes.max() == encoder.vocabulary_size_ - 1
-    assert (codes == 0).any() == (most < everything.vocabulary_size_)
+    assert (codes == 0).any() == (maximum < everything.vocabulary_size_)
 
 
 def test_unknown_tokens():
@@ -160,12 +160,12 @@ def test_copies(random_words):
     assert_codes(copy.fit_transform(random_words), expected)
 
 
-def test_name_of_the_channel():
+def test_feature_names():
     assert TokenEncoder().fit(TEXTS).get_feature_names_out().tolist() == ["token"]
 
 
 @pytest.mark.parametrize("wrong", ["", "  \n", [], (), np.array([], dtype=str)], ids=repr)
-def test_a_sample_without_a_token(wrong):
+def test_a_sample_without_tokens_is_an_error(wrong):
     encoder = TokenEncoder().fit(TEXTS)
     for method in (encoder.transform, TokenEncoder().fit, TokenEncoder().fit_transform):
         with pytest.raises(ValueError, match=r"X\[1\]: expected at least one token, found none"):
@@ -186,7 +186,7 @@ def test_a_sample_without_a_token(wrong):
     ],
     ids=repr,
 )
-def test_what_is_wrong_with_a_sample_is_said(wrong, message):
+def test_error_messages_name_the_sample(wrong, message):
     encoder = TokenEncoder().fit(TEXTS)
     for method in (encoder.transform, TokenEncoder().fit):
         with pytest.raises(ValueError, match=message):
@@ -207,7 +207,7 @@ def test_what_is_wrong_with_a_sample_is_said(wrong, message):
     ],
     ids=repr,
 )
-def test_what_is_wrong_with_the_whole_is_said(wrong, message):
+def test_error_messages_about_all_of_X(wrong, message):
     encoder = TokenEncoder().fit(TEXTS)
     for method in (encoder.transform, TokenEncoder().fit):
         with pytest.raises(ValueError, match=message):
@@ -225,7 +225,7 @@ def test_what_is_wrong_with_the_whole_is_said(wrong, message):
     ],
     ids=repr,
 )
-def test_numbers_that_stand_for_no_token(wrong, message):
+def test_numbers_without_a_token_are_an_error(wrong, message):
     with pytest.raises(ValueError, match=message):
         TokenEncoder().fit(TEXTS).inverse_transform(wrong)
 

@@ -41,7 +41,7 @@ def test_windows_of_ragged_sequences(width, stride, align, ragged):
 
 @sizes
 @aligned
-def test_windows_of_a_table(width, stride, align, rng):
+def test_windows_of_a_2d_array(width, stride, align, rng):
     X = rng.normal(size=(5, 11))
     out = SlidingWindow(width, stride, align=align).fit_transform(X)
     expected = [by_numpy(x[:, None], width, stride, align) for x in X]
@@ -49,7 +49,7 @@ def test_windows_of_a_table(width, stride, align, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_windows_that_come_out_even_are_a_reshape(dtype, rng):
+def test_windows_that_cover_a_sequence_equal_a_reshape(dtype, rng):
     X = rng.normal(size=(3, 60, 2)).astype(dtype)
     for align in ("start", "end"):
         out = SlidingWindow(5, 5, align=align).fit_transform(X)
@@ -57,7 +57,7 @@ def test_windows_that_come_out_even_are_a_reshape(dtype, rng):
 
 
 @sizes
-def test_a_growing_series_keeps_its_windows(width, stride, rng):
+def test_windows_do_not_change_when_steps_are_appended(width, stride, rng):
     x = rng.normal(size=(20, 2))
     window = SlidingWindow(width, stride).fit([x])
     whole = window.transform([x])[0]
@@ -67,14 +67,14 @@ def test_a_growing_series_keeps_its_windows(width, stride, rng):
 
 
 @sizes
-def test_the_last_step_is_seen(width, stride, ragged):
+def test_align_end_keeps_the_last_step(width, stride, ragged):
     out = SlidingWindow(width, stride, align="end").fit_transform(ragged)
     for x, windows in zip(ragged, out, strict=True):
         np.testing.assert_array_equal(windows[-1, -2:], x[-1])
 
 
 @pytest.mark.parametrize("form", [list, padded])
-def test_a_sequence_shorter_than_a_window(form, ragged):
+def test_a_sequence_shorter_than_a_window_is_an_error(form, ragged):
     window = SlidingWindow(4).fit(ragged)
     ragged[7] = ragged[7][:3]
     message = r"X\[7\]: expected at least width=4 time steps, got 3"
@@ -85,7 +85,7 @@ def test_a_sequence_shorter_than_a_window(form, ragged):
         SlidingWindow(4).fit(np.ones((5, 3)))
 
 
-def test_names():
+def test_feature_names():
     X = np.ones((2, 5, 2))
     window = SlidingWindow(3, 2).fit(X)
     expected = ["t0_a", "t0_b", "t1_a", "t1_b", "t2_a", "t2_b"]
