@@ -18,9 +18,9 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 default_role = "literal"
-suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link into its pages
+suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link to its pages
 
-# Links into other projects need their inventories from the network.
+# Links to other projects need to download their inventories.
 if os.environ.get("SKLSTM_DOCS_ONLINE"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
@@ -31,10 +31,10 @@ if os.environ.get("SKLSTM_DOCS_ONLINE"):
     }
 
 autosummary_generate = True
-autodoc_typehints = "none"  # numpydoc's parameter lists tell the types
+autodoc_typehints = "none"  # numpydoc shows the types in the lists of parameters
 numpydoc_show_class_members = False
-# Not asked of every docstring: an extended summary, See Also, Examples; and a single returned value
-# may have a name, as in scikit-learn. SS05 takes every first word that ends in s for a verb.
+# An extended summary, See Also and Examples are optional, and a single returned value may have a
+# name, as in scikit-learn. SS05 rejects every first word that ends in s.
 numpydoc_validation_checks = {"all", "ES01", "EX01", "SA01", "GL01", "GL08", "RT02", "SS05", "YD01"}
 
 sphinx_gallery_conf = {
