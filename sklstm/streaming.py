@@ -1,4 +1,4 @@
-"""Predictions as the steps come in, with the state carried from one to the next."""
+"""Prediction one time step at a time, with the state kept between steps."""
 
 from __future__ import annotations
 
@@ -28,40 +28,43 @@ Array = NDArray[np.floating]
 #: Format of a saved stream.
 FORMAT = 1
 
-#: BLAS shares out no product with fewer multiplications for each gate, and the guard costs time.
-ONE_THREAD_ANYWAY = 2**13
+#: BLAS uses one thread for products with fewer multiplications, so that the guard is not needed.
+SINGLE_THREAD_SIZE = 2**13
 
 
 class SequenceStream:
-    """Feed a fitted estimator one step at a time, for one sequence or for many side by side.
+    """Predict with a fitted estimator one time step at a time, for one or several streams.
 
-    A step costs the same however many came before. What it returns is what the estimator's
-    ``predict`` (or ``predict_proba``) gives for all the steps so far.
+    Each step takes the same time, however many steps came before. It returns what ``predict`` (or
+    ``predict_proba``) of the estimator returns for all steps so far.
 
     Parameters
     ----------
     estimator : LSTMClassifier or LSTMRegressor
-        A fitted one that reads sequences forward only. The stream goes on with the parameters of
-        this moment, also if the estimator is fitted again.
+        A fitted estimator with ``bidirectional=False``. The stream keeps its parameters, also if
+        the estimator is fitted again.
 
     n_streams : int, default=1
-        Sequences that are fed side by side, each with a state of its own.
+        Number of sequences to predict at the same time. Each has a state of its own.
 
     Raises
     ------
     TypeError
-        If ``estimator`` is something else, a pipeline for example: transform the steps yourself.
+        If ``estimator`` is not an LSTMClassifier or LSTMRegressor. For a pipeline, transform the
+        steps and pass the last estimator.
     ValueError
-        If it is bidirectional: a walk from the end cannot begin before the end is there.
+        If the estimator is bidirectional: the reverse direction starts at the last time step, which
+        a stream does not have.
 
     See Also
     --------
-    sklstm.LSTMClassifier.predict : The same for whole sequences.
+    sklstm.LSTMClassifier.predict : Prediction of whole sequences.
 
     Notes
     -----
-    Of a model fitted on a 2-D array the steps are its columns, and the prediction for the whole row
-    comes with the last of them. In double precision, streamed and whole predictions agree to 1e-12.
+    For a model fitted on a 2-D array, the time steps are the columns, and the last one gives the
+    prediction for the row. In float64, the predictions of streams and of whole sequences agree to
+    1e-12.
 
     Examples
     --------
@@ -89,8 +92,8 @@ class SequenceStream:
             raise ValueError(f"n_streams: expected at least 1, got {n_streams}")
         if estimator._model.network.layers[0].bidirectional:
             raise ValueError(
-                f"estimator: a bidirectional {type(estimator).__name__} reads each sequence from "
-                "its end too, and cannot predict step by step; fit one with bidirectional=False"
+                f"estimator: a bidirectional {type(estimator).__name__} needs the last time step "
+                "first, and cannot predict step by step; fit one with bidirectional=False"
             )
         self._estimator = shallow_copy(estimator)  # a later fit changes the original alone
         self._model = self._estimator._model
@@ -105,13 +108,13 @@ class SequenceStream:
         self._pooled = None
         if network.pooling != "last":
             self._pooled = network.initial_pooled(n_streams, self._params, need_argmax=False)
-        self._read_out, self._in_units = self._make_read_out()
+        self._output_layer, self._in_target_units = self._make_output_layer()
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
-        self._guard = single_blas_thread if largest > ONE_THREAD_ANYWAY else None
+        self._guard = single_blas_thread if largest > SINGLE_THREAD_SIZE else None
 
-    def _make_read_out(self) -> tuple[ReadOut, bool]:
-        """The output layer, with the units of the targets where predictions are affine in it."""
+    def _make_output_layer(self) -> tuple[ReadOut, bool]:
+        """The output layer, and whether it gives predictions in the units of the targets."""
         weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
         targets = self._targets
         if not getattr(targets, "is_affine", False) or targets.dtype != self._dtype.name:
@@ -121,11 +124,11 @@ class SequenceStream:
         return ReadOut(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
-        """One a layer; the last reads out, unless states are pooled before."""
+        """One for each layer; without pooling, the last one computes the output layer too."""
         *lower, last = self._network.layers
         steppers = [layer.stepper(self._params, self.n_streams) for layer in lower]
-        read_out = self._read_out if self._pooled is None else None
-        return [*steppers, last.stepper(self._params, self.n_streams, read_out)]
+        output = self._output_layer if self._pooled is None else None
+        return [*steppers, last.stepper(self._params, self.n_streams, output)]
 
     def __getstate__(self) -> dict[str, Any]:
         return with_format({"estimator": self._estimator, "state": self.get_state()}, FORMAT)
@@ -137,39 +140,39 @@ class SequenceStream:
 
     @property
     def n_streams(self) -> int:
-        """How many sequences are fed side by side."""
+        """Number of streams."""
         return len(self._begun)
 
     @property
     def n_steps(self) -> NDArray[np.intp]:
-        """Steps that each stream has seen since it began, shape (n_streams,)."""
+        """Number of time steps of each stream since its beginning, shape (n_streams,)."""
         return self._n_calls - self._begun
 
     def step(self, X_t: ArrayLike) -> NDArray[Any]:
-        """Take in one step of every stream, and predict.
+        """Predict after one more time step of every stream.
 
         Parameters
         ----------
         X_t : array-like of shape (n_streams, n_features)
-            The step's features; (n_streams,) for a single feature or for tokens, (n_features,) for
-            a single stream.
+            Features of the time step. The shape may be (n_streams,) for a single feature or for
+            tokens, and (n_features,) for a single stream.
 
         Returns
         -------
         ndarray of shape (n_streams,) or (n_streams, n_outputs)
-            What ``predict`` gives for the steps so far; with ``return_sequences``, for this step.
+            What ``predict`` returns for the steps so far; with ``return_sequences``, for this step.
 
         Raises
         ------
         ValueError
-            If the step has another shape or values that are not finite, or names a token outside
-            the vocabulary; the streams then are as they were.
+            If the shape is wrong, a value is not finite, or a token is not in the vocabulary. The
+            streams are then unchanged.
         """
         raw = self._advance(X_t)
-        return self._targets.shaped(raw) if self._in_units else self._targets.decode(raw)
+        return self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
 
     def step_proba(self, X_t: ArrayLike) -> Array:
-        """Take in one step of every stream, and predict probabilities.
+        """Predict probabilities after one more time step of every stream.
 
         Parameters
         ----------
@@ -179,7 +182,7 @@ class SequenceStream:
         Returns
         -------
         ndarray of shape (n_streams, n_classes)
-            What ``predict_proba`` gives for the steps so far; with ``return_sequences``, for this
+            What ``predict_proba`` returns for the steps so far; with ``return_sequences``, for this
             step.
 
         Raises
@@ -196,17 +199,17 @@ class SequenceStream:
         return self._targets.loss.probabilities(self._advance(X_t))
 
     def reset(self, streams: ArrayLike | None = None) -> None:
-        """Begin anew.
+        """Start new sequences.
 
         Parameters
         ----------
         streams : int or array-like of int or bool, default=None
-            Which of them; None is all.
+            The streams to reset; None resets all.
 
         Raises
         ------
         IndexError
-            If there is no such stream.
+            If a stream does not exist.
         """
         which = np.s_[:] if streams is None else np.asarray(streams)
         self._begun[which] = self._n_calls
@@ -219,24 +222,24 @@ class SequenceStream:
         Returns
         -------
         dict of str to ndarray
-            One array (n_streams, ...) a name, which :func:`numpy.savez` can store.
+            Arrays of shape (n_streams, ...) by name, which :func:`numpy.savez` can save.
         """
         copies = {name: array.copy() for name, array in self._arrays().items()}
         return {"n_steps": self.n_steps, **copies}
 
     def set_state(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Parameters
         ----------
         state : dict of str to array-like
-            From :meth:`get_state` of a stream over the same estimator, with as many streams.
+            What :meth:`get_state` returned, for a stream with the same estimator and ``n_streams``.
 
         Raises
         ------
         ValueError
-            If it is of another kind of network or of another number of streams; the streams then
-            are as they were.
+            If the state belongs to another network or another number of streams. The streams are
+            then unchanged.
         """
         given = {name: np.asarray(state[name]) for name in state}
         shapes = {name: array.shape for name, array in given.items()}
@@ -248,7 +251,7 @@ class SequenceStream:
             array[...] = given[name]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        """All that changes from step to step, but for the count of steps."""
+        """The arrays that each step changes."""
         arrays: dict[str, NDArray[Any]] = {}
         for layer, stepper in zip(self._network.layers, self._steppers, strict=True):
             arrays |= {f"{layer.name}.h": stepper.h, f"{layer.name}.c": stepper.c}
@@ -259,26 +262,28 @@ class SequenceStream:
         return arrays
 
     def _advance(self, X_t: ArrayLike) -> Array:
-        """What the read-out gives, (n_streams, K), after one more step."""
+        """Raw predictions (n_streams, K) after one more step."""
         usual = type(X_t) is np.ndarray and X_t.shape == self._shape and X_t.dtype == self._dtype
         x: Any = X_t if usual and not self._embeds else self._check(X_t)
         if self._embeds:
             x = self._network.inputs(self._params, x)
         if self._guard is None:
-            return self._go(x)
+            return self._step(x)
         with self._guard:
-            return self._go(x)
+            return self._step(x)
 
-    def _go(self, x: Any) -> Array:
+    def _step(self, x: Any) -> Array:
         for stepper in self._steppers:
             states = stepper(x)
             if states is None:
-                self._check(x)  # raises, and says where
+                self._check(x)  # raises an error that says where
             x = states
         self._n_calls += 1
         if self._pooled is None:
             return x
-        return np.dot(self._pool(self._pooled, x), self._read_out.weight) + self._read_out.bias
+        return (
+            np.dot(self._pool(self._pooled, x), self._output_layer.weight) + self._output_layer.bias
+        )
 
     def _pool(self, pooled: pooling.Pooled, states: Array) -> Array:
         if pooled.total is not None:
@@ -290,7 +295,7 @@ class SequenceStream:
         return pooling.finish(kind, pooled, None, self.n_steps)
 
     def _check(self, X_t: ArrayLike) -> NDArray[Any]:
-        """One row a stream: (n_streams, n_features), or tokens (n_streams, 1)."""
+        """The step as an array (n_streams, n_features), or tokens (n_streams, 1)."""
         with np.errstate(over="ignore"):
             x = np.asarray(X_t, self._dtype)
         expected = self._shape

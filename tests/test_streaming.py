@@ -270,7 +270,7 @@ def test_a_later_fit_leaves_the_stream_alone(rng):
 def test_a_bidirectional_model_is_refused_with_the_reason(rng):
     X, y = problem(rng)
     model = fitted(LSTMClassifier, list(X), y, bidirectional=True)
-    with pytest.raises(ValueError, match="bidirectional LSTMClassifier reads each sequence from"):
+    with pytest.raises(ValueError, match="bidirectional LSTMClassifier needs the last time step"):
         SequenceStream(model)
 
 

@@ -33,7 +33,12 @@ from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import PlainState
 from sklstm._threads import workers
 from sklstm._training.state import TrainingState
-from sklstm.sequences._step_values import stack_steps, stack_weights
+from sklstm.sequences._step_values import (
+    known_rows,
+    known_values,
+    stack_steps,
+    stack_weights,
+)
 
 if TYPE_CHECKING:
     from sklstm._estimators.callbacks import EpochCallbacks
@@ -66,8 +71,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     random_state: Any
 
     @abstractmethod
-    def _new_targets(self, y: Any, classes: Any, dtype: np.dtype[Any]) -> Targets:
-        """The kind of targets that ``y`` has; ``dtype`` is that of X."""
+    def _new_targets(self, y: Any, classes: Any) -> Targets:
+        """The kind of targets that ``y`` has; ``classes`` are given by partial_fit."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -124,6 +129,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             samples, held_out = hold_out(samples, self.validation_fraction, seed)
         model, samples = self._begin(samples, form, rng, earlier)
         model.state.split_seed = seed
+        held_out = None if held_out is None else model.form.scale(model.form.weigh(held_out))
         callbacks = EpochCallbacks(self, context, data, lambda: _fitted(model.snapshot()))
         outcome = self._train(model, samples, held_out, self.max_iter, callbacks)
         context.call_on_fit_task_end(
@@ -139,7 +145,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             raise ValueError("partial_fit does not support early_stopping=True")
         earlier = getattr(self, "_model", None)
         samples, form = self._read(X, y, sample_weight, earlier, classes)
-        model, samples = self._begin(samples, form, self._generator(earlier), earlier)
+        rng = self._generator(earlier)
+        model, samples = self._begin(samples, form, rng, earlier, partial=True)
         self._train(model, samples, None, None, None)
         self._set_model(model)
         return self
@@ -157,23 +164,32 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         return own_generator(self.random_state) if earlier is None else deepcopy(earlier.state.rng)
 
     def _begin(
-        self, samples: Samples, form: DataForm, rng: np.random.RandomState,
+        self,
+        samples: Samples,
+        form: DataForm,
+        rng: np.random.RandomState,
         earlier: FittedModel | None,
-    ) -> tuple[FittedModel, Samples]:  # fmt: skip
-        """A model to train, a copy of the earlier one if there is one, and the scaled samples."""
+        partial: bool = False,
+    ) -> tuple[FittedModel, Samples]:
+        """A model to train, a copy of the earlier one if there is one, and the samples to train on.
+
+        The samples are weighted, sorted and scaled; of ``partial`` data, the earlier units count.
+        """
         from sklstm._training.train import in_fixed_order  # loads the solvers
 
-        samples = in_fixed_order(samples, self)
+        form = form.with_targets(form.targets.fit_weights(samples.targets, samples.weights))
+        samples = in_fixed_order(form.weigh(samples), self)
+        update = partial and earlier is not None
+        learn_units = form.targets.update_units if update else form.targets.fit_units
+        form = form.with_targets(learn_units(samples.targets, samples.weights))
         network = self._new_network(form)
         if earlier is None:
-            form = form.fit(samples)
             parameters = network.initialize(rng, form.dtype, self.forget_bias)
-            state = TrainingState(parameters, rng)
+            model = FittedModel(form, network, TrainingState(parameters, rng))
         else:
             self._check_same_network(network, earlier.network)
-            state = earlier.state.copy()
-            state.rng, state.best_score = rng, None
-        return FittedModel(form, network, state), form.scale(samples)
+            model = earlier.continued(form, network, rng)
+        return model, form.scale(samples)
 
     def _check_same_network(self, network: SequenceNetwork, earlier: SequenceNetwork) -> None:
         if network.layout.shapes != earlier.layout.shapes:
@@ -207,9 +223,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         """Train the state of the model in place."""
         from sklstm._training.train import Task, train  # loads the solvers
 
-        form = model.form
-        held_out = None if held_out is None else form.scale(held_out)
-        task = Task(model.network, form.targets.loss, samples, held_out)
+        task = Task(model.network, model.form.targets.loss, samples, held_out)
         with workers(self.n_jobs) as parallel_map:
             return train(task, model.state, self, n_epochs, parallel_map, callbacks)
 
@@ -244,12 +258,16 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     def _score_steps(
         self, metric: Callable[..., float], X: Any, y: Any, sample_weight: Any
     ) -> float:
-        """The metric over all time steps."""
+        """The metric over all time steps whose target is known and weighs more than zero."""
         y_pred, sequences = self._fitted_model().predict_rows(X, self)
+        y_true, weights = stack_steps(y, sequences, "y"), np.ones(len(y_pred))
         if sample_weight is not None:
-            sample_weight = stack_weights(sample_weight, sequences)
-        y_true = stack_steps(y, sequences, "y")
-        return float(metric(y_true, y_pred, sample_weight=sample_weight))
+            weights = stack_weights(sample_weight, sequences)
+        known = known_rows(y_true, weights)
+        if len(known) == 0:
+            raise ValueError("y: expected a known target at a step of weight above zero, got none")
+        y_true, y_pred = known_values(y_true, known), y_pred[known]
+        return float(metric(y_true, y_pred, sample_weight=weights[known]))
 
     def _fitted_model(self) -> FittedModel:
         check_is_fitted(self)

@@ -183,6 +183,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
 
+    best_iteration_ : int or None
+        Number of epochs after which it was reached; with ``early_stopping``, the parameters of that
+        epoch are kept. None without validation samples.
+
     n_iter_ : int
         Number of epochs, or for "lbfgs" of iterations.
 
@@ -444,9 +448,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
         return self._score_steps(accuracy_score, X, y, sample_weight)
 
-    def _new_targets(
-        self, y: Any, classes: Any, dtype: np.dtype[Any]
-    ) -> ClassTargets | LabelTargets:
+    def _new_targets(self, y: Any, classes: Any) -> ClassTargets | LabelTargets:
         y, multilabel = check_labels(y)
         if multilabel:
             return LabelTargets(y.shape[1], self.class_weight)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._estimators.reading import DataForm, part_bounds
+from sklstm._estimators.targets import NumberTargets, rescale_output
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
@@ -44,6 +45,18 @@ class FittedModel:
         """A copy that further training does not change."""
         return FittedModel(self.form, self.network, self.state.copy())
 
+    def continued(
+        self, form: DataForm, network: SequenceNetwork, rng: np.random.RandomState
+    ) -> FittedModel:
+        """A copy to continue training, on targets in the units of ``form``."""
+        state = self.state.copy()
+        state.rng, state.best_score, state.best_epoch = rng, None, None
+        earlier, later = self.form.targets, form.targets
+        if isinstance(earlier, NumberTargets) and isinstance(later, NumberTargets):
+            views = network.layout.views(state.parameters)
+            rescale_output(earlier, later, *(views[f"dense.{k}"] for k in ("weight", "bias")))
+        return FittedModel(form, network, state)
+
     def attributes(self) -> dict[str, Any]:
         """The public attributes of an estimator with this model."""
         state, targets = self.state, self.form.targets
@@ -54,12 +67,13 @@ class FittedModel:
             "n_layers_": len(self.network.layers),
             "out_activation_": targets.loss.out_activation,
             "t_": state.step,
-            "n_iter_": len(state.loss_curve),
-            "loss_": state.loss_curve[-1] if state.loss_curve else np.nan,
+            "n_iter_": len(state.epochs),
+            "loss_": state.loss_curve[-1] if state.epochs else np.nan,
             "best_loss_": min(state.loss_curve, default=np.nan),
-            "loss_curve_": list(state.loss_curve),
-            "validation_scores_": list(state.validation_scores),
+            "loss_curve_": state.loss_curve,
+            "validation_scores_": state.validation_scores,
             "best_validation_score_": state.best_score,
+            "best_iteration_": state.best_epoch,
         }
 
     def as_dict(self) -> dict[str, Any]:

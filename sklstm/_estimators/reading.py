@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
 from sklstm._estimators.targets import Targets, from_dict
@@ -15,7 +16,7 @@ from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences
-from sklstm.sequences._step_values import stack_steps, stack_weights
+from sklstm.sequences._step_values import known_rows, known_values, stack_steps, stack_weights
 from sklstm.sequences._weights import check_weights
 
 #: For prediction, a list of sequences is read in parts of at most so many sequences or numbers.
@@ -37,9 +38,14 @@ class DataForm:
     as_array: bool
     dtype: np.dtype[np.floating]
 
-    def fit(self, samples: Samples) -> DataForm:
-        """The form with the mean and scale of the training targets."""
-        return replace(self, targets=self.targets.fit(samples.targets, samples.weights))
+    def with_targets(self, targets: Targets) -> DataForm:
+        """The form with another state of its targets."""
+        return replace(self, targets=targets)
+
+    def weigh(self, samples: Samples) -> Samples:
+        """The samples with the weights of their classes, without those of weight zero."""
+        weights = self.targets.weigh(samples.targets, samples.weights)
+        return replace(samples, weights=weights).without_weightless()
 
     def scale(self, samples: Samples) -> Samples:
         """The samples with targets in the units of the loss."""
@@ -69,11 +75,27 @@ class DataForm:
 
 
 class _Given(NamedTuple):
-    """Sequences and the targets and weights of their rows, not yet encoded."""
+    """Sequences with the targets and weights of their rows, not yet encoded.
+
+    ``known`` are the rows with a target that counts, where only some do.
+    """
 
     sequences: Sequences
     y: Any
-    sample_weight: Any
+    weights: NDArray[np.float64]
+    known: NDArray[np.intp] | None = None
+
+    @property
+    def known_y(self) -> Any:
+        """The targets that count."""
+        return self.y if self.known is None else known_values(self.y, self.known)
+
+    def name(self, row: int) -> str:
+        """What errors call a target, by its number among those that count."""
+        if self.known is None:
+            return f"y[{row}]"
+        sample, step = self.sequences.where(int(self.known[row]))
+        return f"y[{sample}], step {step}"
 
 
 def read_first(
@@ -94,7 +116,7 @@ def read_first(
     given = _stacked(sequences, y, sample_weight, estimator.return_sequences)
     form = DataForm(
         inputs=inputs,
-        targets=estimator._new_targets(given.y, classes, input_dtype),
+        targets=estimator._new_targets(given.known_y, classes),
         per_step=estimator.return_sequences,
         as_array=as_array,
         dtype=np.dtype(estimator.dtype or input_dtype),
@@ -147,20 +169,46 @@ def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -
     """Targets and weights with a row for each sample, or for each time step of all samples."""
     if not per_step:
         check_consistent_length(sequences, y)
-        return _Given(sequences, y, sample_weight)
+        return _Given(sequences, y, check_weights(sample_weight, len(sequences)))
+    y = stack_steps(y, sequences, "y")
+    weights = np.ones(len(y))
     if sample_weight is not None:
-        sample_weight = stack_weights(sample_weight, sequences)
-    return _Given(sequences, stack_steps(y, sequences, "y"), sample_weight)
+        weights = stack_weights(sample_weight, sequences)
+    known = known_rows(y, weights)
+    if len(known) == 0:
+        raise ValueError("y: expected a known target at a step of weight above zero, got none")
+    return _Given(sequences, y, weights, known)
 
 
 def _samples(given: _Given, form: DataForm) -> Samples:
     """Encoded and weighted samples, without those of weight zero."""
-    rows = form.targets.encode(given.y)
-    weights = form.targets.weigh(rows, check_weights(given.sample_weight, len(rows)))
+    rows = form.targets.encode(given.known_y, given.name)
+    weights = given.weights
+    if given.known is not None:
+        rows, weights = (
+            _at(given.known, array, len(weights)) for array in (rows, weights[given.known])
+        )
+    _check_total(weights)
     sequences = _cast(given.sequences, form.dtype)
+    return Samples(sequences, rows, weights, form.per_step).without_weightless()
+
+
+def _check_total(weights: NDArray[np.float64]) -> None:
     if not weights.any():
         raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
-    return Samples(sequences, rows, weights, form.per_step).without_weightless()
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.finfo(np.float64).tiny <= total < np.inf:
+        raise ValueError(
+            f"sample_weight: expected a total that is a finite normal number, got {total}"
+        )
+
+
+def _at(rows: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[Any]:
+    """An array of ``n`` rows, zero but for these."""
+    array = np.zeros((n, *values.shape[1:]), values.dtype)
+    array[rows] = values
+    return array
 
 
 def _cast(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:

@@ -183,6 +183,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
 
+    best_iteration_ : int or None
+        Number of epochs after which it was reached; with ``early_stopping``, the parameters of that
+        epoch are kept. None without validation samples.
+
     n_iter_ : int
         Number of epochs, or for "lbfgs" of iterations.
 
@@ -388,8 +392,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
         return self._score_steps(r2_score, X, y, sample_weight)
 
-    def _new_targets(self, y: Any, classes: Any, dtype: np.dtype[Any]) -> NumberTargets:
-        return NumberTargets.of(y, dtype, self)
+    def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
+        return NumberTargets.of(y, self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,30 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     return column_or_1d(y, warn=True), False
 
 
-def check_numbers(y: Any) -> NDArray[np.float64]:
-    """Finite targets (n,) or (n, K)."""
-    y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y", ensure_min_samples=0)
+def check_numbers(
+    y: Any, name: Callable[[int], str] = lambda row: f"y[{row}]"
+) -> NDArray[np.float64]:
+    """Finite targets (n,) or (n, K); ``name`` tells what errors call a row."""
+    try:
+        y = check_array(
+            y,
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite=False,
+            input_name="y",
+            ensure_min_samples=0,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"y: expected numbers: {error}") from error
+    _check_finite(y, name)
     if y.ndim == 0 or (y.ndim == 2 and y.shape[1] == 0):
         raise ValueError(f"y: expected shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
+
+
+def _check_finite(y: NDArray[np.float64], name: Callable[[int], str]) -> None:
+    place = np.argwhere(~np.isfinite(y))
+    if len(place) and y.ndim:
+        row, value = int(place[0][0]), y[tuple(place[0])]
+        found = "NaN" if np.isnan(value) else "infinity or a value too large for dtype('float64')"
+        raise ValueError(f"Input y contains {found}: {name(row)} is {y[row]}")

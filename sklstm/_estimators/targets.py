@@ -8,6 +8,7 @@ Shapes: ``n`` rows (samples, or time steps), ``K`` raw predictions of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, Self
 
@@ -27,8 +28,17 @@ from sklstm._network.losses import (
     Quantile,
     SquaredError,
 )
+from sklstm.sequences._moments import Moments, is_constant, merge, moments, standardize
 
 Array = NDArray[np.floating]
+Weights = NDArray[np.float64]
+#: From the number of a row of the targets to its name in errors.
+Name = Callable[[int], str]
+
+
+def name_of_row(row: int) -> str:
+    """The name of a target in errors."""
+    return f"y[{row}]"
 
 
 class Targets(Protocol):
@@ -51,14 +61,20 @@ class Targets(Protocol):
     def with_settings(self, settings: Any) -> Self:
         """The same kind, with the parameters that the estimator has now."""
 
-    def encode(self, y: Any) -> NDArray[Any]:
-        """Checked targets as numbers, one row each."""
+    def encode(self, y: Any, name: Name = name_of_row) -> NDArray[Any]:
+        """Checked targets as numbers, one row each; ``name`` tells what errors call a row."""
 
-    def weigh(self, rows: NDArray[Any], weights: Array) -> Array:
+    def fit_weights(self, rows: NDArray[Any], weights: Weights) -> Self:
+        """The same kind, with the weights of classes among the training targets."""
+
+    def weigh(self, rows: NDArray[Any], weights: Weights) -> Weights:
         """Sample weights times the weights of classes."""
 
-    def fit(self, rows: NDArray[Any], weights: Array) -> Self:
+    def fit_units(self, rows: NDArray[Any], weights: Weights) -> Self:
         """The same kind, with the mean and scale of the training targets."""
+
+    def update_units(self, rows: NDArray[Any], weights: Weights) -> Self:
+        """The same kind, with the mean and scale of these and all earlier targets."""
 
     def scale(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Encoded targets in the shape and units of the loss."""
@@ -80,6 +96,7 @@ class ClassTargets:
     kind: ClassVar[str] = "class"
     classes: NDArray[Any]
     class_weight: Any = None
+    factors: NDArray[np.float64] | None = None  # weights of the classes
 
     @classmethod
     def of(cls, labels: NDArray[Any], class_weight: Any) -> ClassTargets:
@@ -104,7 +121,7 @@ class ClassTargets:
     def with_settings(self, settings: Any) -> ClassTargets:
         return replace(self, class_weight=settings.class_weight)
 
-    def encode(self, y: Any) -> NDArray[np.intp]:
+    def encode(self, y: Any, name: Name = name_of_row) -> NDArray[np.intp]:
         """Positions in ``classes`` (n,)."""
         y, multilabel = check_labels(y)
         if multilabel:
@@ -114,15 +131,22 @@ class ClassTargets:
         if unknown.any():
             k = int(np.argmax(unknown))
             got = y[k : k + 1].tolist()[0]
-            raise ValueError(f"y[{k}]: expected one of {self.classes.tolist()}, got {got!r}")
+            raise ValueError(f"{name(k)}: expected one of {self.classes.tolist()}, got {got!r}")
         return codes
 
-    def weigh(self, rows: NDArray[Any], weights: Array) -> Array:
+    def fit_weights(self, rows: NDArray[Any], weights: Weights) -> ClassTargets:
         if self.class_weight is None:
-            return weights
-        return weights * class_factors(self.class_weight, rows, weights, self.classes)
+            return replace(self, factors=None)
+        factors = class_factors(self.class_weight, rows, weights, self.classes)
+        return replace(self, factors=factors)
 
-    def fit(self, rows: NDArray[Any], weights: Array) -> ClassTargets:
+    def weigh(self, rows: NDArray[Any], weights: Weights) -> Weights:
+        return weights if self.factors is None else weights * self.factors[rows]
+
+    def fit_units(self, rows: NDArray[Any], weights: Weights) -> ClassTargets:
+        return self
+
+    def update_units(self, rows: NDArray[Any], weights: Weights) -> ClassTargets:
         return self
 
     def scale(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -156,6 +180,7 @@ class LabelTargets:
     kind: ClassVar[str] = "label"
     n_outputs: int
     class_weight: Any = None
+    factors: NDArray[np.float64] | None = None  # (K, 2), weights of zero and one of each label
 
     @property
     def loss(self) -> MultilabelCrossEntropy:
@@ -172,7 +197,7 @@ class LabelTargets:
     def with_settings(self, settings: Any) -> LabelTargets:
         return replace(self, class_weight=settings.class_weight)
 
-    def encode(self, y: Any) -> NDArray[np.float64]:
+    def encode(self, y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
         """Zeros and ones (n, K)."""
         y, multilabel = check_labels(y)
         if not multilabel or y.shape[1] != self.n_outputs:
@@ -180,12 +205,21 @@ class LabelTargets:
             raise ValueError(f"y: expected labels of shape {expected}, got {y.shape}")
         return y.astype(np.float64)
 
-    def weigh(self, rows: NDArray[Any], weights: Array) -> Array:
+    def fit_weights(self, rows: NDArray[Any], weights: Weights) -> LabelTargets:
         if self.class_weight is None:
-            return weights
-        return weights * label_factors(self.class_weight, rows, weights)
+            return replace(self, factors=None)
+        return replace(self, factors=label_factors(self.class_weight, rows, weights))
 
-    def fit(self, rows: NDArray[Any], weights: Array) -> LabelTargets:
+    def weigh(self, rows: NDArray[Any], weights: Weights) -> Weights:
+        if self.factors is None:
+            return weights
+        of_labels = self.factors[np.arange(self.n_outputs), rows.astype(np.intp)]
+        return np.asarray(weights * np.prod(of_labels, axis=1))
+
+    def fit_units(self, rows: NDArray[Any], weights: Weights) -> LabelTargets:
+        return self
+
+    def update_units(self, rows: NDArray[Any], weights: Weights) -> LabelTargets:
         return self
 
     def scale(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -212,9 +246,9 @@ class LabelTargets:
 class NumberTargets:
     """One or several numbers, each standardised by itself.
 
-    The network learns ``(y - mean) / scale``. A scale of zero marks a constant target, of which
-    every prediction is the mean. Predictions have the given ``dtype``; ``one_column`` tells
-    whether they are (n,) rather than (n, K).
+    The network learns ``(y - mean) / scale``. A scale of zero marks a constant target, which every
+    prediction equals. Predictions have the given ``dtype``; ``one_column`` tells whether they are
+    (n,) rather than (n, K).
     """
 
     kind: ClassVar[str] = "number"
@@ -224,19 +258,24 @@ class NumberTargets:
     loss_name: str
     huber_delta: float
     quantile: float
-    mean: NDArray[np.float64] | None = None  # (K,)
-    deviation: NDArray[np.float64] | None = None  # (K,)
+    weight_seen: float = 0.0
+    mean_seen: NDArray[np.float64] | None = None  # (K,)
+    deviation_seen: NDArray[np.float64] | None = None  # (K,)
 
     @classmethod
-    def of(cls, y: Any, dtype: np.dtype[Any], settings: Any) -> NumberTargets:
-        """As many outputs as ``y`` (n,) or (n, K) has columns."""
+    def of(cls, y: Any, settings: Any) -> NumberTargets:
+        """As many outputs as ``y`` (n,) or (n, K) has columns; predictions of its precision."""
+        single = str(getattr(y, "dtype", "")) in ("float32", "float16")
         y = check_numbers(y)
         one_column = y.ndim == 1
-        n_outputs = 1 if one_column else y.shape[1]
         return cls(
-            n_outputs, one_column, dtype.name, settings.loss, settings.huber_delta,
-            settings.quantile,
-        )  # fmt: skip
+            n_outputs=1 if one_column else y.shape[1],
+            one_column=one_column,
+            dtype="float32" if single else "float64",
+            loss_name=settings.loss,
+            huber_delta=settings.huber_delta,
+            quantile=settings.quantile,
+        )
 
     @property
     def loss(self) -> Any:
@@ -252,6 +291,12 @@ class NumberTargets:
         return {}
 
     def with_settings(self, settings: Any) -> NumberTargets:
+        if (settings.loss == "poisson") != (self.loss_name == "poisson"):
+            raise ValueError(
+                f"loss: expected one with the link of {self.loss_name!r}, with which the network "
+                f"was fitted, got {settings.loss!r}; set warm_start=False or clone the estimator "
+                "to begin anew"
+            )
         return replace(
             self,
             loss_name=settings.loss,
@@ -259,51 +304,62 @@ class NumberTargets:
             quantile=settings.quantile,
         )
 
-    def encode(self, y: Any) -> NDArray[np.float64]:
+    def encode(self, y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
         """Finite numbers (n, K)."""
-        y = check_numbers(y)
+        y = check_numbers(y, name)
         if (y.ndim == 1) != self.one_column or (y.ndim == 2 and y.shape[1] != self.n_outputs):
             expected = "(n_samples,)" if self.one_column else f"(n_samples, {self.n_outputs})"
             raise ValueError(f"y: expected targets of shape {expected}, got {y.shape}")
         y = y[:, None] if self.one_column else y
         if self.loss_name == "poisson" and (y < 0).any():
             k = int(np.argmax((y < 0).any(axis=1)))
-            raise ValueError(f'y[{k}]: expected zero or more with loss="poisson", got {y[k].min()}')
+            raise ValueError(
+                f'{name(k)}: expected zero or more with loss="poisson", got {y[k].min()}'
+            )
         return y
 
-    def weigh(self, rows: NDArray[Any], weights: Array) -> Array:
+    def fit_weights(self, rows: NDArray[Any], weights: Weights) -> NumberTargets:
+        return self
+
+    def weigh(self, rows: NDArray[Any], weights: Weights) -> Weights:
         return weights
 
-    def fit(self, rows: Array, weights: Array) -> NumberTargets:
-        """Weighted mean and standard deviation; of counts the mean alone, as the scale."""
-        mean: NDArray[np.float64] = np.average(rows, axis=0, weights=weights)
-        if self.loss_name == "poisson":
-            deviation = np.where(mean > 0, mean, 1.0)
-            return replace(self, mean=np.zeros_like(mean), deviation=deviation)
-        deviation = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weights))
-        # The standard deviation of a constant target consists of rounding errors.
-        constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return replace(self, mean=mean, deviation=np.where(constant, 0.0, deviation))
+    def fit_units(self, rows: NDArray[Any], weights: Weights) -> NumberTargets:
+        return self._with(moments(rows, weights))
+
+    def update_units(self, rows: NDArray[Any], weights: Weights) -> NumberTargets:
+        return self._with(merge(self._seen, moments(rows, weights)))
+
+    def _with(self, seen: Moments) -> NumberTargets:
+        weight, mean, deviation = seen
+        return replace(self, weight_seen=weight, mean_seen=mean, deviation_seen=deviation)
+
+    @property
+    def _seen(self) -> Moments:
+        assert self.mean_seen is not None
+        assert self.deviation_seen is not None
+        return Moments(self.weight_seen, self.mean_seen, self.deviation_seen)
 
     @property
     def units(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Standard deviation and mean of each output, once `fit` has learned them."""
-        assert self.deviation is not None
-        assert self.mean is not None
-        return self.deviation, self.mean
+        """Scale and mean of each output; of counts the mean is the scale."""
+        _, mean, deviation = self._seen
+        if self.loss_name == "poisson":
+            return np.where(mean > 0, mean, 1.0), np.zeros_like(mean)
+        return np.where(is_constant(mean, deviation), 0.0, deviation), mean
 
     @property
     def is_affine(self) -> bool:
-        """Whether predictions are ``raw * deviation + mean``."""
+        """Whether predictions are ``raw * scale + mean``."""
         return bool(self.loss.out_activation == "identity")
 
     def scale(self, rows: NDArray[Any]) -> NDArray[Any]:
-        deviation, mean = self.units
-        return (rows - mean) / np.where(deviation == 0, 1.0, deviation)
+        scale, mean = self.units
+        return standardize(rows, mean, scale)
 
     def decode(self, raw: Array) -> NDArray[Any]:
-        deviation, mean = self.units
-        y = self.loss.predictions(raw) * deviation + mean
+        scale, mean = self.units
+        y = self.loss.predictions(raw.astype(np.float64, copy=False)) * scale + mean
         return self.shaped(y.astype(self.dtype, copy=False))
 
     def shaped(self, predictions: NDArray[Any]) -> NDArray[Any]:
@@ -322,6 +378,24 @@ class NumberTargets:
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
+
+
+def rescale_output(
+    earlier: NumberTargets, later: NumberTargets, weight: Array, bias: Array
+) -> None:
+    """Change the output layer in place, so that predictions in later units are as before.
+
+    van Hasselt, Guez, Hessel, Mnih & Silver 2016, "Learning values across many orders of
+    magnitude", Proposition 1.
+    """
+    (scale, mean), (new_scale, new_mean) = earlier.units, later.units
+    if later.is_affine:
+        divisor = np.where(new_scale == 0, 1.0, new_scale)
+        weight *= scale / divisor
+        bias *= scale / divisor
+        bias += (mean - new_mean) / divisor
+    else:
+        bias += np.log(scale / new_scale)
 
 
 def from_dict(values: dict[str, Any]) -> Targets:

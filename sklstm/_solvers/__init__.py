@@ -3,8 +3,10 @@
 from sklstm._solvers.lbfgs import minimize_lbfgs
 from sklstm._solvers.observers import (
     BatchDone,
+    Best,
     Callback,
     EarlyStopping,
+    Epoch,
     History,
     NonFiniteLossError,
     Observer,
@@ -22,10 +24,12 @@ __all__ = [
     "Adam",
     "Adaptive",
     "BatchDone",
+    "Best",
     "Callback",
     "Constant",
     "Cosine",
     "EarlyStopping",
+    "Epoch",
     "History",
     "NonFiniteLossError",
     "Observer",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ Problem = Callable[[Vector64], tuple[float, Vector]]
 _SCIPY_STATUS: dict[int, Status] = {0: "converged", 1: "max_iter", 2: "abnormal"}
 
 
+class _Point(NamedTuple):
+    """The last iterate, its value, and the number of iterations."""
+
+    x: Vector64
+    loss: float
+    n_iterations: int
+
+
 class _Minimization:
     """The last iterate, and the two functions that SciPy calls."""
 
@@ -38,9 +46,7 @@ class _Minimization:
         self._problem = problem
         self._observers = tuple(observers)
         self._callback = callback
-        self.iterate = initial
-        self.loss = math.nan
-        self.n_iterations = 0
+        self.point = _Point(initial, math.nan, 0)
         self.stop: tuple[Status, str] | None = None
         self._gradient_norm = math.nan
 
@@ -49,7 +55,7 @@ class _Minimization:
         value, gradient = self._problem(x)
         value, self._gradient_norm = float(value), global_norm(gradient)
         finite = math.isfinite(value) and math.isfinite(self._gradient_norm)
-        if math.isnan(self.loss):
+        if math.isnan(self.point.loss):
             self._check_first(value, finite)
         return (value, gradient) if finite else self._substitute()
 
@@ -60,7 +66,7 @@ class _Minimization:
                 f"The objective is not finite at the initial parameters: the loss is {value:g} and "
                 f"the norm of its gradient {self._gradient_norm:g}. Scale the inputs and targets."
             )
-        self.loss = value
+        self.point = self.point._replace(loss=value)
 
     def _substitute(self) -> tuple[float, Vector64]:
         """Return a finite value and gradient that make the line search take a third of the step.
@@ -69,15 +75,13 @@ class _Minimization:
         from a minimum. With a zero gradient and a value just above that of the last iterate, the
         line search tries a shorter step.
         """
-        return math.nextafter(self.loss, math.inf), np.zeros_like(self.iterate)
+        return math.nextafter(self.point.loss, math.inf), np.zeros_like(self.point.x)
 
     def iteration_done(self, intermediate_result: Any) -> None:
         """Keep the new iterate, which has just been evaluated, and report it."""
-        self.iterate = intermediate_result.x.copy()
-        self.loss = float(intermediate_result.fun)
-        self.n_iterations += 1
-        n = self.n_iterations
-        progress = Progress(n, n, self.loss, math.nan, self._gradient_norm, self.iterate)
+        n = self.point.n_iterations + 1
+        self.point = _Point(intermediate_result.x.copy(), float(intermediate_result.fun), n)
+        progress = Progress(n, n, self.point.loss, math.nan, self._gradient_norm, self.point.x)
         self.stop = report(progress, self._observers, self._callback)
         if self.stop is not None:
             raise StopIteration
@@ -105,9 +109,8 @@ def minimize_lbfgs(
         status, message = _minimize(minimization, max_iter, max_fun, tol)
     except KeyboardInterrupt:
         status, message = "interrupted", "interrupted by the user"
-    parameters[...] = minimization.iterate
-    n_iterations = minimization.n_iterations
-    return Outcome(n_iterations, n_iterations, minimization.loss, status, message)
+    parameters[...], loss, n_iterations = minimization.point
+    return Outcome(n_iterations, n_iterations, loss, status, message)
 
 
 def _minimize(
@@ -124,7 +127,7 @@ def _minimize(
     }
     result = minimize(
         minimization.evaluate,
-        minimization.iterate,
+        minimization.point.x,
         jac=True,
         method="L-BFGS-B",
         callback=minimization.iteration_done,

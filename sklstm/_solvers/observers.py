@@ -1,12 +1,12 @@
 """The progress of a solver, and the observers that are called with it.
 
 An observer is called with a `Progress` after each epoch (for L-BFGS, each iteration). It returns
-None, or a reason to stop. `Progress.parameters` is the vector that the solver updates in place, so
-an observer must copy it to keep it.
+None, or a reason to stop. The solver overwrites the arrays of `Progress` later, so an observer must
+copy them to keep them.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -44,6 +44,7 @@ class Progress(NamedTuple):
     rate: float
     gradient_norm: float
     parameters: Vector
+    moments: Sequence[Vector] = ()
 
 
 #: Returns a reason to stop, or None.
@@ -109,17 +110,40 @@ class _Patience:
         return f"{name} did not improve by tol={self.tol:g} for more than {self.patience} epochs"
 
 
-class History:
-    """Record the loss of each epoch, after those of an earlier call, and the lowest loss."""
+class Epoch(NamedTuple):
+    """The record of an epoch: its loss, and its validation score if there is one."""
 
-    def __init__(self, loss_curve: list[float] | None = None) -> None:
-        self.loss_curve: list[float] = [] if loss_curve is None else loss_curve
-        self.best_loss = min(self.loss_curve, default=math.inf)
+    loss: float
+    score: float | None = None
+
+
+class History:
+    """Record each epoch, after those of an earlier call; with `validation`, its score too.
+
+    `validation` must be called before. An epoch is recorded in one piece, so that an interrupt
+    leaves no loss without its score.
+    """
+
+    def __init__(
+        self, epochs: list[Epoch] | None = None, validation: "EarlyStopping | None" = None
+    ) -> None:
+        self.epochs: list[Epoch] = [] if epochs is None else epochs
+        self._validation = validation
+
+    @property
+    def loss_curve(self) -> list[float]:
+        """The loss of each epoch."""
+        return [epoch.loss for epoch in self.epochs]
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest loss."""
+        return min(self.loss_curve, default=math.inf)
 
     def __call__(self, progress: Progress) -> None:
-        """Append the loss."""
-        self.loss_curve.append(progress.loss)
-        self.best_loss = min(self.best_loss, progress.loss)
+        """Append the epoch."""
+        score = None if self._validation is None else self._validation.validation_scores[-1]
+        self.epochs.append(Epoch(progress.loss, score))
 
 
 class Tolerance:
@@ -133,6 +157,14 @@ class Tolerance:
         if self._patience.exhausted(-progress.loss):
             return self._patience.reason("training loss")
         return None
+
+
+class Best(NamedTuple):
+    """The best validation score, its parameters, and its epoch; 0 is before the first."""
+
+    score: float
+    parameters: Vector | None
+    epoch: int
 
 
 class EarlyStopping:
@@ -151,24 +183,22 @@ class EarlyStopping:
         self._validate = validate
         self._patience = _Patience(tol, patience, schedule)
         self.validation_scores: list[float] = []
-        self.best_score = -math.inf
-        self.best_parameters: Vector | None = None
+        self.best = Best(-math.inf, None, 0)
 
     def __call__(self, progress: Progress) -> str | None:
         """Compute the score, and compare it with the best one."""
         score = float(self._validate(progress.parameters))
         self.validation_scores.append(score)
-        if score > self.best_score:
-            self.best_score = score
-            self.best_parameters = progress.parameters.copy()
+        if score > self.best.score:
+            self.best = Best(score, progress.parameters.copy(), progress.epoch)
         if self._patience.exhausted(score):
             return self._patience.reason("validation score")
         return None
 
     def restore(self, parameters: Vector) -> None:
         """Copy the best parameters, if there are any, into the given vector."""
-        if self.best_parameters is not None:
-            parameters[...] = self.best_parameters
+        if self.best.parameters is not None:
+            parameters[...] = self.best.parameters
 
 
 class Verbosity:

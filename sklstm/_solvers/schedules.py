@@ -53,7 +53,7 @@ class Adaptive:
     """A constant rate that each plateau divides, until it is at most ``minimum``."""
 
     def __init__(self, rate: float, *, factor: float = 5.0, minimum: float = 1e-6) -> None:
-        self.rate = rate
+        self.initial_rate = self.rate = rate
         self.factor = factor
         self.minimum = minimum
 

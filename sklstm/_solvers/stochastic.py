@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from sklstm._solvers.observers import (
     Vector,
     report,
 )
-from sklstm._solvers.updates import clip_by_global_norm
+from sklstm._solvers.updates import Arrays, clip_by_global_norm
 
 Indices = NDArray[np.intp] | None  # None: all samples in their order
 
@@ -30,8 +30,8 @@ class StochasticProblem(Protocol):
 
     def __call__(
         self, parameters: Vector, indices: Indices, rng: np.random.RandomState, /
-    ) -> tuple[float, Vector, float]:
-        """Return the weighted mean, its gradient, and the total weight.
+    ) -> tuple[float, Vector, int]:
+        """Return the objective of the samples, its gradient, and the number of samples.
 
         The solver overwrites the gradient.
         """
@@ -41,9 +41,23 @@ class Update(Protocol):
     """An update rule, see `updates`."""
 
     def apply(
-        self, parameters: Vector, gradient: Vector, moments: list[Vector], rate: float, step: int
+        self,
+        parameters: Vector,
+        gradient: Vector,
+        moments: list[Vector],
+        rate: float,
+        step: int,
+        out: Arrays | None,
     ) -> None:
-        """Update parameters and moments in place."""
+        """Write updated parameters and moments to ``out``."""
+
+
+class _Iterate(NamedTuple):
+    """What an update changes."""
+
+    parameters: Vector
+    moments: list[Vector]
+    step: int
 
 
 class _Stopped(Exception):
@@ -67,10 +81,9 @@ class _Training:
     """The settings and the state of one call of the solver."""
 
     problem: StochasticProblem
-    parameters: Vector
+    iterate: _Iterate
+    spare: Arrays
     update: Update
-    moments: list[Vector]
-    step: int
     schedule: Callable[[int], float]
     n_samples: int
     batch_size: int
@@ -84,48 +97,50 @@ class _Training:
     def train_epoch(self) -> Progress:
         """Update the parameters once for each batch."""
         epoch = self.n_epochs + 1
-        total, total_weight, largest_norm, rate = 0.0, 0.0, 0.0, math.nan
+        total, n_total, largest_norm, rate = 0.0, 0, 0.0, math.nan
         order = batches(self.n_samples, self.batch_size, self.shuffle, self.rng)
         for batch, indices in enumerate(order, start=1):
-            rate = float(self.schedule(self.step + 1))
+            rate = float(self.schedule(self.iterate.step + 1))
             position = f"epoch {epoch}, batch {batch} of {len(order)}, learning rate {rate:g}"
-            value, weight, norm = self._take_step(indices, rate, position)
-            total += value * weight
-            total_weight += weight
+            value, n, norm = self._take_step(indices, rate, position)
+            total += value * n
+            n_total += n
             largest_norm = max(largest_norm, norm)
-            event = BatchDone(epoch, batch, len(order), self.step, value)
+            event = BatchDone(epoch, batch, len(order), self.iterate.step, value)
             if self.callback is not None and self.callback(event):
                 raise _Stopped
-        self.n_epochs, self.loss = epoch, total / total_weight
-        return Progress(epoch, self.step, self.loss, rate, largest_norm, self.parameters)
+        self.n_epochs, self.loss = epoch, total / n_total
+        parameters, moments, step = self.iterate
+        return Progress(epoch, step, self.loss, rate, largest_norm, parameters, moments)
 
-    def _take_step(
-        self, indices: Indices, rate: float, position: str
-    ) -> tuple[float, float, float]:
-        """Update once, and return value, weight and gradient norm of the batch."""
-        value, gradient, weight = self.problem(self.parameters, indices, self.rng)
+    def _take_step(self, indices: Indices, rate: float, position: str) -> tuple[float, int, float]:
+        """Update once, and return value, number of samples and gradient norm of the batch."""
+        value, gradient, n = self.problem(self.iterate.parameters, indices, self.rng)
         norm = clip_by_global_norm(gradient, self.max_grad_norm)
         self._check_finite(float(value), norm, position)
-        self.update.apply(self.parameters, gradient, self.moments, rate, self.step + 1)
-        self.step += 1
-        return float(value), float(weight), norm
+        parameters, moments, step = self.iterate
+        out = self.spare
+        self.update.apply(parameters, gradient, moments, rate, step + 1, out)
+        # The one assignment that an interrupt comes before or after: an update is never half made.
+        self.iterate, self.spare = _Iterate(*out, step + 1), (parameters, moments)
+        return float(value), n, norm
 
     def _check_finite(self, value: float, norm: float, position: str) -> None:
         """Raise an error if the value or the gradient cannot be used."""
         clipped = norm if self.max_grad_norm is None else min(norm, self.max_grad_norm)
         # Adam squares the gradient: an infinite moment would stop all updates without an error.
-        usable = clipped <= math.sqrt(float(np.finfo(self.parameters.dtype).max))
+        usable = clipped <= math.sqrt(float(np.finfo(self.iterate.parameters.dtype).max))
         if math.isfinite(value) and math.isfinite(norm) and usable:
             return
         raise NonFiniteLossError(
-            f"Training diverged at update step {self.step + 1} ({position}): the loss is {value:g} "
+            f"Training diverged at update step {self.iterate.step + 1} ({position}): the loss is {value:g} "
             f"and the norm of its gradient {norm:g}. Try a smaller learning_rate_init, a (smaller) "
             f"max_grad_norm, or inputs and targets scaled to unit variance."
         )
 
     def outcome(self, status: Status, message: str) -> Outcome:
         """Return the result so far."""
-        return Outcome(self.n_epochs, self.step, self.loss, status, message)
+        return Outcome(self.n_epochs, self.iterate.step, self.loss, status, message)
 
 
 def minimize_stochastic(
@@ -151,17 +166,33 @@ def minimize_stochastic(
     epoch, unless a batch has all samples. `callback` is called after each batch and each epoch, and
     stops training by returning True. A KeyboardInterrupt stops it after the last complete update.
     """
+    spare = np.empty_like(parameters), [np.empty_like(moment) for moment in moments]
     training = _Training(
-        problem, parameters, update, moments, step, schedule, n_samples, batch_size, shuffle, rng,
-        max_grad_norm, callback,
+        problem, _Iterate(parameters, moments, step), spare, update, schedule, n_samples,
+        batch_size, shuffle, rng, max_grad_norm, callback,
     )  # fmt: skip
-    observers = tuple(observers)
+    try:
+        return _run(training, max_epochs, tuple(observers))
+    finally:
+        _copy(training.iterate, parameters, moments)
+
+
+def _run(training: _Training, max_epochs: int, observers: tuple[Observer, ...]) -> Outcome:
+    """Train until an observer, a callback, an interrupt or the number of epochs ends it."""
     try:
         while training.n_epochs < max_epochs:
-            if stop := report(training.train_epoch(), observers, callback):
+            if stop := report(training.train_epoch(), observers, training.callback):
                 return training.outcome(*stop)
     except _Stopped:
         return training.outcome("stopped", "stopped by a callback")
     except KeyboardInterrupt:
         return training.outcome("interrupted", "interrupted by the user")
     return training.outcome("max_iter", f"reached the limit of {max_epochs} epochs")
+
+
+def _copy(iterate: _Iterate, parameters: Vector, moments: list[Vector]) -> None:
+    """Copy the last iterate to these arrays, if it is not there."""
+    if iterate.parameters is not parameters:
+        parameters[...] = iterate.parameters
+        for moment, last in zip(moments, iterate.moments, strict=True):
+            moment[...] = last

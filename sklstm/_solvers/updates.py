@@ -1,8 +1,9 @@
-"""Update rules and gradient clipping on flat vectors, in place.
+"""Update rules and gradient clipping on flat vectors.
 
 A rule has only constants. The caller keeps its moments, the arrays that each step updates. Training
 that continues from stored moments and their step count gives the same bits as training without a
-break. `apply` uses the gradient as scratch memory.
+break. `apply` uses the gradient as scratch memory. It writes the new parameters and moments to
+`out`, by default in place; with other arrays, an interrupt never leaves half an update.
 """
 
 import math
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.floating[Any]]
+#: Parameters and moments.
+Arrays = tuple[Vector, list[Vector]]
 
 
 class SGD(NamedTuple):
@@ -25,19 +28,25 @@ class SGD(NamedTuple):
         return [np.zeros_like(parameters)]
 
     def apply(
-        self, parameters: Vector, gradient: Vector, moments: list[Vector], rate: float, step: int
+        self,
+        parameters: Vector,
+        gradient: Vector,
+        moments: list[Vector],
+        rate: float,
+        step: int,
+        out: Arrays | None = None,
     ) -> None:
-        """Update parameters and velocity in place; the step number is not used."""
-        (velocity,) = moments
+        """Update parameters and velocity; the step number is not used."""
+        new_parameters, (velocity,) = (parameters, moments) if out is None else out
         gradient *= rate
-        velocity *= self.momentum
+        np.multiply(moments[0], self.momentum, out=velocity)
         velocity -= gradient
         if not self.nesterov:
-            parameters += velocity
+            np.add(parameters, velocity, out=new_parameters)
             return
-        parameters -= gradient
+        np.subtract(parameters, gradient, out=new_parameters)
         np.multiply(velocity, self.momentum, out=gradient)
-        parameters += gradient
+        new_parameters += gradient
 
 
 class Adam(NamedTuple):
@@ -52,16 +61,22 @@ class Adam(NamedTuple):
         return [np.zeros_like(parameters), np.zeros_like(parameters)]
 
     def apply(
-        self, parameters: Vector, gradient: Vector, moments: list[Vector], rate: float, step: int
+        self,
+        parameters: Vector,
+        gradient: Vector,
+        moments: list[Vector],
+        rate: float,
+        step: int,
+        out: Arrays | None = None,
     ) -> None:
-        """Update parameters and moments in place; the bias correction uses ``step``, from 1."""
-        first, second = moments
-        first -= gradient  # first = beta_1 * (first - gradient) + gradient, in place
-        first *= self.beta_1
+        """Update parameters and moments; the bias correction uses ``step``, from 1."""
+        new_parameters, (first, second) = (parameters, moments) if out is None else out
+        np.subtract(moments[0], gradient, out=first)
+        first *= self.beta_1  # first = beta_1 * (moments[0] - gradient) + gradient
         first += gradient
         gradient *= gradient
         gradient *= 1 - self.beta_2
-        second *= self.beta_2
+        np.multiply(moments[1], self.beta_2, out=second)
         second += gradient
 
         root_correction = math.sqrt(1 - self.beta_2**step)
@@ -69,7 +84,7 @@ class Adam(NamedTuple):
         gradient += self.epsilon * root_correction
         np.divide(first, gradient, out=gradient)
         gradient *= rate * root_correction / (1 - self.beta_1**step)
-        parameters -= gradient
+        np.subtract(parameters, gradient, out=new_parameters)
 
 
 def global_norm(gradient: Vector) -> float:

@@ -1,10 +1,11 @@
 """The function that solvers minimize: the mean loss of a network over samples, plus a penalty.
 
-    sum_i w_i loss_i / sum_i w_i  +  alpha / (2 W) * |weights|^2
+    sum_i w_i loss_i / W  +  alpha / (2 W) * |weights|^2
 
-The sums run over the samples of a batch, and W is the total weight of all training samples. So the
-penalty is the same in every batch, and all solvers and batch sizes have the same minimum. A sample
-of weight two counts as a sample given twice.
+W is the total weight of the n training sequences. For a batch of m sequences, the sum of its losses
+is divided by W m / n, the weight that is expected of m sequences, and not by the weight of these m.
+So the value and gradient of a random batch are unbiased estimates, and all solvers and batch sizes
+have the same minimum. A sample of weight two counts as a sample given twice.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._threads import ParallelMap, serial_map
 from sklstm._training.prediction import raw_predictions, working_memory
-from sklstm._training.samples import Samples
+from sklstm._training.samples import Samples, Totals
 from sklstm.sequences._packing import Packing
 
 Array = NDArray[np.floating]
@@ -33,7 +34,7 @@ class _Shard(NamedTuple):
 
     packing: Packing
     rows: Indices  # of the samples' targets
-    weights: Array  # of the rows, divided by the weight of the batch
+    weights: Array  # of the rows, divided by the expected weight of the batch
     masks: Masks
     memory: float  # bytes for activations
     direction_map: ParallelMap
@@ -58,6 +59,8 @@ class Objective:
         Strength of the penalty.
     parallel_map : ParallelMap
         The map that computes the shards.
+    totals : Totals or None
+        Weight and number of all training sequences, W and n; None if they are the samples.
     """
 
     def __init__(
@@ -67,13 +70,14 @@ class Objective:
         samples: Samples,
         alpha: float,
         parallel_map: ParallelMap = serial_map,
+        totals: Totals | None = None,
     ) -> None:
         self.network = network
         self.loss = loss
         self.samples = samples
         self.alpha = alpha
         self._parallel_map = parallel_map
-        self._total_weight = samples.total_weight
+        self._totals = samples.totals if totals is None else totals
         self._working_memory = working_memory()
         self._arenas = Arenas(costs.arena_memory(self._working_memory))
 
@@ -82,17 +86,23 @@ class Objective:
         parameters: Array,
         indices: Indices | None = None,
         rng: np.random.RandomState | None = None,
-    ) -> tuple[float, Array, float]:
-        """Return value, gradient and weight of a batch; ``rng`` draws the dropout masks."""
+    ) -> tuple[float, Array, int]:
+        """Return value, gradient and number of sequences of a batch; ``rng`` draws the masks."""
+        n_batch = self.samples.n_given(indices)
         indices = np.arange(len(self.samples)) if indices is None else indices
-        batch_weight = float(self.samples.weights[self.samples.rows(indices)].sum())
+        batch_weight = self._expected_weight(n_batch)
         masks: Masks = {}
         if rng is not None and self.network.stochastic:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
         with _ignore_overflow():
             value, gradient = self._sum_of_shards(parameters, indices, batch_weight, masks)
             value += self._add_penalty(parameters, gradient)
-        return value, gradient, batch_weight
+        return value, gradient, n_batch
+
+    def _expected_weight(self, n_batch: int) -> float:
+        """Return the weight that is expected of a batch with this number of sequences."""
+        weight, n = self._totals
+        return weight if n_batch == n else weight * n_batch / n
 
     def mean_loss(self, parameters: Array) -> float:
         """Return the weighted mean of the loss, without penalty and dropout."""
@@ -100,7 +110,7 @@ class Objective:
         raw = raw_predictions(self.network, parameters, sequences, self._parallel_map)
         with _ignore_overflow():
             value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
-        return value / self._total_weight
+        return value / self._totals.weight
 
     def _sum_of_shards(
         self, parameters: Array, indices: Indices, batch_weight: float, masks: Masks
@@ -167,7 +177,7 @@ class Objective:
         """Add the gradient of the penalty, and return its value."""
         if self.alpha == 0:
             return 0.0
-        strength = self.alpha / self._total_weight
+        strength = self.alpha / self._totals.weight
         squares = 0.0
         layout = self.network.layout
         pairs = zip(layout.weights(parameters), layout.weights(gradient), strict=True)

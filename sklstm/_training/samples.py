@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import fsum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ from numpy.typing import NDArray
 from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
+
+
+class Totals(NamedTuple):
+    """Weight and number of all training sequences, as they were given."""
+
+    weight: float
+    n_sequences: int
+
+    def __add__(self, other: Totals) -> Totals:  # type: ignore[override]  # not concatenation
+        return Totals(self.weight + other.weight, self.n_sequences + other.n_sequences)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +35,19 @@ class Samples:
         The sequences of all samples.
     targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Encoded targets. There is one row for each sequence or, if ``per_step``, for each step.
-    weights : ndarray of shape (n_rows,)
+    weights : ndarray of shape (n_rows,), dtype=float64
         Weights of the targets.
     per_step : bool
         Whether each step has a target.
+    counts : ndarray of shape (n_sequences,) or None
+        How many of the given sequences each sequence stands for; None if one each.
     """
 
     sequences: Sequences
     targets: NDArray[Any]
-    weights: Array
+    weights: NDArray[np.float64]
     per_step: bool = False
+    counts: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -44,8 +57,14 @@ class Samples:
         return self.sequences.rows(indices) if self.per_step else indices
 
     @property
-    def total_weight(self) -> float:
-        return float(self.weights.sum())
+    def totals(self) -> Totals:
+        return Totals(float(self.weights.sum()), self.n_given())
+
+    def n_given(self, indices: NDArray[np.intp] | None = None) -> int:
+        """Return how many sequences were given for those at ``indices``, by default for all."""
+        if self.counts is None:
+            return len(self) if indices is None else len(indices)
+        return int(self.counts.sum() if indices is None else self.counts[indices].sum())
 
     @property
     def stratifiable(self) -> bool:
@@ -54,9 +73,13 @@ class Samples:
 
     def take(self, indices: NDArray[np.intp]) -> Samples:
         """Return a copy of the samples at ``indices``."""
-        rows, sequences = self.rows(indices), self.sequences.take(indices)
+        rows = self.rows(indices)
         return replace(
-            self, sequences=sequences, targets=self.targets[rows], weights=self.weights[rows]
+            self,
+            sequences=self.sequences.take(indices),
+            targets=self.targets[rows],
+            weights=self.weights[rows],
+            counts=None if self.counts is None else self.counts[indices],
         )
 
     def without_weightless(self) -> Samples:
@@ -90,4 +113,8 @@ class Samples:
         members = [groups[digest] for digest in sorted(groups)]
         first = self.take(np.array([group[0] for group in members]))
         by_row = (zip(*(self.weights[rows[k]] for k in group), strict=True) for group in members)
-        return replace(first, weights=np.array([fsum(same) for row in by_row for same in row]))
+        return replace(
+            first,
+            weights=np.array([fsum(same) for row in by_row for same in row]),
+            counts=np.array([self.n_given(np.array(group)) for group in members]),
+        )

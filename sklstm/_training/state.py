@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._persistence import require
+from sklstm._solvers.observers import Epoch
 
 Array = NDArray[np.floating]
 
@@ -18,17 +19,35 @@ Array = NDArray[np.floating]
 class TrainingState:
     """Parameters and solver moments as flat vectors, counters, and the record of all epochs.
 
-    ``split_seed`` chose the samples that early stopping holds out; a later call holds out the same.
+    ``step`` counts all updates, and ``moment_step`` those with the current moments, which start
+    anew if the solver changes. ``rate_factor`` is the fraction of the initial learning rate with
+    which partial_fit continues. ``split_seed`` chose the samples that early stopping holds out; a
+    later call holds out the same. ``weight_seen`` and ``n_seen`` are the total weight and the
+    number of all training sequences of the last fit and of the calls of partial_fit after it.
     """
 
     parameters: Array
     rng: np.random.RandomState
     moments: list[Array] = field(default_factory=list)
     step: int = 0
-    loss_curve: list[float] = field(default_factory=list)
-    validation_scores: list[float] = field(default_factory=list)
+    moment_step: int = 0
+    rate_factor: float = 1.0
+    epochs: list[Epoch] = field(default_factory=list)
     best_score: float | None = None
+    best_epoch: int | None = None
     split_seed: int | None = None
+    weight_seen: float = 0.0
+    n_seen: int = 0
+
+    @property
+    def loss_curve(self) -> list[float]:
+        """The loss of each epoch."""
+        return [epoch.loss for epoch in self.epochs]
+
+    @property
+    def validation_scores(self) -> list[float]:
+        """The validation score of each epoch that has one."""
+        return [epoch.score for epoch in self.epochs if epoch.score is not None]
 
     def copy(self) -> TrainingState:
         """A state that can be changed without changing this one."""
@@ -37,13 +56,13 @@ class TrainingState:
             parameters=self.parameters.copy(),
             rng=deepcopy(self.rng),
             moments=[moment.copy() for moment in self.moments],
-            loss_curve=list(self.loss_curve),
-            validation_scores=list(self.validation_scores),
+            epochs=list(self.epochs),
         )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the state."""
-        return {**vars(self), "rng": self.rng.get_state(legacy=False)}
+        epochs = [list(epoch) for epoch in self.epochs]
+        return {**vars(self), "rng": self.rng.get_state(legacy=False), "epochs": epochs}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingState:
@@ -51,4 +70,5 @@ class TrainingState:
         require(values, (field.name for field in fields(cls)), "training state")
         rng = np.random.RandomState()
         rng.set_state(values["rng"])
-        return cls(**{**values, "rng": rng})
+        epochs = [Epoch(*epoch) for epoch in values["epochs"]]
+        return cls(**{**values, "rng": rng, "epochs": epochs})

@@ -13,10 +13,12 @@ from sklstm._solvers import (
     SGD,
     Adam,
     Adaptive,
+    Best,
     Callback,
     Constant,
     Cosine,
     EarlyStopping,
+    Epoch,
     History,
     NonFiniteLossError,
     Observer,
@@ -30,7 +32,7 @@ from sklstm._solvers import (
 )
 from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective
-from sklstm._training.samples import Samples
+from sklstm._training.samples import Samples, Totals
 from sklstm._training.state import TrainingState
 
 Array = NDArray[np.floating]
@@ -44,6 +46,10 @@ BATCH_SIZE = 32
 #: max_iter="auto": the number of epochs that makes this number of updates, within limits.
 UPDATES = 1000
 MIN_EPOCHS, MAX_EPOCHS = 20, 100
+
+#: The fraction of the initial learning rate with which partial_fit continues after a fit with
+#: learning_rate="cosine", at whose end the rate is zero.
+RATE_AFTER_COSINE = 0.01
 
 #: max_iter="auto" with solver="lbfgs".
 LBFGS_ITERATIONS = 200
@@ -119,40 +125,59 @@ def train(
     """
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
     task = task.astype(dtype)
+    n_recorded = len(state.epochs)
     _match_moments(state, settings)
-    plan = _plan(settings, len(task.samples), n_epochs, state.step)
+    plan = _plan(settings, len(task.samples), n_epochs, state)
     validation = _validation(task, state, settings, plan.schedule, parallel_map)
     observers = _observers(state, settings, plan, validation)
-    objective = Objective(task.network, task.loss, task.samples, settings.alpha, parallel_map)
+    totals = _count(state, task.samples, plan)
+    objective = Objective(
+        task.network, task.loss, task.samples, settings.alpha, parallel_map, totals
+    )
     if settings.solver == "lbfgs":
         outcome = _minimize_lbfgs(objective, state, settings, plan, observers, callback)
     else:
         outcome = _minimize_stochastic(objective, state, settings, plan, observers, callback)
     if validation is not None:
-        state.best_score = validation.best_score
+        state.best_score = validation.best.score
+        state.best_epoch = n_recorded + validation.best.epoch
         if settings.early_stopping:
             validation.restore(state.parameters)
+    if not plan.one_of_many:
+        state.rate_factor = _final_rate_factor(settings, plan.schedule)
     _check_finite(state)
-    return outcome
+    return outcome._replace(n_epochs=len(state.epochs) - n_recorded)
 
 
-def _plan(settings: Settings, n_samples: int, n_epochs: int | str | None, step: int) -> _Plan:
-    """Batches, epochs and learning rates of a call that begins after ``step`` updates."""
+def _plan(
+    settings: Settings, n_samples: int, n_epochs: int | str | None, state: TrainingState
+) -> _Plan:
+    """Batches, epochs and learning rates of a call that begins with ``state``."""
     batch_size = _batch_size(settings, n_samples)
     n_batches = -(-n_samples // batch_size)
     if isinstance(n_epochs, str):
         n_epochs = _automatic_epochs(settings, n_batches)
-    schedule = _schedule(settings, n_epochs and n_epochs * n_batches, step)
+    schedule = _schedule(settings, n_epochs and n_epochs * n_batches, state)
     return _Plan(batch_size, n_epochs or 1, schedule, n_epochs is None)
+
+
+def _count(state: TrainingState, samples: Samples, plan: _Plan) -> Totals:
+    """Weight and number of all training sequences, for partial_fit those of all calls."""
+    totals = samples.totals
+    if plan.one_of_many:
+        totals += Totals(state.weight_seen, state.n_seen)
+    state.weight_seen, state.n_seen = totals
+    return totals
 
 
 def _observers(
     state: TrainingState, settings: Settings, plan: _Plan, validation: EarlyStopping | None
 ) -> list[Observer]:
     """What is called after each epoch, in this order."""
-    observers: list[Observer] = [_update_state(state, settings), History(state.loss_curve)]
+    observers: list[Observer] = [_update_state(state)]
     if validation is not None:
         observers.append(validation)
+    observers.append(History(state.epochs, validation))
     watches_loss = not (plan.one_of_many or settings.early_stopping or _anneals(settings))
     if watches_loss:
         observers.append(Tolerance(settings.tol, settings.n_iter_no_change, plan.schedule))
@@ -178,12 +203,13 @@ def _minimize_stochastic(
     observers: list[Observer],
     callback: Callback | None,
 ) -> Outcome:
+    parameters, moments = state.parameters, state.moments
     outcome = minimize_stochastic(
         objective,
-        state.parameters,
+        parameters,
         update=_update(settings),
-        moments=state.moments,
-        step=state.step,
+        moments=moments,
+        step=state.moment_step,
         schedule=plan.schedule,
         n_samples=len(objective.samples),
         batch_size=plan.batch_size,
@@ -194,7 +220,8 @@ def _minimize_stochastic(
         observers=observers,
         callback=callback,
     )
-    state.step = outcome.step
+    state.parameters, state.moments = parameters, moments
+    _count_updates(state, outcome.step)
     if outcome.status == "max_iter" and _anneals(settings):
         return outcome._replace(status="converged", message="the learning rate fell to zero")
     return outcome
@@ -218,17 +245,20 @@ def _minimize_lbfgs(
         value, gradient, _ = objective(parameters, None, np.random.RandomState(seed))
         return value, gradient
 
+    parameters = state.parameters
     outcome = minimize_lbfgs(
         evaluate,
-        state.parameters,
+        parameters,
         max_iter=plan.n_epochs,
         max_fun=settings.max_fun,
         tol=settings.tol,
         observers=observers,
         callback=callback,
     )
-    if not state.loss_curve:  # it began at a minimum
-        state.loss_curve.append(outcome.loss)
+    state.parameters = parameters
+    _count_updates(state, outcome.step)
+    if not state.epochs and np.isfinite(outcome.loss):  # it began at a minimum
+        state.epochs.append(Epoch(outcome.loss))
     return outcome
 
 
@@ -251,8 +281,8 @@ def _match_moments(state: TrainingState, settings: Settings) -> None:
     moments = (
         [] if settings.solver == "lbfgs" else _update(settings).initial_moments(state.parameters)
     )
-    if len(moments) != len(state.moments):
-        state.moments, state.step = moments, 0
+    if len(moments) != len(state.moments) or settings.solver == "lbfgs":
+        state.moments, state.moment_step = moments, 0
 
 
 def _automatic_epochs(settings: Settings, n_batches: int) -> int:
@@ -266,25 +296,40 @@ def _anneals(settings: Settings) -> bool:
     return settings.learning_rate == "cosine" and settings.solver != "lbfgs"
 
 
-def _schedule(settings: Settings, n_steps: int | None, steps_before: int) -> Schedule:
-    """The schedule of ``n_steps`` updates; None if the number of all updates is not known."""
+def _schedule(settings: Settings, n_steps: int | None, state: TrainingState) -> Schedule:
+    """The schedule of ``n_steps`` updates; None for partial_fit, which continues an earlier one."""
     rate = settings.learning_rate_init
     if rate == "auto":
         rate = LEARNING_RATES.get(settings.solver, 1.0)
     if settings.learning_rate == "cosine" and n_steps is not None:
-        return Cosine(rate, n_steps, first_step=steps_before + 1)
+        return Cosine(rate, n_steps, first_step=state.moment_step + 1)
+    if n_steps is None:
+        rate *= state.rate_factor
     return Adaptive(rate) if settings.learning_rate == "adaptive" else Constant(rate)
 
 
-def _update_state(state: TrainingState, settings: Settings) -> Observer:
+def _final_rate_factor(settings: Settings, schedule: Schedule) -> float:
+    """The fraction of the initial learning rate with which partial_fit continues after a fit."""
+    if _anneals(settings):
+        return RATE_AFTER_COSINE
+    return schedule.rate / schedule.initial_rate if isinstance(schedule, Adaptive) else 1.0
+
+
+def _update_state(state: TrainingState) -> Observer:
     """An observer that brings the state up to date after each epoch, for callbacks."""
-    steps_before = state.step if settings.solver == "lbfgs" else 0
 
     def update_state(progress: Progress) -> None:
-        state.parameters[...] = progress.parameters
-        state.step = steps_before + progress.step
+        state.parameters = progress.parameters.astype(state.parameters.dtype, copy=False)
+        state.moments = list(progress.moments)
+        _count_updates(state, progress.step)
 
     return update_state
+
+
+def _count_updates(state: TrainingState, moment_step: int) -> None:
+    """Add the updates since the last call to both counters."""
+    state.step += moment_step - state.moment_step
+    state.moment_step = moment_step
 
 
 def _validation(
@@ -302,8 +347,7 @@ def _validation(
     validation = EarlyStopping(
         lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule
     )
-    validation.validation_scores = state.validation_scores
-    if state.loss_curve:  # training continues: the parameters so far are the best yet
-        validation.best_score = -objective.mean_loss(state.parameters)
-        validation.best_parameters = state.parameters.copy()
+    if state.epochs:  # training continues: the parameters so far are the best yet
+        score = -objective.mean_loss(state.parameters)
+        validation.best = Best(score, state.parameters.copy(), 0)
     return validation

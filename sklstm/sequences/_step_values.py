@@ -42,6 +42,33 @@ def stack_weights(sample_weight: Any, sequences: Sequences) -> NDArray[np.float6
     return check_step_weights(sample_weight, sequences.lengths, sequences.n_timesteps)
 
 
+def known_rows(values: Rows, weights: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the rows of weight above zero whose value is not missing.
+
+    Missing values are NaN, None and pandas.NA. A row of several values is known if all of them are.
+    """
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+    elif values.dtype.kind == "O":
+        missing = np.reshape([_is_missing(value) for value in values.flat], values.shape)
+    else:
+        return np.flatnonzero(weights > 0)
+    return np.flatnonzero((weights > 0) & ~missing.reshape(len(values), -1).any(axis=1))
+
+
+def known_values(values: Rows, rows: NDArray[np.intp]) -> Rows:
+    """Return these rows; objects in the dtype that they have without the missing values."""
+    known = values[rows]
+    return np.array(known.tolist()) if known.dtype.kind == "O" else known
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas.NA; the name avoids an import of pandas."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
 def like_targets(rows: Rows, sequences: Sequences, as_array: bool) -> Any:
     """Return rows as an array if the targets were one and lengths allow it, else as a list."""
     if not as_array:

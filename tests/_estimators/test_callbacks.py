@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
-from data import SMALL, assert_same_fit, cut, outputs, problem
+from data import SMALL, assert_same_fit, cut, outputs, parameter_vector, problem
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -109,10 +109,11 @@ def test_what_a_callback_is_given_is_fitted(Estimator, solver, rng, seed):
 def test_a_kept_estimator_goes_on_by_itself(Estimator, rng, seed):
     X, y = problem(rng)
     recorder = Recorder()
-    parameters = CONSTANT | {"batch_size": 10, "random_state": seed}
+    parameters = CONSTANT | {"batch_size": 10, "alpha": 0.0, "random_state": seed}
     Estimator(**parameters).set_callbacks(recorder).fit(X, y)
     kept = recorder.fitted[0].set_callbacks().partial_fit(X, y)
-    assert_same_fit(Estimator(**parameters | {"max_iter": 2}).fit(X, y), kept)
+    expected = Estimator(**parameters | {"max_iter": 2}).fit(X, y)
+    np.testing.assert_allclose(parameter_vector(kept), parameter_vector(expected), 1e-9, 1e-9)
 
 
 @both

@@ -259,10 +259,20 @@ def test_a_column_of_targets(rng, seed):
     assert reg.predict(X).shape == (24,)
 
 
-def test_predictions_have_the_precision_of_the_input(rng, seed):
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_predictions_have_the_precision_of_the_targets(dtype, rng, seed):
     X, y = numbers(rng)
-    assert fit(X.astype(np.float32), y, seed).predict(X).dtype == np.float32
-    assert fit(X, y.astype(np.float32), seed).predict(X).dtype == np.float64
+    expected = np.float32 if dtype in (np.float16, np.float32) else np.float64
+    for inputs in (X, X.astype(np.float32)):
+        assert fit(inputs, y.astype(dtype), seed).predict(X).dtype == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_with_a_large_mean_are_not_rounded_with_the_inputs(dtype, rng, seed):
+    """float32 has 24 bits, which is too few for seconds since 1970."""
+    X, y = numbers(rng)
+    X, y = X.astype(dtype), 1.7e9 + y
+    assert fit(X, y, seed, max_iter=30).score(X, y) > 0.5
 
 
 @pytest.mark.parametrize(

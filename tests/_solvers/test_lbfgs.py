@@ -122,8 +122,8 @@ def test_early_stopping_restores_the_best_iterate():
     stopper = EarlyStopping(lambda x: -float(np.sum((x - target) ** 2)), 0.0, 3, Constant(1.0))
     x = np.zeros(problem.n_features, np.float32)
     minimize(lambda x: problem(x, None, None)[:2], x, observers=[stopper])
-    best = stopper.best_parameters
-    assert -np.sum((best - target) ** 2) == stopper.best_score > stopper.validation_scores[-1]
+    best = stopper.best.parameters
+    assert -np.sum((best - target) ** 2) == stopper.best.score > stopper.validation_scores[-1]
     stopper.restore(x)
     np.testing.assert_array_equal(x, best.astype(np.float32))
 

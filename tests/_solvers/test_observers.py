@@ -3,6 +3,7 @@ import pytest
 
 from sklstm._solvers.observers import (
     EarlyStopping,
+    Epoch,
     History,
     Progress,
     Tolerance,
@@ -33,7 +34,7 @@ def test_history_has_all_losses_and_the_lowest():
 
 
 def test_history_continues_an_earlier_one():
-    history = History([3.0, 1.0])
+    history = History([Epoch(3.0), Epoch(1.0)])
     history(progress(2.0))
     assert history.loss_curve == [3.0, 1.0, 2.0]
     assert history.best_loss == 1.0
@@ -106,15 +107,16 @@ def test_counts_equal_those_of_scikit_learn(observer_of):
 def test_early_stopping_restores_the_best_parameters():
     observer = EarlyStopping(lambda x: float(x[0]), 0.0, 2, Constant(1.0))
     parameters = np.zeros(1)
-    for score in (1.0, 5.0, 3.0, 4.0):
+    for epoch, score in enumerate((1.0, 5.0, 3.0, 4.0), start=1):
         parameters[0] = score
-        reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, parameters))
+        reason = observer(Progress(epoch, 1, 0.0, 0.1, 1.0, parameters))
     assert reason is None
     parameters[0] = 2.0
     reason = observer(Progress(1, 1, 0.0, 0.1, 1.0, parameters))
     assert "validation score did not improve" in reason
     assert observer.validation_scores == [1.0, 5.0, 3.0, 4.0, 2.0]
-    assert observer.best_score == 5.0
+    assert observer.best.score == 5.0
+    assert observer.best.epoch == 2
     observer.restore(parameters)
     np.testing.assert_array_equal(parameters, [5.0])
 
@@ -123,7 +125,7 @@ def test_early_stopping_keeps_the_first_of_equal_scores():
     observer = EarlyStopping(lambda x: 1.0, 0.0, 5, Constant(1.0))
     for value in (7.0, 8.0):
         observer(progress(0.0, parameters=(value,)))
-    np.testing.assert_array_equal(observer.best_parameters, [7.0])
+    np.testing.assert_array_equal(observer.best.parameters, [7.0])
 
 
 def test_early_stopping_counts_nan_as_no_improvement():
@@ -132,7 +134,7 @@ def test_early_stopping_counts_nan_as_no_improvement():
     untouched = np.array([4.0])
     observer.restore(untouched)
     assert untouched == 4.0
-    assert observer.best_parameters is None
+    assert observer.best.parameters is None
 
 
 def test_the_schedule_lowers_its_rate_before_early_stopping():

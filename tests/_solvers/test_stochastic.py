@@ -185,7 +185,7 @@ def test_the_callback_is_called_after_each_batch_and_epoch():
     ]  # fmt: skip
     last = events[-1]
     assert (last.epoch, last.step, last.rate) == (2, 106, 0.01)
-    assert last.parameters is x
+    np.testing.assert_array_equal(last.parameters, x)
     assert last.loss == outcome.loss
     assert outcome.step == 106
 

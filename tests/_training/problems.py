@@ -14,11 +14,12 @@ def make_network(n_outputs=3, **options):
     return SequenceNetwork(2, (4, 3), n_outputs, **options)
 
 
-def draw_samples(rng, n, dtype=np.float64):
+def draw_samples(rng, n, dtype=np.float64, per_step=False):
     """Sequences of 1 to 6 steps with 2 features, of one of three classes."""
     sequences = draw_sequences(rng, rng.integers(1, 7, n), dtype=dtype)
-    weights = rng.uniform(0.5, 2, n)
-    return Samples(sequences, rng.integers(0, 3, n), weights)
+    n_rows = len(sequences.values) if per_step else n
+    weights = rng.uniform(0.5, 2, n_rows)
+    return Samples(sequences, rng.integers(0, 3, n_rows), weights, per_step)
 
 
 def draw_parameters(rng, network, dtype=np.float64):

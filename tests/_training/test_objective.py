@@ -3,6 +3,8 @@
 Its gradient is checked in tests/_network/test_network.py.
 """
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from _training.problems import draw_parameters, draw_samples, make_network, with_weights
@@ -13,6 +15,7 @@ from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
 from sklstm._threads import serial_map, workers
 from sklstm._training.objective import Objective
 from sklstm._training.prediction import raw_predictions
+from sklstm._training.samples import Totals
 
 RATES = {"dropout": 0.3, "recurrent_dropout": 0.3}
 
@@ -24,10 +27,9 @@ def evaluate(network, samples, parameters, *args, alpha=0.3, parallel_map=serial
 
 
 def assert_same(actual, expected, tolerance=1e-12):
-    """Compare value, gradient and weight of a batch."""
+    """Compare value and gradient of a batch."""
     assert actual[0] == pytest.approx(expected[0], rel=tolerance)
     assert_close(actual[1], expected[1], tolerance)
-    assert actual[2] == pytest.approx(expected[2], rel=tolerance)
 
 
 # --- value and gradient ---
@@ -36,7 +38,7 @@ def assert_same(actual, expected, tolerance=1e-12):
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
 @pytest.mark.parametrize("whole", [True, False], ids=["all", "batch"])
 def test_the_value_equals_its_definition(whole, alpha, rng):
-    """sum w_i loss_i / sum w_i over the batch + alpha / (2 W) |weights|^2 with W of all samples."""
+    """sum w_i loss_i / (W m / n) over m of n samples + alpha / (2 W) |weights|^2."""
     network, samples = make_network(), draw_samples(rng, 12)
     parameters = draw_parameters(rng, network)
     batch = np.arange(12) if whole else rng.permutation(12)[:5]
@@ -45,11 +47,12 @@ def test_the_value_equals_its_definition(whole, alpha, rng):
     losses = -log_p[batch, samples.targets[batch]]
     params = network.layout.views(parameters)
     squares = sum((view**2).sum() for name, view in params.items() if not name.endswith("bias"))
-    expected = np.average(losses, weights=samples.weights[batch])
-    expected += alpha / (2 * samples.weights.sum()) * squares
-    value, _, weight = evaluate(network, samples, parameters, None if whole else batch, alpha=alpha)
+    total = samples.weights.sum()
+    expected = losses @ samples.weights[batch] / (total * len(batch) / 12)
+    expected += alpha / (2 * total) * squares
+    value, _, n = evaluate(network, samples, parameters, None if whole else batch, alpha=alpha)
     assert value == pytest.approx(expected, rel=1e-12)
-    assert weight == pytest.approx(samples.weights[batch].sum(), rel=1e-14)
+    assert n == len(batch)
 
 
 def test_biases_have_no_penalty(rng):
@@ -140,10 +143,49 @@ def test_the_scale_of_weights_changes_only_the_penalty(rng):
     parameters = draw_parameters(rng, network)
     value, gradient, _ = evaluate(network, samples, parameters, alpha=0.0)
     scaled = with_weights(samples, 1e6 * samples.weights)
-    found_value, found_gradient, weight = evaluate(network, scaled, parameters, alpha=0.0)
+    found_value, found_gradient, _ = evaluate(network, scaled, parameters, alpha=0.0)
     assert found_value == pytest.approx(value, rel=1e-12)
     assert_close(found_gradient, gradient, 1e-12)
-    assert weight == pytest.approx(1e6 * samples.total_weight)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_batches_estimate_the_objective_without_bias(per_step, merged, rng):
+    """The mean over all batches of one size, each as likely, is the value of all samples."""
+    network = make_network(pooling=None if per_step else "last")
+    samples = draw_samples(rng, 7, per_step=per_step)
+    weights = 10.0 ** rng.uniform(-2, 2, len(samples.weights))
+    samples = with_weights(samples, weights)
+    if merged:
+        samples = samples.take(np.array([0, 1, 2, 3, 4, 0, 1])).merged()
+    parameters = draw_parameters(rng, network)
+    expected = evaluate(network, samples, parameters)
+    given = np.repeat(np.arange(len(samples)), samples.counts) if merged else np.arange(7)
+    single = [evaluate(network, samples, parameters, np.array([k])) for k in given]
+    if merged:  # a merged sample alone counts as all of its equals
+        counts = samples.counts[given]
+        assert [n for *_, n in single] == counts.tolist()
+    mean = np.mean([value for value, *_ in single]), np.mean([g for _, g, _ in single], axis=0)
+    assert_same(mean, expected)
+    pairs = list(combinations(range(len(samples)), 2))
+    if not merged:
+        batches = [evaluate(network, samples, parameters, np.array(pair)) for pair in pairs]
+        mean = (
+            np.mean([value for value, *_ in batches]),
+            np.mean([g for _, g, _ in batches], axis=0),
+        )
+        assert_same(mean, expected)
+
+
+def test_totals_of_earlier_samples_count(rng):
+    network, samples = make_network(), draw_samples(rng, 6)
+    parameters = draw_parameters(rng, network)
+    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, totals=Totals(50.0, 10))
+    value, gradient, n = objective(parameters)
+    weight, plain = samples.weights.sum(), evaluate(network, samples, parameters, alpha=0.0)
+    penalty = evaluate(network, samples, parameters, alpha=0.3)[0] - plain[0]
+    assert value == pytest.approx(plain[0] * weight / (50 * 6 / 10) + penalty * weight / 50)
+    assert n == 6
 
 
 # --- shards and threads ---

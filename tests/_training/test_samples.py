@@ -18,7 +18,7 @@ def test_take_selects_sequences_targets_and_weights(rng):
     samples, indices = draw_samples(rng, 8), np.array([5, 0, 5, 7])
     taken = samples.take(indices)
     assert len(taken) == 4
-    assert taken.total_weight == samples.weights[indices].sum()
+    assert taken.totals == (samples.weights[indices].sum(), 4)
     np.testing.assert_array_equal(taken.targets, samples.targets[indices])
     for sequence, k in zip(taken.sequences, indices, strict=True):
         np.testing.assert_array_equal(sequence, list(samples.sequences)[k])

@@ -418,25 +418,27 @@ def test_without_warm_start_a_fit_begins_anew(Estimator, data, seed):
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_each_partial_fit_is_an_epoch(Estimator, solver, batch_size, dropout, data, seed):
     parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout,
-                  "learning_rate": "constant"}  # fmt: skip
+                  "learning_rate": "constant", "alpha": 0.0}  # fmt: skip
     fitted = fit(Estimator, data, seed, max_iter=4, **parameters)
     other = Estimator(**SMALL, **parameters, random_state=seed)
     classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
     other.partial_fit(*data, **classes)
     for _ in range(3):
         other.partial_fit(*data)
-    assert_same_fit(fitted, other)
-    assert other.loss_curve_ == fitted.loss_curve_
+    # Each call merges the mean and scale of the targets with those so far, which rounds.
+    tolerance = 0.0 if Estimator is LSTMClassifier else 1e-9
+    assert_close(parameter_vector(other), parameter_vector(fitted), tolerance)
+    assert_close(np.array(other.loss_curve_), np.array(fitted.loss_curve_), tolerance)
     assert (other.n_iter_, other.t_) == (4, fitted.t_)
 
 
 @unconverged
 @both
 def test_partial_fit_goes_on_after_fit(Estimator, data, seed):
-    constant = {"learning_rate": "constant"}
+    constant = {"learning_rate": "constant", "alpha": 0.0}
     fitted = fit(Estimator, data, seed, max_iter=4, **constant)
     other = fit(Estimator, data, seed, max_iter=3, **constant).partial_fit(*data)
-    assert_same_fit(fitted, other)
+    assert_close(parameter_vector(other), parameter_vector(fitted), 1e-9)
 
 
 @unconverged
