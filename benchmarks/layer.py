@@ -12,8 +12,8 @@ import numpy as np
 from kernels import using
 from problem import Problem, Results
 
-from sklstm._network.kernels.arenas import Arenas
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.arenas import ArenaPool
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import Hidden, LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm._threads import Run
@@ -35,7 +35,7 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._run, self._arenas = run, Arenas(most_bytes=2**27)
+        self._run, self._arenas = run, ArenaPool(max_bytes=2**27)
         self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
@@ -97,7 +97,7 @@ class Layer:
 
     def _train_in_arena(self, indices: np.ndarray, upstream: Hidden) -> tuple[Any, ...]:
         """As the estimators do, who need no more of it than the gradient."""
-        with self._arenas.one():
+        with self._arenas.borrow():
             return self._train_shard(indices, upstream)
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, Hidden]:
@@ -119,5 +119,5 @@ class Layer:
         return whole
 
 
-def _walks(batch: PackedSequences) -> tuple[Walk]:
-    return (Walk(batch.batch_sizes, reverse=False),)
+def _walks(batch: PackedSequences) -> tuple[SlotLayout]:
+    return (SlotLayout(batch.batch_sizes, reverse=False),)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklstm._network import dense, kernels, losses
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
 
@@ -425,7 +425,7 @@ def _forward(
     own = {name: np.array(array, dtype, order="C") for name, array in found.items()}
     weights = kernels.Weights(*(own.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
-    walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
+    walk = SlotLayout(np.full(len(packed) // n, n, np.intp), reverse=False)
     with single_blas_thread:  # as in the estimators, for the same results to the last bit
         h, c, recurrence = kernels.forward(packed, weights, walk, h0, c0, None)
     cache = _Cache(made_by, tuple(arguments), x.shape, weights, own, h[walk.outputs], recurrence)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import as_tokens
 from sklstm._network import dense, pooling
-from sklstm._network.kernels.weights import ReadOut
+from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import single_blas_thread
 from sklstm.sequences import Sequences
@@ -104,15 +104,15 @@ class SequenceStream:
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
         self._guard = single_blas_thread if largest > ONE_THREAD_ANYWAY else None
 
-    def _make_read_out(self) -> tuple[ReadOut, bool]:
+    def _make_read_out(self) -> tuple[OutputWeights, bool]:
         """The dense layer; where the prediction is an affine map of it, that prediction at once."""
         weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
         units = self._model._units()
         if units is None or self._model._input_dtype != self._dtype:
-            return ReadOut(weight, bias), False
+            return OutputWeights(weight, bias), False
         factor, offset = units
         in_units = weight * factor, bias * factor + offset
-        return ReadOut(*(array.astype(self._dtype) for array in in_units)), True
+        return OutputWeights(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
         """One a layer; the last reads out, unless states are pooled before."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import Hidden
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
@@ -65,7 +65,7 @@ class LSTMLayer(NamedTuple):
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, ...],
+        walks: tuple[SlotLayout, ...],
         masks: dict[str, Array],
         need_steps: bool = True,
         state: State | None = None,
@@ -92,7 +92,7 @@ class LSTMLayer(NamedTuple):
         self,
         params: Views,
         x: Array,
-        walks: tuple[Walk, ...],
+        walks: tuple[SlotLayout, ...],
         need_steps: bool = True,
         state: State | None = None,
         run: Run = map,
@@ -110,7 +110,7 @@ class LSTMLayer(NamedTuple):
         return Hidden(steps, _join([h for h, _ in finals])), finals
 
     def stepper(
-        self, params: Views, n: int, read_out: kernels.ReadOut | None = None
+        self, params: Views, n: int, read_out: kernels.OutputWeights | None = None
     ) -> kernels.Stepper:
         """For ``n`` sequences, forward in time, one step at a time."""
         return kernels.stepper(_weights(params, self.name), n, read_out)
@@ -128,7 +128,7 @@ class LSTMLayer(NamedTuple):
         """Adds to ``grad``; returns the gradients at the inputs and at the state it began with."""
 
         def one_way(k: int, name: str, cache: kernels.Cache) -> tuple[Array | None, Array, Array]:
-            dh, dc = self._start(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
+            dh, dc = self._start(cache.layout.n_sequences, cache.cells.dtype, dstate, k)
             if gradient.last is not None:
                 dh += gradient.last[:, self._part(k)]
             dy = None if gradient.steps is None else gradient.steps[:, self._part(k)]

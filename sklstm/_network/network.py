@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import Hidden
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import Caches, LSTMLayer, Run
 from sklstm._network.parameters import ParameterLayout, Views
 
@@ -230,6 +230,8 @@ def drop(hidden: Hidden, layer: LSTMLayer, masks: Masks, batch: Batch) -> Hidden
     return hidden if mask is None else dropout.apply(hidden, mask, batch.row_of)
 
 
-def _walks(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
+def _walks(batch: Batch, bidirectional: bool) -> tuple[SlotLayout, ...]:
     """One walk for each direction."""
-    return tuple(Walk(batch.batch_sizes, reverse) for reverse in (False, True)[: 1 + bidirectional])
+    return tuple(
+        SlotLayout(batch.batch_sizes, reverse) for reverse in (False, True)[: 1 + bidirectional]
+    )

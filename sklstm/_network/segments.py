@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sklstm._network import dense, embedding, kernels, pooling
 from sklstm._network.hidden import Hidden
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import Caches, LSTMLayer, State
 from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
 from sklstm._network.parameters import Views
@@ -67,7 +67,7 @@ class Strand(NamedTuple):
         self, params: Views, x: Array, batch: Batch, masks: Masks, states: list[State]
     ) -> tuple[Array, list[State], list[Caches]]:
         """States at every step, those it ends in, and what ``backward`` needs."""
-        walks = (Walk(batch.batch_sizes, self.reverse),)
+        walks = (SlotLayout(batch.batch_sizes, self.reverse),)
         ends, caches = [], []
         for layer, state in zip(self.layers, states, strict=True):
             hidden, end, cache = layer.forward(params, x, walks, masks, True, state)
@@ -82,7 +82,7 @@ class Strand(NamedTuple):
         """As ``forward``, without what ``backward`` would need."""
         if masks:
             return self.forward(params, x, batch, masks, states)[:2]
-        walks, ends = (Walk(batch.batch_sizes, self.reverse),), []
+        walks, ends = (SlotLayout(batch.batch_sizes, self.reverse),), []
         for layer, state in zip(self.layers, states, strict=True):
             hidden, end = layer.infer(params, x, walks, True, state)
             x = _steps(hidden)
@@ -220,7 +220,7 @@ def segment_length(
 
 def _numbers_a_row(network: SequenceNetwork, training: bool) -> int:
     """What layers and pooling hold for each packed row."""
-    n_inputs, per_unit = network.layers[0].n_inputs, kernels.numbers_a_unit()
+    n_inputs, per_unit = network.layers[0].n_inputs, kernels.values_per_unit()
     if not training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)
     kept = [

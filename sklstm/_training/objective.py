@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from sklstm._network import kernels, segments
-from sklstm._network.kernels.arenas import Arenas
+from sklstm._network.kernels.arenas import ArenaPool
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -139,7 +139,7 @@ class Objective:
         self._total_weight = samples.total_weight
         memory = _working_memory()
         self._room = memory * (1 - KEPT_SHARE)
-        self._arenas = Arenas(memory * KEPT_SHARE)
+        self._arenas = ArenaPool(memory * KEPT_SHARE)
 
     def __call__(
         self,
@@ -204,7 +204,7 @@ class Objective:
             value, draw = at_output(raw)
             segments.backward(trace, draw, views)
         else:
-            with self._arenas.one():
+            with self._arenas.borrow():
                 raw, cache = network.forward(params, packing.segment(), masks, run)
                 value, draw = at_output(raw)
                 network.backward(params, draw, cache, views, run=run)
@@ -300,7 +300,7 @@ def shards_of(lengths: NDArray[np.intp], network: SequenceNetwork) -> list[NDArr
 def _number_of_parts(lengths: NDArray[np.intp], network: SequenceNetwork, rows: int) -> int:
     """An even number, or one for batches too small for two of what the kernels still do well."""
     n = len(lengths)
-    if n < 2 * kernels.least_rows(_work(lengths, network)):
+    if n < 2 * kernels.min_rows(_work(lengths, network)):
         return 1
     whole = max(2, n // rows)
     return whole + whole % 2

@@ -22,7 +22,7 @@ from numerics import (
 
 from sklstm._network.hidden import Hidden
 from sklstm._network.initializers import INPUT_GAIN
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm.sequences import PackedSequences
@@ -62,7 +62,7 @@ class Problem:
 
     @property
     def walks(self):
-        return tuple(Walk(self.batch.batch_sizes, reverse) for reverse in (False, True))
+        return tuple(SlotLayout(self.batch.batch_sizes, reverse) for reverse in (False, True))
 
     def forward(self, flat=None, x=None, state=None, **options):
         params = self.layout.views(self.flat if flat is None else flat)
@@ -195,7 +195,7 @@ def test_a_batch_walked_in_two_segments(n_steps, rng):
 
     cut, n = int(batch.batch_sizes[:n_steps].sum()), int(batch.batch_sizes[n_steps])
     sizes = batch.batch_sizes[:n_steps], batch.batch_sizes[n_steps:]
-    early, late = ((Walk(part, False), Walk(part, True)) for part in sizes)
+    early, late = ((SlotLayout(part, False), SlotLayout(part, True)) for part in sizes)
     x = batch.values
     one, middle, caches = layer.forward(params, x[:cut], early, {}, state=problem.state)
     running = [(h[:n], c[:n]) for h, c in middle]

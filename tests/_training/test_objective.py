@@ -205,7 +205,7 @@ def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
 @pytest.mark.parametrize("least", [32, 64])
 @pytest.mark.parametrize("n", [1, 63, 64, 127, 128, 200, 300])
 def test_shards_take_every_row_once_and_have_like_work(n, least, rng, monkeypatch):
-    monkeypatch.setattr(objective_module.kernels, "least_rows", lambda work: least)
+    monkeypatch.setattr(objective_module.kernels, "min_rows", lambda work: least)
     lengths = rng.integers(1, 50, n)
     shards = objective_module.shards_of(lengths, make_network())
     assert len(shards) == 1 if n < 2 * least else len(shards) % 2 == 0
@@ -263,8 +263,8 @@ def test_threads_are_for_what_they_make_faster(monkeypatch):
     network = SequenceNetwork(8, (64, 32), 3, bidirectional=True)
     weights = 2 * 4 * (64 * 73 + 32 * (128 + 32 + 1))
     assert network.weights_a_step == weights
-    monkeypatch.setattr(numpy_kernels, "LEAST_WORK", 60 * weights)
-    monkeypatch.setattr(numpy_kernels, "LEAST_VALUES", 32 * 3)
+    monkeypatch.setattr(numpy_kernels, "MIN_WORK", 60 * weights)
+    monkeypatch.setattr(numpy_kernels, "MIN_VALUES", 32 * 3)
 
     def run(function, *items):
         return map(function, *items)
