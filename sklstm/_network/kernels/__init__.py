@@ -1,8 +1,8 @@
 """The recurrence of an LSTM layer over a packed batch, in one direction.
 
-``numpy_kernels`` and ``compiled.compiled_kernels`` both provide all functions of this module. The
-configuration (``sklstm.set_config``) selects one of them. ``backward`` uses the kernels that made
-its cache, even if the configuration has changed since.
+There are two implementations with the same interface: ``numpy_kernels``, and
+``compiled.compiled_kernels``. The configuration (``sklstm.set_config``) selects one of them.
+``backward`` uses the kernels that made its cache, even if the configuration has changed since.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` inputs, ``H`` hidden
 units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
@@ -75,7 +75,10 @@ def backward(
     dcells: Array | None = None,
     need_inputs: bool = False,
 ) -> Array | None:
-    """Add to ``gradient``, replace the final ``dh`` and ``dc`` by the initial ones, return dx."""
+    """Add the gradients of the weights to ``gradient``; return those of the inputs, or None.
+
+    The gradients ``dh`` and ``dc`` at the final states are replaced by those at the initial states.
+    """
     made_by_numpy = isinstance(cache, numpy_kernels.Cache)
     kernels: ModuleType = numpy_kernels if made_by_numpy else _compiled_kernels()
     dx: Array | None = kernels.backward(cache, weights, gradient, dh, dc, dy, dcells, need_inputs)

@@ -267,8 +267,8 @@ class _BackwardStep(NamedTuple):
 def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _BackwardStep:
     """Return the backward step of ``size`` sequences.
 
-    Five products become one call: dc, dc, dh, dc and dc times the derivatives of the arguments of
-    the four gates, and of the cell state before the step.
+    One call multiplies dc, dc, dh, dc and dc by the five derivatives of ``_derivatives``. The
+    results are the gate gradients, and the gradient at the cell state before the step.
     """
     hidden = scratch.shape[2]
     parts = scratch.reshape(-1)[: 11 * size * hidden].reshape(11, size, hidden)
@@ -409,7 +409,7 @@ def _runs_with_scratch(
     for run in found:
         dz_run = dz[: run.slots.stop - run.slots.start]
         if not layout.equal_lengths:
-            dz_run[...] = 0  # also in slots that no step of the run reads
+            dz_run[...] = 0  # no step of the run reads or writes some of these slots
         yield run, derivatives, dz_run
 
 

@@ -3,7 +3,8 @@
 Arguments and results are those of ``numpy_kernels``. Shapes: ``n`` sequences, ``S`` slots (see
 ``slots``), ``P`` packed rows, ``D`` inputs, ``H`` hidden units, ``K`` outputs. ``U`` is ``H``
 rounded up to whole vectors, so that compiled code needs no special case for the last units.
-*Operands* hold ``[x, 1, h_before]`` in each slot that a step reads.
+*Operands* hold ``[x, 1, h_before]`` in each slot that a step reads; the hidden state begins at
+column ``first_h = D + 1``.
 
 Compiled functions get addresses and sizes. Variables in this module keep the memory at these
 addresses alive during the call.
@@ -64,32 +65,32 @@ def forward(
     mask: Array | None,
 ) -> tuple[Array, Array, Cache]:
     """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
-    dtype, hidden, begin = x.dtype, len(weights.hh), x.shape[1] + 1
+    dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
     width = _whole_vectors(hidden, dtype)
-    operands = arenas.empty((layout.n_slots, begin + width), dtype)
+    operands = arenas.empty((layout.n_slots, first_h + width), dtype)
     cells = arenas.empty((layout.n_slots, width), dtype)
-    operands[layout.final, :begin] = 0  # products over all slots read them, although no step does
-    h, h_begin = (operands, begin) if mask is None else (arenas.empty(cells.shape, dtype), 0)
-    for array, first, initial in ((h, h_begin, h0), (cells, 0, c0)):
+    operands[layout.final, :first_h] = 0  # products over all slots read them, although no step does
+    h, h_offset = (operands, first_h) if mask is None else (arenas.empty(cells.shape, dtype), 0)
+    for array, first, initial in ((h, h_offset, h0), (cells, 0, c0)):
         array[layout.initial, first:] = 0
         if initial is not None:
             array[layout.initial, first : first + hidden] = initial
     if mask is not None:
-        operands[:, begin + hidden :] = 0
-        operands[layout.initial, begin : begin + hidden] = h[layout.initial, :hidden] * mask
+        operands[:, first_h + hidden :] = 0
+        operands[layout.initial, first_h : first_h + hidden] = h[layout.initial, :hidden] * mask
         mask = np.ascontiguousarray(mask)
     x, activations = np.ascontiguousarray(x), _aligned(layout.n_packed * 5 * width, dtype)
-    scratch = arenas.empty((_forward_scratch_size(begin + hidden, width, dtype),), dtype)
+    scratch = arenas.empty((_forward_scratch_size(first_h + hidden, width, dtype),), dtype)
     *given, at_h, at_cells, at_activations, at_scratch = addresses(
         dtype, x, *weights, operands, h, cells, activations, scratch
     )
     call(
         "forward", dtype, *addresses(_INTEGER, layout.table), *given,
-        at_h + h_begin * dtype.itemsize, at_cells, at_activations,
+        at_h + h_offset * dtype.itemsize, at_cells, at_activations,
         _address_or_zero(mask, dtype), at_scratch,
-        len(layout.table), begin - 1, hidden, mask is not None,
+        len(layout.table), first_h - 1, hidden, mask is not None,
     )  # fmt: skip
-    h = h[:, h_begin : h_begin + hidden]
+    h = h[:, h_offset : h_offset + hidden]
     return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask)
 
 
@@ -100,15 +101,15 @@ def infer(
 
     The hidden states of all steps are written to ``y`` (P, H) unless it is None.
     """
-    (n, hidden), dtype, begin = h.shape, x.dtype, x.shape[1] + 1
+    (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
     width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
-    states_size = n * width + 2 * n * (begin + width)
-    scratch = np.empty(_forward_scratch_size(begin + hidden, width, dtype) + states_size, dtype)
+    states_size = n * width + 2 * n * (first_h + width)
+    scratch = np.empty(_forward_scratch_size(first_h + hidden, width, dtype) + states_size, dtype)
     *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
     call(
         "infer", dtype, *addresses(_INTEGER, layout.table), *given,
         _address_of_rows(y, dtype), at_scratch,
-        len(layout.table), n, begin - 1, hidden, _row_stride(y),
+        len(layout.table), n, first_h - 1, hidden, _row_stride(y),
     )  # fmt: skip
 
 
@@ -122,12 +123,12 @@ class Stepper:
 
     def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
-        width, begin = _whole_vectors(hidden, dtype), n_inputs + 1
-        packed = _aligned(4 * width * (begin + hidden), dtype)
+        width, first_h = _whole_vectors(hidden, dtype), n_inputs + 1
+        packed = _aligned(4 * width * (first_h + hidden), dtype)
         call("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
-        operands, cells = np.zeros((n, begin + width), dtype), np.zeros((n, width), dtype)
+        operands, cells = np.zeros((n, first_h + width), dtype), np.zeros((n, width), dtype)
         operands[:, n_inputs] = 1
-        self.h, self.c = operands[:, begin : begin + hidden], cells[:, :hidden]
+        self.h, self.c = operands[:, first_h : first_h + hidden], cells[:, :hidden]
         z, stacked = _aligned(4 * width * MAX_FORWARD_ROWS, dtype), np.empty((1, 0), dtype)
         if output is not None:
             stacked = np.vstack(output)

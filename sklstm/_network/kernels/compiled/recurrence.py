@@ -2,9 +2,10 @@
 
 Shapes: ``n`` sequences, ``S`` slots (see ``slots``), ``P`` packed rows, ``D`` inputs, ``H`` hidden
 units, ``L`` lanes (elements of a vector), ``B = ceil(H / L)`` blocks of ``L`` units, ``U = B L``
-units with padding, whose weights, states and gradients are zero. ``z`` are the arguments of the
-gates, ``dz`` their gradients; gates have the order i, f, o, g. *Operands* (S, D + 1 + U) hold
-``[x, 1, h_before]``.
+units with padding, whose weights, states and gradients are zero. In the code, ``running`` is the
+number of sequences at a step, ``depth`` is D + 1 + H, and ``width`` is U. ``z`` are the arguments
+of the gates, ``dz`` the gate gradients; gates have the order i, f, o, g. *Operands* are rows
+``[x, 1, h_before]``, one for each slot: (S, D + 1 + U).
 
 - A product keeps a *tile* of its result in registers. In the forward pass a tile has the four gates
   of a few sequences and one block of units; sigmoid, tanh and the states of these units follow at

@@ -3,9 +3,10 @@
 Each operation on a ``Vector`` adds an instruction to the function that is being compiled. NaN and
 infinity follow IEEE 754. Only ``fma`` may round once where a product and a sum round twice.
 
-``exp`` is computed as 2^k times a polynomial of the remainder r. With y = k ln 2 + r it is
-exp(y) = 2^k exp(r). If the argument has been multiplied by log2(e) before (``SIGMOID_SCALE``,
-``TANH_SCALE``), it is y = k + r and 2^y = 2^k 2^r, which takes fewer instructions.
+Sigmoid and tanh are fractions of exponentials. For y = k ln 2 + r with an integer k and a small r,
+exp(y) is 2^k exp(r), and exp(r) is close to a polynomial. If the argument has been multiplied by
+``SIGMOID_SCALE`` or ``TANH_SCALE`` before, 2^y is needed in place of exp(y): for y = k + r it is
+2^k 2^r, which takes fewer instructions.
 """
 
 from __future__ import annotations
@@ -204,19 +205,17 @@ class _Power:
         lanes, builder = self._lanes, self._lanes.builder
         half = builder.ashr(self._integer(), lanes.bit_value(1))
         rest = builder.sub(self._integer(), half)
-        return factor * self._from_exponent(rest) * self._from_exponent(half)
+        return factor * self._power(rest) * self._power(half)
 
     def value(self) -> Vector:
         """Return the power itself, which must be a normal float."""
-        return (
-            self._scaled(self._lanes.value(1.0)) if AVX512 else self._from_exponent(self._integer())
-        )
+        return self._scaled(self._lanes.value(1.0)) if AVX512 else self._power(self._integer())
 
     def _integer(self) -> Any:
         rounder = self._lanes.value(_ROUNDER[self._lanes.double])
         return self._lanes.builder.sub(self._shifted.as_bits(), rounder.as_bits())
 
-    def _from_exponent(self, k: Any) -> Vector:
+    def _power(self, k: Any) -> Vector:
         lanes = self._lanes
         bias, position = _EXPONENT[lanes.double]
         biased = lanes.builder.add(k, lanes.bit_value(bias))
@@ -237,7 +236,7 @@ class _Power:
 _CURRENT_ROUNDING = 4
 
 
-def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
+def _split_exp(y: Vector) -> tuple[Vector, _Power]:
     """Return ``exp(r) - 1`` and ``2^k`` with ``y = k ln 2 + r``."""
     lanes, double = y.lanes, y.lanes.double
     rounder, (high, low) = _ROUNDER[double], _LN2[double]
@@ -247,7 +246,7 @@ def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
     return lanes.fma(r * r, _polynomial(r, _EXPM1[double]), r), _Power(shifted, k)
 
 
-def _power_parts(y: Vector) -> tuple[Vector, _Power]:
+def _split_exp2(y: Vector) -> tuple[Vector, _Power]:
     """Return ``2^r - 1`` and ``2^k`` with ``y = k + r``."""
     double = y.lanes.double
     shifted = y + _ROUNDER[double]
@@ -271,9 +270,10 @@ def sigmoid_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
     They are those of ``1 / (1 + exp(-x))`` and, for negative x, of ``exp(x) / (1 + exp(x))``. If
     ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``.
     """
-    lanes, parts = x.lanes, _power_parts if scaled else _exponential_parts
-    part, power = parts(x.negative_magnitude().at_least(-1090.0 if lanes.double else -160.0))
-    e = power.times(part + 1.0)
+    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
+    lowest = -1090.0 if lanes.double else -160.0  # the exponential is zero there
+    expm1, power = split(x.negative_magnitude().at_least(lowest))
+    e = power.times(expm1 + 1.0)
     return x.where_negative(e, lanes.value(1.0)), e + 1.0
 
 
@@ -283,10 +283,10 @@ def tanh_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
     They are those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))``, with the sign of ``x``. If
     ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
     """
-    lanes, parts = x.lanes, _power_parts if scaled else _exponential_parts
-    part, power = parts((x if scaled else x + x).negative_magnitude().at_least(-80.0))
+    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
+    expm1, power = split((x if scaled else x + x).negative_magnitude().at_least(-80.0))
     scale = power.value()
-    e = lanes.fma(scale, part, scale - 1.0)
+    e = lanes.fma(scale, expm1, scale - 1.0)
     return (lanes.value(0.0) - e).with_sign_of(x), e + 2.0
 
 
