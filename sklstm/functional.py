@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklstm._network import dense, kernels, losses
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
 
@@ -425,12 +425,13 @@ def _forward(
     copies = {name: np.array(array, dtype, order="C") for name, array in found.items()}
     weights = kernels.Weights(*(copies.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
-    walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
+    slots = SlotLayout(np.full(len(packed) // n, n, np.intp), reverse=False)
     with single_blas_thread:  # as in the estimators, for bitwise equal results
-        h, c, recurrence = kernels.forward(packed, weights, walk, h0, c0, None)
-    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h[walk.outputs], recurrence)
+        h, c, recurrence = kernels.forward(packed, weights, slots, h0, c0, None)
+    h, c = h[slots.outputs], c[slots.outputs]
+    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h, recurrence)
     shape = (*x.shape[:-1], hidden)
-    return h[walk.outputs].reshape(shape).copy(), c[walk.outputs].reshape(shape).copy(), cache
+    return h.reshape(shape).copy(), c.reshape(shape).copy(), cache
 
 
 def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
