@@ -14,8 +14,8 @@ from problem import Problem, Results
 
 from sklstm._network import costs
 from sklstm._network.hidden import HiddenStates
-from sklstm._network.kernels.arenas import Arenas
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.arenas import ArenaPool
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm._threads import ParallelMap, serial_map
@@ -36,7 +36,7 @@ class Layer:
             self._params[f"lstm.{name}"][...] = getattr(problem, name)
         self._valid = np.arange(shape.steps) < problem.lengths[:, None]
         self._sequences = Sequences(problem.x[self._valid], problem.lengths, "list")
-        self._parallel_map, self._arenas = parallel_map, Arenas(most_bytes=2**27)
+        self._parallel_map, self._arenas = parallel_map, ArenaPool(max_bytes=2**27)
         self._network = problem.network
         with using(kernels):
             self._upstream = self._packed_upstream(problem.dy[self._valid])
@@ -93,18 +93,18 @@ class Layer:
         batch = self._sequences.pack(indices)
         gradient = np.zeros(self._layout.size, np.float32)
         views = self._layout.views(gradient)
-        hidden, _, cache = self._layer.forward(self._params, batch.values, _walks(batch), {})
+        hidden, _, cache = self._layer.forward(self._params, batch.values, _layouts(batch), {})
         dx, _ = self._layer.backward(self._params, upstream, cache, views, need_inputs=True)
         return gradient, batch, hidden, dx
 
     def _train_in_arena(self, indices: np.ndarray, upstream: HiddenStates) -> tuple[Any, ...]:
         """Train with scratch memory, as in the estimators; only the gradient is valid later."""
-        with self._arenas.one():
+        with self._arenas.borrow():
             return self._train_shard(indices, upstream)
 
     def _infer_chunk(self, indices: np.ndarray) -> tuple[PackedSequences, HiddenStates]:
         batch = self._sequences.pack(indices)
-        return batch, self._layer.infer(self._params, batch.values, _walks(batch))[0]
+        return batch, self._layer.infer(self._params, batch.values, _layouts(batch))[0]
 
     def _outputs(self, indices: Any, batches: Any, hiddens: Any, prefix: str) -> Results:
         last = np.empty((len(self._sequences), self._layer.hidden), np.float32)
@@ -121,5 +121,5 @@ class Layer:
         return whole
 
 
-def _walks(batch: PackedSequences) -> tuple[Walk]:
-    return (Walk(batch.batch_sizes, reverse=False),)
+def _layouts(batch: PackedSequences) -> tuple[SlotLayout]:
+    return (SlotLayout(batch.batch_sizes, reverse=False),)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklstm._network import dense, kernels, losses
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 from sklstm._threads import single_blas_thread
 
@@ -53,8 +53,7 @@ def sigmoid(x: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Values in [0, 1] in the shape of ``x``. The dtype is float32 if ``x`` is float32, and
-        float64 otherwise.
+        Values in [0, 1] in the shape of ``x``; float32 if ``x`` is float32, else float64.
 
     Examples
     --------
@@ -79,8 +78,7 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     Returns
     -------
     ndarray
-        Values in [0, 1] in the shape of ``x``. The dtype is float32 if ``x`` is float32, and
-        float64 otherwise.
+        Values in [0, 1] in the shape of ``x``; float32 if ``x`` is float32, else float64.
 
     Examples
     --------
@@ -141,9 +139,8 @@ def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
     Parameters
     ----------
     dh, dc : array-like of shape (N, H) or None
-        Gradients of the objective with respect to the hidden and cell state after the step. None
-        means zeros. ``dc`` must not include the gradient that reaches the cell state through the
-        hidden state of this step.
+        Gradients with respect to the hidden and cell state after the step. ``dc`` must not include
+        the gradient that reaches the cell state through the hidden state. None means zeros.
     cache : object
         The cache returned by :func:`lstm_cell_forward`.
 
@@ -155,10 +152,8 @@ def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
 
     Raises
     ------
-    TypeError
-        If ``cache`` was returned by another function.
-    ValueError
-        If a gradient does not have the shape of the states.
+    TypeError or ValueError
+        If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
     _check_cache(cache, "lstm_cell_forward")
     return _backward(cache, dh, dc)
@@ -167,9 +162,7 @@ def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
 def lstm_forward(
     x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
 ) -> tuple[Array, Array, _Cache]:
-    """Compute the hidden and cell states of an LSTM at every time step.
-
-    See equations 1 to 6 in :doc:`/textbook`.
+    """Compute the states of an LSTM at every time step: equations 1 to 6 in :doc:`/textbook`.
 
     Parameters
     ----------
@@ -230,10 +223,8 @@ def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array
 
     Raises
     ------
-    TypeError
-        If ``cache`` was returned by another function.
-    ValueError
-        If a gradient does not have the shape of the states.
+    TypeError or ValueError
+        If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
     _check_cache(cache, "lstm_forward")
     return _backward(cache, dh, dc)
@@ -300,22 +291,18 @@ def lstm_predict_backward(
     cache : object
         The cache returned by :func:`lstm_predict_forward`.
     dh, dc : array-like of shape (T, N, H), default=None
-        Further gradients with respect to the hidden and cell state of each step. They must not
-        include the gradients that reach a state through the output layer or later steps. None means
-        zeros.
+        Further gradients with respect to the states of each step. They must not include those that
+        reach a state through the output layer or through later steps. None means zeros.
 
     Returns
     -------
     dict of str to ndarray
-        The gradients that :func:`lstm_backward` returns, and those with respect to
-        ``dense.weight`` and ``dense.bias``.
+        Gradients as in :func:`lstm_backward`, and for ``dense.weight`` and ``dense.bias``.
 
     Raises
     ------
-    TypeError
-        If ``cache`` was returned by another function.
-    ValueError
-        If a gradient has a wrong shape.
+    TypeError or ValueError
+        If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
     _check_cache(cache, "lstm_predict_forward")
     gradient = {name: np.zeros_like(array) for name, array in cache.output_layer.items()}
@@ -333,10 +320,9 @@ def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
     Parameters
     ----------
     gates : dict of str to array-like
-        ``Wi``, ``Wf``, ``Wo`` and ``Wc`` (H, H + D), the weights of the input, forget and output
-        gate and of the candidate. They multiply the hidden state stacked on the inputs. ``bi``,
-        ``bf``, ``bo`` and ``bc`` (H, 1) are the biases. With an output layer, also ``Wy`` (K, H)
-        and ``by`` (K, 1). Other keys are ignored.
+        Weights ``Wi``, ``Wf``, ``Wo``, ``Wc`` (H, H + D), which multiply the hidden state stacked
+        on the inputs, and biases ``bi``, ``bf``, ``bo``, ``bc`` (H, 1). With an output layer, also
+        ``Wy`` (K, H) and ``by`` (K, 1). Other keys are ignored.
 
     Returns
     -------
@@ -377,15 +363,12 @@ def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
 
 
 def parameters_to_gates(parameters: Parameters) -> dict[str, Array]:
-    """Convert the parameters of this module, or their gradients, to those of the single gates.
-
-    This is the inverse of :func:`parameters_from_gates`.
+    """Convert parameters or gradients to those of single gates, as in textbooks.
 
     Parameters
     ----------
     parameters : dict of str to array-like
-        Parameters as returned by :func:`parameters_from_gates`. Other keys, for example the
-        gradient ``x``, are ignored.
+        Parameters as returned by :func:`parameters_from_gates`. Other keys are ignored.
 
     Returns
     -------
@@ -430,28 +413,25 @@ class _Cache(NamedTuple):
 
 
 def _forward(
-    made_by: str,
-    axes: str,
-    arguments: Mapping[str, State],
-    parameters: Parameters,
-    *dense_names: str,
+    made_by: str, axes: str, arguments: Mapping[str, State], parameters: Parameters, *extra: str
 ) -> tuple[Array, Array, _Cache]:
-    """Return the states, and a cache; ``arguments`` are inputs, hidden state and cell state."""
+    """Return the states and a cache. ``extra`` are the names of more parameters to cache."""
     (x_name, value), *initial_states = arguments.items()
     x = _checked(x_name, value, dict.fromkeys(axes))
-    found = _named("parameters", parameters, (*_LSTM, *dense_names))
+    found = _named("parameters", parameters, (*_LSTM, *extra))
     hidden, n = _check_shapes(found, x.shape[-1]), x.shape[-2]
     h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in initial_states)
     dtype = np.result_type(*(a for a in (x, h0, c0, *found.values()) if a is not None))
     copies = {name: np.array(array, dtype, order="C") for name, array in found.items()}
     weights = kernels.Weights(*(copies.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
-    walk = Walk(np.full(len(packed) // n, n, np.intp), reverse=False)
+    slots = SlotLayout(np.full(len(packed) // n, n, np.intp), reverse=False)
     with single_blas_thread:  # as in the estimators, for bitwise equal results
-        h, c, recurrence = kernels.forward(packed, weights, walk, h0, c0, None)
-    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h[walk.outputs], recurrence)
+        h, c, recurrence = kernels.forward(packed, weights, slots, h0, c0, None)
+    h, c = h[slots.outputs], c[slots.outputs]
+    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h, recurrence)
     shape = (*x.shape[:-1], hidden)
-    return h[walk.outputs].reshape(shape).copy(), c[walk.outputs].reshape(shape).copy(), cache
+    return h.reshape(shape).copy(), c.reshape(shape).copy(), cache
 
 
 def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstm._estimators.base import BaseLSTM
 from sklstm._network import dense, pooling
-from sklstm._network.kernels.weights import ReadOut
+from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import checked, shallow_copy, with_format
 from sklstm._threads import single_blas_thread
@@ -113,15 +113,15 @@ class SequenceStream:
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
         self._guard = single_blas_thread if largest > SINGLE_THREAD_SIZE else None
 
-    def _make_output_layer(self) -> tuple[ReadOut, bool]:
+    def _make_output_layer(self) -> tuple[OutputWeights, bool]:
         """The output layer, and whether it gives predictions in the units of the targets."""
         weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
         targets = self._targets
         if not getattr(targets, "is_affine", False) or targets.dtype != self._dtype.name:
-            return ReadOut(weight, bias), False
+            return OutputWeights(weight, bias), False
         deviation, mean = targets.units
         in_units = weight * deviation, bias * deviation + mean
-        return ReadOut(*(array.astype(self._dtype) for array in in_units)), True
+        return OutputWeights(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
         """One for each layer; without pooling, the last one computes the output layer too."""

@@ -84,7 +84,7 @@ def _n_parts(network: SequenceNetwork, lengths: Indices, n_sequences: int) -> in
     too small for the kernels to be efficient.
     """
     n = len(lengths)
-    if n < 2 * kernels.least_rows(work(network, lengths)):
+    if n < 2 * kernels.min_rows(work(network, lengths)):
         return 1
     n_parts = max(2, n // n_sequences)
     return n_parts + n_parts % 2
@@ -149,7 +149,7 @@ def _elements_per_row(network: SequenceNetwork, training: bool) -> int:
     n_inputs = network.layers[0].n_inputs
     if not training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)
-    per_unit = kernels.numbers_a_unit()
+    per_unit = kernels.values_per_unit()
     cached = [
         len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
         for layer in network.layers

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
@@ -69,7 +69,7 @@ class LSTMLayer(NamedTuple):
         self,
         params: Views,
         x: Array,
-        layouts: tuple[Walk, ...],
+        layouts: tuple[SlotLayout, ...],
         masks: dict[str, Array],
         need_steps: bool = True,
         state: LayerState | None = None,
@@ -100,7 +100,7 @@ class LSTMLayer(NamedTuple):
         self,
         params: Views,
         x: Array,
-        layouts: tuple[Walk, ...],
+        layouts: tuple[SlotLayout, ...],
         need_steps: bool = True,
         state: LayerState | None = None,
         parallel_map: MapFunction = map,
@@ -118,7 +118,7 @@ class LSTMLayer(NamedTuple):
         return HiddenStates(steps, join_directions([h for h, _ in final])), final
 
     def stepper(
-        self, params: Views, n: int, output_layer: kernels.ReadOut | None = None
+        self, params: Views, n: int, output_layer: kernels.OutputWeights | None = None
     ) -> kernels.Stepper:
         """Return a stepper that computes one step of ``n`` sequences per call."""
         return kernels.stepper(_weights(params, self.name), n, output_layer)
@@ -142,7 +142,7 @@ class LSTMLayer(NamedTuple):
         def one_direction(
             k: int, name: str, cache: kernels.Cache
         ) -> tuple[Array | None, Array, Array]:
-            dh, dc = self._copy_state(cache.walk.n_sequences, cache.cells.dtype, dstate, k)
+            dh, dc = self._copy_state(cache.layout.n_sequences, cache.cells.dtype, dstate, k)
             if gradient.last is not None:
                 dh += gradient.last[:, self.columns(k)]
             dy = None if gradient.steps is None else gradient.steps[:, self.columns(k)]

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import HiddenStates
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LayerCache, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
 
@@ -269,7 +269,7 @@ def drop(hidden: HiddenStates, layer: LSTMLayer, masks: Masks, batch: Batch) -> 
     return hidden if mask is None else dropout.apply(hidden, mask, batch.row_of)
 
 
-def _layouts(batch: Batch, bidirectional: bool) -> tuple[Walk, ...]:
+def _layouts(batch: Batch, bidirectional: bool) -> tuple[SlotLayout, ...]:
     """Return the slot layout of each direction."""
     directions = (False, True) if bidirectional else (False,)
-    return tuple(Walk(batch.batch_sizes, reverse) for reverse in directions)
+    return tuple(SlotLayout(batch.batch_sizes, reverse) for reverse in directions)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sklstm._network import dense, embedding, pooling
 from sklstm._network.hidden import HiddenStates
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LayerCache, LayerState, LSTMLayer, join_directions
 from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
 from sklstm._network.parameters import Views
@@ -63,7 +63,7 @@ class DirectedLayers(NamedTuple):
         self, params: Views, x: Array, batch: Batch, masks: Masks, states: States
     ) -> tuple[Array, States, list[LayerCache]]:
         """Return the output of each step, the final states, and the caches for ``backward``."""
-        layouts = (Walk(batch.batch_sizes, self.reverse),)
+        layouts = (SlotLayout(batch.batch_sizes, self.reverse),)
         finals, caches = [], []
         for layer, state in zip(self.layers, states, strict=True):
             hidden, final, cache = layer.forward(params, x, layouts, masks, True, state)
@@ -78,7 +78,7 @@ class DirectedLayers(NamedTuple):
         """Return the same as ``forward``, without caches."""
         if masks:
             return self.forward(params, x, batch, masks, states)[:2]
-        layouts, finals = (Walk(batch.batch_sizes, self.reverse),), []
+        layouts, finals = (SlotLayout(batch.batch_sizes, self.reverse),), []
         for layer, state in zip(self.layers, states, strict=True):
             hidden, final = layer.infer(params, x, layouts, True, state)
             x = _steps(hidden)

@@ -97,7 +97,7 @@ class _Training:
     def train_epoch(self) -> Progress:
         """Update the parameters once for each batch."""
         epoch = self.n_epochs + 1
-        total, n_total, largest_norm, rate = 0.0, 0, 0.0, math.nan
+        total, n_total, value, largest_norm, rate = 0.0, 0, math.nan, 0.0, math.nan
         order = batches(self.n_samples, self.batch_size, self.shuffle, self.rng)
         for batch, indices in enumerate(order, start=1):
             rate = float(self.schedule(self.iterate.step + 1))
@@ -109,7 +109,7 @@ class _Training:
             event = BatchDone(epoch, batch, len(order), self.iterate.step, value)
             if self.callback is not None and self.callback(event):
                 raise _Stopped
-        self.n_epochs, self.loss = epoch, total / n_total
+        self.n_epochs, self.loss = epoch, value if len(order) == 1 else total / n_total
         parameters, moments, step = self.iterate
         return Progress(epoch, step, self.loss, rate, largest_norm, parameters, moments)
 
@@ -132,8 +132,9 @@ class _Training:
         usable = clipped <= math.sqrt(float(np.finfo(self.iterate.parameters.dtype).max))
         if math.isfinite(value) and math.isfinite(norm) and usable:
             return
+        step = self.iterate.step + 1
         raise NonFiniteLossError(
-            f"Training diverged at update step {self.iterate.step + 1} ({position}): the loss is {value:g} "
+            f"Training diverged at update step {step} ({position}): the loss is {value:g} "
             f"and the norm of its gradient {norm:g}. Try a smaller learning_rate_init, a (smaller) "
             f"max_grad_norm, or inputs and targets scaled to unit variance."
         )

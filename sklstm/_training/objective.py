@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network import costs, segments
-from sklstm._network.kernels.arenas import Arenas
+from sklstm._network.kernels.arenas import ArenaPool
 from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -79,7 +79,7 @@ class Objective:
         self._parallel_map = parallel_map
         self._totals = samples.totals if totals is None else totals
         self._working_memory = working_memory()
-        self._arenas = Arenas(costs.arena_memory(self._working_memory))
+        self._arenas = ArenaPool(costs.arena_memory(self._working_memory))
 
     def __call__(
         self,
@@ -151,7 +151,7 @@ class Objective:
 
     def _at_once(self, params: Views, shard: _Shard, grad: Views) -> float:
         """Add the gradient of a shard, and return its value."""
-        with self._arenas.one():
+        with self._arenas.borrow():
             batch, direction_map = shard.packing.segment(), shard.direction_map
             raw, cache = self.network.forward(params, batch, shard.masks, direction_map)
             value, draw = self._loss_gradient(raw, shard)

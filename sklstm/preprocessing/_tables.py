@@ -125,7 +125,7 @@ class ToSequences(SequenceTransformer):
         width = sequences.values.shape[1]
         if width != self.n_features:
             raise ValueError(f"X: expected {self.n_features} feature(s), got {width}")
-        if not self._reshapes:
+        if not self._flat:
             return in_form_of(X, sequences)
         if self._table:
             self._check_steps(sequences)
@@ -134,7 +134,7 @@ class ToSequences(SequenceTransformer):
 
     def _learn(self, sequences: Sequences) -> None:
         width = sequences.values.shape[1]
-        self._reshapes = width == 1
+        self._flat = width == 1
         if width not in (1, self.n_features):
             raise ValueError(
                 f"X: expected univariate sequences or sequences with {self.n_features} feature(s), "
@@ -150,7 +150,7 @@ class ToSequences(SequenceTransformer):
                 f"{self.n_features}, got {self.n_features_in_}"
             )
         wrong = np.flatnonzero(sequences.lengths % self.n_features)
-        if self._reshapes and len(wrong):
+        if self._flat and len(wrong):
             k = wrong[0]
             raise ValueError(
                 f"X[{k}]: expected a number of values that is a multiple of n_features="
@@ -169,7 +169,7 @@ class ToSequences(SequenceTransformer):
             )
 
     def _apply(self, sequences: Sequences) -> Sequences:
-        if not self._reshapes:
+        if not self._flat:
             return _copied(sequences)
         self._check_divisible(sequences)
         return _reshape(_copied(sequences), self.n_features, "3d")

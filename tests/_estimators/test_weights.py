@@ -283,7 +283,7 @@ def test_a_missing_target_of_a_sequence_is_an_error(rng):
 
 
 def test_a_wrong_label_of_a_step_is_named(rng):
-    X, y, known = steps(rng, WORDS)
+    X, y, _ = steps(rng, WORDS)
     clf = LSTMClassifier(3, return_sequences=True, max_iter=1).fit(X, y)
     y[4][-1] = "else"[:4]
     with pytest.raises(ValueError, match=rf"y\[4\], step {len(y[4]) - 1}: expected one of"):

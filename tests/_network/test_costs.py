@@ -30,8 +30,8 @@ def test_threads_need_enough_work_and_enough_rows_per_step(lengths, n_parts, pay
     network = SequenceNetwork(8, (64, 32), 3, bidirectional=True)
     weights = 2 * 4 * (64 * 73 + 32 * (128 + 32 + 1))
     assert network.weights_per_step == weights
-    monkeypatch.setattr(numpy_kernels, "LEAST_WORK", 60 * weights)
-    monkeypatch.setattr(numpy_kernels, "LEAST_VALUES", 32 * 3)
+    monkeypatch.setattr(numpy_kernels, "MIN_WORK", 60 * weights)
+    monkeypatch.setattr(numpy_kernels, "MIN_VALUES", 32 * 3)
     with config_context(kernels="numpy"):
         assert costs.threads_pay(network, np.array(lengths), n_parts) == pays
 
@@ -42,7 +42,7 @@ def test_threads_need_enough_work_and_enough_rows_per_step(lengths, n_parts, pay
 @pytest.mark.parametrize("least", [32, 64])
 @pytest.mark.parametrize("n", [1, 63, 64, 127, 128, 200, 300])
 def test_each_sequence_is_in_one_shard_and_shards_have_similar_work(n, least, rng, monkeypatch):
-    monkeypatch.setattr(costs.kernels, "least_rows", lambda work: least)
+    monkeypatch.setattr(costs.kernels, "min_rows", lambda work: least)
     lengths = rng.integers(1, 50, n)
     shards = costs.shards(make_network(), lengths)
     assert len(shards) == 1 if n < 2 * least else len(shards) % 2 == 0

@@ -22,7 +22,7 @@ from numerics import (
 
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import INPUT_GAIN
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm.sequences import PackedSequences
@@ -33,7 +33,7 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def layouts_of(layer, batch_sizes):
-    return tuple(Walk(batch_sizes, name.endswith("reverse")) for name in layer.directions)
+    return tuple(SlotLayout(batch_sizes, name.endswith("reverse")) for name in layer.directions)
 
 
 @dataclass

@@ -181,7 +181,7 @@ def test_totals_of_earlier_samples_count(rng):
     network, samples = make_network(), draw_samples(rng, 6)
     parameters = draw_parameters(rng, network)
     objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, totals=Totals(50.0, 10))
-    value, gradient, n = objective(parameters)
+    value, _, n = objective(parameters)
     weight, plain = samples.weights.sum(), evaluate(network, samples, parameters, alpha=0.0)
     penalty = evaluate(network, samples, parameters, alpha=0.3)[0] - plain[0]
     assert value == pytest.approx(plain[0] * weight / (50 * 6 / 10) + penalty * weight / 50)

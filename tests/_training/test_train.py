@@ -19,6 +19,7 @@ from data import (
     parameter_vector,
     problem,
 )
+from numerics import assert_close
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
@@ -668,7 +669,8 @@ def test_the_number_of_threads_changes_no_bit(Estimator, solver, dtype, rng, see
 PROGRAM = """
     import sys, warnings
     import numpy as np
-    from sklearn.exceptions import ConvergenceWarning
+    from numerics import assert_close
+from sklearn.exceptions import ConvergenceWarning
     from sklstm import LSTMClassifier, LSTMRegressor
 
     warnings.simplefilter("error")

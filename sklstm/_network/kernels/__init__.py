@@ -1,22 +1,29 @@
-"""The recurrence and its reverse over packed steps, by the kernels that ``_config`` names.
+"""The recurrence of an LSTM layer over a packed batch, in one direction.
 
-A cache goes back to the kernels that made it, whatever was chosen meanwhile.
+There are two implementations with the same interface: ``numpy_kernels``, and
+``compiled.compiled_kernels``. The configuration (``sklstm.set_config``) selects one of them.
+``backward`` uses the kernels that made its cache, even if the configuration has changed since.
+
+Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` inputs, ``H`` hidden
+units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
+(n, H), as is the ``mask`` of recurrent dropout. The hidden states ``y`` of all steps are (P, H), as
+are the gradients ``dy`` and ``dcells`` at the hidden and cell states of all steps.
 """
 
 from __future__ import annotations
 
-from functools import cache as cached
+import functools
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm import _config
 from sklstm._network.kernels import numpy_kernels
-from sklstm._network.kernels.slots import Walk
-from sklstm._network.kernels.weights import ReadOut, Weights
+from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.weights import OutputWeights, Weights
 
 if TYPE_CHECKING:
     from sklstm._network.kernels.compiled import compiled_kernels
@@ -25,89 +32,114 @@ if TYPE_CHECKING:
     Stepper = compiled_kernels.Stepper | numpy_kernels.Stepper
 
 __all__ = [
-    "ReadOut",
+    "OutputWeights",
     "Weights",
     "backward",
     "forward",
     "infer",
-    "least_rows",
-    "numbers_a_unit",
+    "min_rows",
     "stepper",
     "threads_pay",
+    "values_per_unit",
 ]
 
 Array = NDArray[np.floating]
 
 
 def forward(
-    x: Array, weights: Weights, walk: Walk, h0: Array | None, c0: Array | None, mask: Array | None
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h0: Array | None,
+    c0: Array | None,
+    mask: Array | None,
 ) -> tuple[Array, Array, Cache]:
-    """See ``numpy_kernels.forward``."""
-    return _chosen().forward(x, weights, walk, h0, c0, mask)
+    """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
+    return _chosen().forward(x, weights, layout, h0, c0, mask)
 
 
-def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
-    """See ``numpy_kernels.infer``."""
-    _chosen().infer(x, weights, walk, h, c, y)
+def infer(
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+) -> None:
+    """Replace the initial ``h`` and ``c`` by the final ones; write all hidden states to ``y``."""
+    _chosen().infer(x, weights, layout, h, c, y)
 
 
-def backward(cache: Cache, *arguments: Any, **options: Any) -> Array | None:
-    """See ``numpy_kernels.backward``."""
-    if isinstance(cache, numpy_kernels.Cache):
-        return numpy_kernels.backward(cache, *arguments, **options)
-    return _numba_kernels().backward(cache, *arguments, **options)
+def backward(
+    cache: Cache,
+    weights: Weights,
+    gradient: Weights,
+    dh: Array,
+    dc: Array,
+    dy: Array | None = None,
+    dcells: Array | None = None,
+    need_inputs: bool = False,
+) -> Array | None:
+    """Add the gradients of the weights to ``gradient``; return those of the inputs, or None.
+
+    The gradients ``dh`` and ``dc`` at the final states are replaced by those at the initial states.
+    """
+    made_by_numpy = isinstance(cache, numpy_kernels.Cache)
+    kernels: ModuleType = numpy_kernels if made_by_numpy else _compiled_kernels()
+    dx: Array | None = kernels.backward(cache, weights, gradient, dh, dc, dy, dcells, need_inputs)
+    return dx
 
 
-def stepper(weights: Weights, n: int, read_out: ReadOut | None) -> Stepper:
-    """See ``numpy_kernels.Stepper``."""
-    return _chosen().Stepper(weights, n, read_out)
+def stepper(weights: Weights, n: int, output: OutputWeights | None) -> Stepper:
+    """Return a callable that advances ``n`` sequences by one step at each call."""
+    return _chosen().Stepper(weights, n, output)
 
 
-def least_rows(work: float) -> int:
-    """Sequences of a step that lose little by being worked on apart; for ``work`` see below."""
-    rows: int = _chosen().least_rows(work)
+def min_rows(work: float) -> int:
+    """Return the number of sequences from which a shard is efficient; ``work`` as below."""
+    rows: int = _chosen().min_rows(work)
     return rows
 
 
-def numbers_a_unit() -> int:
-    """What ``forward`` keeps for each packed row and hidden unit; of the inputs not to speak."""
-    numbers: int = _chosen().NUMBERS_A_UNIT
-    return numbers
+def values_per_unit() -> int:
+    """Return how many values ``forward`` stores for each packed row and hidden unit."""
+    values: int = _chosen().VALUES_PER_UNIT
+    return values
 
 
 def threads_pay(work: float, values: float) -> bool:
-    """Whether threads save time.
+    """Return whether several threads are faster than one.
 
-    ``work`` is all steps of all sequences times the weights of a step, ``values`` those of one gate
-    in a step of what a thread works on.
+    ``work`` is the number of packed rows times the number of weights, ``values`` the number of
+    sequences in the part of one thread times the number of hidden units.
     """
     chosen = _chosen()
-    return bool(work >= chosen.LEAST_WORK and values >= chosen.LEAST_VALUES)
+    return bool(work >= chosen.MIN_WORK and values >= chosen.MIN_VALUES)
 
 
 def _chosen() -> ModuleType:
-    kernels = _config.get_config()["kernels"]
-    if kernels == "numpy" or (kernels == "auto" and not _numba_is_there()):
+    """Return the kernels that the configuration selects."""
+    name = _config.get_config()["kernels"]
+    if name == "numpy" or (name == "auto" and not _compiled_kernels_available()):
         return numpy_kernels
-    return _numba_kernels()
+    return _compiled_kernels()
 
 
-@cached
-def _numba_is_there() -> bool:
+@functools.cache
+def _compiled_kernels_available() -> bool:
     try:
-        _numba_kernels()
+        _compiled_kernels()
     except ImportError:
         return False
     return True
 
 
-@cached
-def _numba_kernels() -> ModuleType:
-    """Numba refuses a NumPy that it does not know; where it has compiled, it is known to work."""
+@functools.cache
+def _compiled_kernels() -> ModuleType:
+    """Import the compiled kernels, if Numba or code from an earlier compilation is available.
+
+    Importing Numba also tests whether it supports this version of NumPy. Code on disk shows that it
+    does, so the slow import is then skipped.
+    """
     try:
         from sklstm._network.kernels.compiled import compiled_kernels, disk_cache
 
-        if not disk_cache.anything():
+        if not disk_cache.has_code():
             import_module("numba")
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'

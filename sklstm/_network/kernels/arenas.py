@@ -1,6 +1,9 @@
-"""Memory for what a pass over a batch keeps, which the pass over the next batch takes again.
+"""Memory that is reused from one batch to the next.
 
-The system has to map fresh memory and to clear it, which can take as long as the pass itself.
+The operating system has to map and clear fresh memory, which can take as long as the forward and
+backward pass themselves. An *arena* is a buffer that is kept between batches: within ``use_arena``,
+the function ``empty`` takes arrays from it one after the other. Before the next batch the whole
+buffer becomes free again.
 """
 
 from __future__ import annotations
@@ -15,95 +18,98 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Arrays begin where a line of the processor's cache does.
+#: Arrays begin at multiples of the size of a cache line.
 LINE_BYTES = 64
 
 
 class Arena:
-    """One block of memory, dealt out from its beginning until it is taken again as a whole."""
+    """A buffer from which arrays are allocated in sequence, and which is freed as a whole."""
 
     def __init__(self) -> None:
-        self._block = np.empty(0, np.uint8)
-        self._taken = 0
+        self._buffer = np.empty(0, np.uint8)
+        self._used = 0
         self._lock = Lock()
 
     @property
     def n_bytes(self) -> int:
-        """What it holds, or will after the next restart."""
-        return max(len(self._block), self._taken)
+        """Size of the buffer, at least what it will be after the next ``reset``."""
+        return max(len(self._buffer), self._used)
 
-    def restart(self) -> None:
-        """Nobody reads what has been dealt out: begin anew, in a block that would have sufficed."""
-        if self._taken > len(self._block):
-            self._block = np.empty(0, np.uint8)  # never hold both
-            block = np.empty(self._taken + LINE_BYTES, np.uint8)
-            begin = -block.ctypes.data % LINE_BYTES
-            self._block = block[begin : begin + self._taken]
-        self._taken = 0
+    def reset(self) -> None:
+        """Free all arrays, and enlarge the buffer if it was too small for them.
+
+        Arrays from before the reset must not be used any more.
+        """
+        if self._used > len(self._buffer):
+            self._buffer = np.empty(0, np.uint8)  # free the old buffer first
+            buffer = np.empty(self._used + LINE_BYTES, np.uint8)
+            begin = -buffer.ctypes.data % LINE_BYTES
+            self._buffer = buffer[begin : begin + self._used]
+        self._used = 0
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """As ``np.empty``, and that itself where the block is used up."""
+        """Return an uninitialised array, from fresh memory if the buffer is too small."""
         size = prod(shape) * dtype.itemsize
-        with self._lock:  # both directions of a layer may be at work
-            begin = self._taken
-            self._taken += -(-size // LINE_BYTES) * LINE_BYTES
-        if begin + size > len(self._block):
+        with self._lock:  # two threads may compute the two directions of a layer
+            begin = self._used
+            self._used += -(-size // LINE_BYTES) * LINE_BYTES
+        if begin + size > len(self._buffer):
             return np.empty(shape, dtype)
-        return self._block[begin : begin + size].view(dtype).reshape(shape)
+        return self._buffer[begin : begin + size].view(dtype).reshape(shape)
 
 
-class Arenas:
-    """One for each thread at work; those that would hold more than ``most_bytes`` in all are left.
+class ArenaPool:
+    """Arenas for threads that work at the same time, with a limit on their total memory.
 
-    Whoever finds none has to begin with an empty one, which is as if there were none.
+    An arena that is returned while all arenas together hold more than ``max_bytes`` is dropped.
     """
 
-    def __init__(self, most_bytes: float) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: float) -> None:
+        self._max_bytes = max_bytes
         self._all: list[Arena] = []
         self._idle: list[Arena] = []
         self._lock = Lock()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """What ``empty`` gives within comes from that used last: the processor's caches have it."""
+    def borrow(self) -> Iterator[None]:
+        """Use an idle arena, or a new one, for the arrays that ``empty`` returns inside."""
         with self._lock:
             if not self._idle:
                 self._idle.append(Arena())
                 self._all.append(self._idle[-1])
-            arena = self._idle.pop()
+            arena = self._idle.pop()  # the last one used: it may still be in the processor's cache
         try:
-            with taken_from(arena):
+            with use_arena(arena):
                 yield
         finally:
             with self._lock:
-                if sum(known.n_bytes for known in self._all) <= self._most_bytes:
+                if sum(known.n_bytes for known in self._all) <= self._max_bytes:
                     self._idle.append(arena)
                 else:
                     self._all.remove(arena)
 
     def clear(self) -> None:
-        """Give back those that are idle."""
+        """Drop all idle arenas."""
         with self._lock:
             self._all = [arena for arena in self._all if arena not in self._idle]
             self._idle = []
 
 
-_in_use: ContextVar[Arena | None] = ContextVar("arena", default=None)
+_current: ContextVar[Arena | None] = ContextVar("arena", default=None)
 
 
 @contextmanager
-def taken_from(arena: Arena) -> Iterator[None]:
-    """What ``empty`` gives within comes from here, and may be used until the arena's next use."""
-    arena.restart()
-    token = _in_use.set(arena)
+def use_arena(arena: Arena) -> Iterator[None]:
+    """Take the arrays that ``empty`` returns inside from ``arena``, which is reset first."""
+    arena.reset()
+    token = _current.set(arena)
     try:
         yield
     finally:
-        _in_use.reset(token)
+        _current.reset(token)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """As ``np.empty``, from the arena in use if there is one."""
-    arena = _in_use.get()
+    """Return an uninitialised array, from the current arena if there is one."""
+    arena = _current.get()
     return np.empty(shape, dtype) if arena is None else arena.empty(shape, dtype)

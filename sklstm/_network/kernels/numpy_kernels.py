@@ -1,159 +1,177 @@
-"""The recurrence of an LSTM layer and its reverse, in NumPy.
+"""The recurrence of an LSTM layer in NumPy: forward pass, backward pass, inference.
 
-Shapes: ``n`` sequences, ``S`` slots (see ``walk``), ``P`` packed rows, ``D`` inputs, ``H`` hidden
-units, ``K = H + D + 1``. Gates lie in the order input, forget, output, candidate (i, f, o, g).
+Shapes: ``n`` sequences, ``size`` of them at a step, ``S`` slots (see ``slots``), ``P`` packed rows,
+``D`` inputs, ``H`` hidden units, ``K`` outputs. Gates have the order input, forget, output,
+candidate (i, f, o, g); ``z`` are their arguments, before sigmoid and tanh. A step computes::
 
-Each slot of ``states`` (S, K) holds what a step multiplies: the state before it, its input, and a
-one for the bias, so that a step is one product. A step keeps its gates one behind the other,
-(4, n, H): four small products run as fast as one wide one, and all that follows works on contiguous
-memory, where a ufunc takes a fifth of a microsecond, and elsewhere a whole one.
+    z = [h_before, x, 1] @ [weight_hh; weight_ih; bias]
+    c = i * g + f * c_before
+    h = o * tanh(c)
 
-Small batches cost what NumPy's calls cost. So sigmoid is worked out from tanh, of all gates in one
-call; products that belong together lie side by side; a step works in scratch memory, and what is
-kept of it is copied in one piece; each array is cut into those of all steps before the loop.
+*Operands* (S, H + D + 1) hold ``[h_before, x, 1]`` in each slot that a step reads, so that a step
+is one product. A step stores its gates one after the other, (4, size, H): the product becomes four
+smaller ones, which take as long as a single one, and all that follows works on contiguous memory. A
+ufunc call on small contiguous arrays takes 0.2 microseconds; with gaps between the rows it takes 1.
+
+For small batches, most of the time is the overhead of NumPy's calls, so this module avoids calls:
+
+- The sigmoid is (1 + tanh(z / 2)) / 2, so one call of tanh serves all four gates.
+- Pairs of products, such as i * g and f * c_before, are stored side by side and need one call.
+- A step works in scratch memory, from where its activations are copied in one piece.
+- Arrays are cut into the views of single steps before the loop over the steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.runs import Block, Run, blocks, runs, select
-from sklstm._network.kernels.slots import Walk
-from sklstm._network.kernels.weights import ReadOut, Weights
+from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, select_slots
+from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.weights import OutputWeights, Weights
 
 Array = NDArray[np.floating]
 
-#: See ``kernels.numbers_a_unit``.
-NUMBERS_A_UNIT = 10
+#: The result of ``kernels.values_per_unit``: 7 activations, the hidden state (twice with recurrent
+#: dropout) and the cell state.
+VALUES_PER_UNIT = 10
 
-#: See ``kernels.threads_pay``. NumPy's calls must last: threads wait in between.
-LEAST_WORK, LEAST_VALUES = 2e7, 5000
+#: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
+#: a single call must take long enough.
+MIN_WORK, MIN_VALUES = 2e7, 5000
 
-#: Elements of a gate whose derivatives are worked out together, so that they stay in the cache.
-CHUNK_SIZE = 2**16
+#: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
+RUN_SIZE = 2**16
 
 
-def least_rows(work: float) -> int:
-    """See ``kernels.least_rows``."""
+def min_rows(work: float) -> int:
+    """Return the minimum number of sequences per shard, whatever the work."""
     return 64
 
 
 class Cache(NamedTuple):
-    """What the reverse pass needs of the forward pass."""
+    """Arrays of a forward pass that the backward pass needs."""
 
-    walk: Walk
-    states: Array  # (S, K)
-    cells: Array  # (S, H)
-    kept: Array  # (P, 7 H), of a step (7, n, H): see ``_Scratch``
+    layout: SlotLayout
+    operands: Array  # (S, H + D + 1)
+    cells: Array  # (S, H), cell states
+    activations: Array  # (P, 7 H), for each step (7, size, H): see ``_Scratch``
     mask: Array | None  # (n, H), recurrent dropout
 
 
 def forward(
-    x: Array, weights: Weights, walk: Walk, h0: Array | None, c0: Array | None, mask: Array | None
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h0: Array | None,
+    c0: Array | None,
+    mask: Array | None,
 ) -> tuple[Array, Array, Cache]:
-    """Hidden and cell states in their slots, and the cache for ``backward``.
+    """Return hidden and cell states in their slots (S, H), and the cache for ``backward``.
 
-    ``x`` (P, D) are the packed inputs; ``h0``, ``c0`` (n, H) the states to start from (None: zero);
-    ``mask`` (n, H) multiplies the state that each step reads.
+    ``x`` (P, D) are the packed inputs, ``h0`` and ``c0`` (n, H) the initial states, zero by
+    default. Each step multiplies the hidden state that it reads by ``mask`` (n, H).
     """
-    n, hidden = walk.n_sequences, len(weights.hh)
-    states = _states(x, hidden, walk)
-    h = states[:, :hidden] if mask is None else arenas.empty((walk.n_slots, hidden), x.dtype)
-    cells = arenas.empty((walk.n_slots, hidden), x.dtype)
-    h[walk.start] = 0 if h0 is None else h0
-    cells[walk.start] = 0 if c0 is None else c0
+    n, hidden = layout.n_sequences, len(weights.hh)
+    operands = _operands(x, hidden, layout)
+    h = operands[:, :hidden] if mask is None else arenas.empty((layout.n_slots, hidden), x.dtype)
+    cells = arenas.empty((layout.n_slots, hidden), x.dtype)
+    h[layout.initial] = 0 if h0 is None else h0
+    cells[layout.initial] = 0 if c0 is None else c0
     if mask is not None:
-        states[walk.start, :hidden] = h[walk.start] * mask
-    kept = arenas.empty((walk.n_packed, 7 * hidden), x.dtype)
-    after = cells[walk.outputs]  # a view or, where a ragged batch is walked backward, a copy
-    product, room = _Product(weights, n), _room(n, hidden, x.dtype)
-    for block in blocks(walk.table, walk.even):
-        size, first = block.size, block.sources[0]
-        step, z = _step(product, room, size)
-        of_step, z_h, z_mask = z.kept, z.h, None if mask is None else mask[:size]
-        z.c[...] = cells[first : first + size]
-        kept_steps = block.steps(kept, 7, size, hidden)
-        nexts = repeat(None) if mask is None else block.cut(states[:, :hidden], block.targets)
-        reads, writes = block.cut(states, block.sources), block.cut(h, block.targets)
-        with np.errstate(over="ignore"):  # tanh of infinity is what it should be
-            for state, kept_t, h_t, next_state in zip(
-                reads, kept_steps, writes, nexts, strict=False
+        operands[layout.initial, :hidden] = h[layout.initial] * mask
+    activations = arenas.empty((layout.n_packed, 7 * hidden), x.dtype)
+    c_after = cells[layout.outputs]  # a view, or a copy for a ragged batch in reverse
+    product, scratch = _Product(weights, n), _forward_scratch(n, hidden, x.dtype)
+    for steps in equal_steps(layout.table, layout.equal_lengths):
+        size, first = steps.size, steps.sources[0]
+        step, results = _forward_step(product, scratch, size)
+        step_activations, step_h = results.activations, results.h
+        step_mask = None if mask is None else mask[:size]
+        results.c[...] = cells[first : first + size]
+        by_step = steps.by_step(activations, 7, size, hidden)
+        reads, writes = steps.split(operands, steps.sources), steps.split(h, steps.targets)
+        nexts = repeat(None) if mask is None else steps.split(operands[:, :hidden], steps.targets)
+        with np.errstate(over="ignore"):  # tanh of infinity is 1, as it should be
+            for operand, activations_t, h_t, next_h in zip(
+                reads, by_step, writes, nexts, strict=False
             ):
-                step(state)
-                kept_t[...] = of_step
-                h_t[...] = z_h
-                if z_mask is not None:
-                    np.multiply(z_h, z_mask, next_state)
-        np.add(kept_steps[:, 0], kept_steps[:, 1], block.steps(after, size, hidden))
-        last = block.targets[-1]
-        cells[last : last + size] = z.c
-    cells[walk.outputs] = after
-    return h, cells, Cache(walk, states, cells, kept, mask)
+                step(operand)
+                activations_t[...] = step_activations
+                h_t[...] = step_h
+                if step_mask is not None:
+                    np.multiply(step_h, step_mask, next_h)
+        np.add(by_step[:, 0], by_step[:, 1], steps.by_step(c_after, size, hidden))
+        last = steps.targets[-1]
+        cells[last : last + size] = results.c
+    cells[layout.outputs] = c_after
+    return h, cells, Cache(layout, operands, cells, activations, mask)
 
 
-def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
-    """Walk the steps without keeping what the reverse pass would need.
+def infer(
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+) -> None:
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
 
-    ``h`` and ``c`` (n, H) go in as the start and come out as the final states; ``y`` (P, H), where
-    it is wanted, is filled with the hidden state of every step.
+    The hidden states of all steps are written to ``y`` (P, H) unless it is None.
     """
     n, hidden = h.shape
-    states = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
-    states[:, :hidden] = h
-    product, room = _Product(weights, n), _room(n, hidden, x.dtype)
-    for block in blocks(walk.table, walk.even):
-        size = block.size
-        step, z = _step(product, room, size)
-        state, z.c[...] = states[:size], c[:size]
-        h_t, inputs = state[:, :hidden], state[:, hidden:-1]
-        ys = repeat(None) if y is None else block.cut(y, block.rows)
+    operands = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
+    operands[:, :hidden] = h
+    product, scratch = _Product(weights, n), _forward_scratch(n, hidden, x.dtype)
+    for steps in equal_steps(layout.table, layout.equal_lengths):
+        size = steps.size
+        step, results = _forward_step(product, scratch, size)
+        operand, results.c[...] = operands[:size], c[:size]
+        h_t, inputs = operand[:, :hidden], operand[:, hidden:-1]
+        ys = repeat(None) if y is None else steps.split(y, steps.rows)
         with np.errstate(over="ignore"):
-            for x_t, y_t in zip(block.cut(x, block.rows), ys, strict=False):
+            for x_t, y_t in zip(steps.split(x, steps.rows), ys, strict=False):
                 inputs[...] = x_t
-                step(state)
-                h_t[...] = z.h
+                step(operand)
+                h_t[...] = results.h
                 if y_t is not None:
-                    y_t[...] = z.h
-        h[:size], c[:size] = z.h, z.c
+                    y_t[...] = results.h
+        h[:size], c[:size] = results.h, results.c
 
 
 class Stepper:
-    """One step at a time, the states ``h`` and ``c`` (n, H) kept in between, and zero at first.
+    """Advances ``n`` sequences by one step at each call, and stores their states in between.
 
-    Called with inputs (n, D), it gives what ``read_out`` makes of the hidden state or, without one,
-    that itself, as a view. Of inputs that are not finite it makes None, and changes nothing.
+    The states ``h`` and ``c`` (n, H) are zero at first and may be overwritten. A call with inputs
+    (n, D) returns the values of the output layer (n, K) or, if ``output`` is None, a view of the
+    hidden states. With inputs that are not finite it returns None and leaves the states unchanged.
     """
 
-    def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
+    def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
         n_inputs, hidden, dtype = len(weights.ih), len(weights.hh), weights.hh.dtype
-        self._state = np.ones((n, hidden + n_inputs + 1), dtype)
-        self._inputs = self._state[:, hidden:-1]
-        self.h = self._state[:, :hidden]
+        self._operand = np.ones((n, hidden + n_inputs + 1), dtype)
+        self._inputs = self._operand[:, hidden:-1]
+        self.h = self._operand[:, :hidden]
         self.h[...] = 0
-        # Gate by gate, also for one sequence: BLAS may share a longer product out over threads.
+        # Gate by gate, even for one sequence: BLAS may use several threads for a longer product.
         product = _Product(weights, max(n, 2))
-        self._step, self._scratch = _step(product, _room(n, hidden, dtype), n)
-        self.c = self._scratch.c
+        self._step, self._results = _forward_step(product, _forward_scratch(n, hidden, dtype), n)
+        self.c = self._results.c
         self.c[...] = 0
         self._zeros = np.zeros((n, n_inputs), dtype)
-        self._read_out = read_out
+        self._output = output
 
     def __call__(self, x: Array) -> Array | None:
-        if np.vdot(x, self._zeros) != 0:  # NaN, also of infinity
+        if np.vdot(x, self._zeros) != 0:  # 0 * NaN and 0 * infinity are NaN
             return None
         self._inputs[...] = x
         with np.errstate(over="ignore"):
-            self._step(self._state)
-        self.h[...] = self._scratch.h
-        if self._read_out is None:
+            self._step(self._operand)
+        self.h[...] = self._results.h
+        if self._output is None:
             return self.h
-        return np.dot(self.h, self._read_out.weight) + self._read_out.bias
+        return np.dot(self.h, self._output.weight) + self._output.bias
 
 
 def backward(
@@ -166,127 +184,177 @@ def backward(
     dcells: Array | None = None,
     need_inputs: bool = False,
 ) -> Array | None:
-    """Backpropagation through time: adds to ``gradient``, returns that of the inputs (P, D).
+    """Add the gradients of the weights to ``gradient``; return those of the inputs (P, D) or None.
 
-    ``dh`` and ``dc`` (n, H) go in as the gradients at the final states and come out as those at
-    the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
+    ``dh`` and ``dc`` (n, H) are the gradients at the final states, and are replaced by those at the
+    initial states. ``dy`` and ``dcells`` (P, H) are the gradients at the hidden and cell states of
+    every step.
     """
-    walk, hidden = cache.walk, len(weights.hh)
-    dx = arenas.empty((walk.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
-    room, hh_transposed = arenas.empty((11, *dh.shape), dh.dtype), weights.hh.T
-    if len(dh) > 1:  # for one sequence it is faster as it is
+    layout, hidden = cache.layout, len(weights.hh)
+    dx = arenas.empty((layout.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
+    scratch, hh_transposed = arenas.empty((11, *dh.shape), dh.dtype), weights.hh.T
+    if len(dh) > 1:  # for one sequence the product is faster with the view
         hh_transposed = np.ascontiguousarray(hh_transposed)
-    for run, slopes, dz in _chunks(walk, hidden, dh.dtype):
-        for block in blocks(run.table, walk.even):
-            rows = slice(block.size)
-            step, at_h, at_c = _step_backward(hh_transposed, room, block.size)
-            at_h[...], at_c[...] = dh[rows], dc[rows]
+    for run, derivatives, dz in _runs_with_scratch(layout, hidden, dh.dtype):
+        for steps in equal_steps(run.table, layout.equal_lengths):
+            rows, gradients = slice(steps.size), (dy, dcells)
+            step = _backward_step(hh_transposed, scratch, steps.size)
+            views = _views_of_steps(cache, steps, derivatives, dz, run.slots.start, gradients)
             mask = None if cache.mask is None else cache.mask[rows]
-            slots = [slot - run.slots.start for slot in block.sources]
-            for to_gates, to_cell, dz_gates, dz_t, dy_t, dcells_t in zip(
-                *_slopes(cache, block, slopes),
-                block.cut(dz, slots),
-                block.cut(dz.reshape(len(dz), -1), slots),
-                *(repeat(None) if d is None else block.cut(d, block.rows) for d in (dy, dcells)),
-                strict=False,
-            ):
-                if dy_t is not None:
-                    np.add(at_h, dy_t, at_h)
-                if dcells_t is not None:
-                    np.add(at_c, dcells_t, at_c)
-                step(to_gates, to_cell, dz_gates, dz_t)
-                if mask is not None:
-                    np.multiply(at_h, mask, at_h)
-            dh[rows], dc[rows] = at_h, at_c
+            _backward_steps(step, views, mask, dh[rows], dc[rows])
         flat = dz.reshape(-1, 4 * hidden)
-        _add_weight_gradient(gradient, cache.states[run.slots].T @ flat)
+        _add_weight_gradient(gradient, cache.operands[run.slots].T @ flat)
         if dx is not None:
-            dx[run.rows] = select(flat @ weights.ih.T, walk.inputs, run.rows, run.slots.start)
+            at_slots = flat @ weights.ih.T
+            dx[run.rows] = select_slots(at_slots, layout.inputs, run.rows, run.slots.start)
     return dx
 
 
 class _Scratch(NamedTuple):
-    """Contiguous room for a step, and what it leaves there."""
+    """Contiguous scratch memory of a step, which also holds its results."""
 
-    #: (7, size, H): i g, f c before, tanh of the cell state, gates i, f, o, g
-    kept: Array
+    #: (7, size, H): i * g, f * c_before, tanh(c), i, f, o, g
+    activations: Array
     c: Array  # (size, H); the cell state before the step, and after it
     h: Array  # (size, H)
 
 
-def _room(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
+def _forward_scratch(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
     return arenas.empty((9, n, hidden), dtype)
 
 
-def _step(product: _Product, room: Array, size: int) -> tuple[Callable[[Array], None], _Scratch]:
-    """A step of ``size`` sequences, as a function of what its product reads.
+def _forward_step(
+    product: _Product, scratch: Array, size: int
+) -> tuple[Callable[[Array], None], _Scratch]:
+    """Return a function that computes a step of ``size`` sequences, and its results.
 
-    A closure, since its variables are found faster than attributes.
+    It is a closure because Python reads the variables of a closure faster than attributes.
     """
-    hidden = room.shape[2]
-    parts = room.reshape(-1)[: 9 * size * hidden].reshape(9, size, hidden)
-    of_candidate, of_cell, tanh_c, _, _, o, _, c, h = parts
+    hidden = scratch.shape[2]
+    parts = scratch.reshape(-1)[: 9 * size * hidden].reshape(9, size, hidden)
+    input_times_candidate, forget_times_cell, tanh_c, _, _, o, _, c, h = parts
     gates, sigmoids, pair = parts[3:7], parts[3:6], parts[:2]
     input_forget, candidate_cell = parts[3:5], parts[6:8]
-    half = _half(room.dtype)
+    half = _half(scratch.dtype)
     multiply_weights, packed_weights = product.function, product.weights
     z = product.shaped(gates)
     add, multiply, tanh = np.add, np.multiply, np.tanh
 
-    def step(state: Array) -> None:
-        multiply_weights(state, packed_weights, z)
+    def step(operand: Array) -> None:
+        multiply_weights(operand, packed_weights, z)
         tanh(z, z)
         multiply(sigmoids, half, sigmoids)
         add(sigmoids, half, sigmoids)
         multiply(input_forget, candidate_cell, pair)
-        add(of_candidate, of_cell, c)
+        add(input_times_candidate, forget_times_cell, c)
         tanh(c, tanh_c)
         multiply(o, tanh_c, h)
 
     return step, _Scratch(parts[:7], c, h)
 
 
-def _step_backward(
-    hh_transposed: Array, room: Array, size: int
-) -> tuple[Callable[[Array, Array, Array, Array], None], Array, Array]:
-    """The way back through a step, and where it finds and leaves the gradients at its states."""
-    hidden = room.shape[2]
-    parts = room.reshape(-1)[: 11 * size * hidden].reshape(11, size, hidden)
-    upstream, products, spare = parts[:5], parts[5:10], parts[10]
-    first, second, at_h, others, at_c = *upstream[:3], upstream[3:], products[4]
+class _BackwardStep(NamedTuple):
+    """A function that computes a step of the backward pass, and its results.
+
+    The gradients at the states after the step are replaced by those at the states before it.
+    """
+
+    compute: Callable[[Array, Array, Array, Array], None]
+    dh: Array  # (size, H)
+    dc: Array  # (size, H)
+
+
+def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _BackwardStep:
+    """Return the backward step of ``size`` sequences.
+
+    One call multiplies dc, dc, dh, dc and dc by the five derivatives of ``_derivatives``. The
+    results are the gate gradients, and the gradient at the cell state before the step.
+    """
+    hidden = scratch.shape[2]
+    parts = scratch.reshape(-1)[: 11 * size * hidden].reshape(11, size, hidden)
+    upstream, products, from_h = parts[:5], parts[5:10], parts[10]
+    first, second, dh, others, dc = *upstream[:3], upstream[3:], products[4]
     by_row = products[:4].swapaxes(0, 1)
     add, multiply = np.add, np.multiply
 
-    def step(to_gates: Array, to_cell: Array, dz_gates: Array, dz: Array) -> None:
-        multiply(at_h, to_cell, spare)
-        add(at_c, spare, first)
+    def compute(
+        gate_derivatives: Array, cell_derivative: Array, dz_gates: Array, dz: Array
+    ) -> None:
+        multiply(dh, cell_derivative, from_h)
+        add(dc, from_h, first)
         second[...] = first
         others[...] = first
-        multiply(upstream, to_gates, products)
+        multiply(upstream, gate_derivatives, products)
         dz_gates[...] = by_row
-        dz.dot(hh_transposed, at_h)
+        dz.dot(hh_transposed, dh)
 
-    return step, at_h, at_c
+    return _BackwardStep(compute, dh, dc)
+
+
+def _backward_steps(
+    step: _BackwardStep,
+    views: Iterable[tuple[Any, ...]],
+    mask: Array | None,
+    dh: Array,
+    dc: Array,
+) -> None:
+    """Compute several steps; replace ``dh`` and ``dc`` (size, H) by the gradients before them.
+
+    ``views`` are those of ``_views_of_steps``.
+    """
+    compute, at_h, at_c = step
+    at_h[...], at_c[...] = dh, dc
+    for gate_derivatives, cell_derivative, dz_gates, dz, dy_t, dcells_t in views:
+        if dy_t is not None:
+            np.add(at_h, dy_t, at_h)
+        if dcells_t is not None:
+            np.add(at_c, dcells_t, at_c)
+        compute(gate_derivatives, cell_derivative, dz_gates, dz)
+        if mask is not None:
+            np.multiply(at_h, mask, at_h)
+    dh[...], dc[...] = at_h, at_c
+
+
+def _views_of_steps(
+    cache: Cache,
+    steps: EqualSteps,
+    derivatives: Array,
+    dz: Array,
+    first_slot: int,
+    gradients: tuple[Array | None, ...],
+) -> Iterator[tuple[Any, ...]]:
+    """Return for each step: two derivatives, ``dz`` in two shapes, ``gradients`` (None if absent).
+
+    ``dz`` (slots, 4, H) begins with slot ``first_slot``; its views are (size, 4, H), (size, 4 H).
+    """
+    slots = [slot - first_slot for slot in steps.sources]
+    return zip(
+        *_derivatives(cache, steps, derivatives),
+        steps.split(dz, slots),
+        steps.split(dz.reshape(len(dz), -1), slots),
+        *(repeat(None) if d is None else steps.split(d, steps.rows) for d in gradients),
+        strict=False,
+    )
 
 
 def _half(dtype: np.dtype[np.floating]) -> Array:
-    """A number of Python would be converted in every call."""
+    """Return 0.5 as an array; NumPy would convert a Python number in every call."""
     return np.full((), 0.5, dtype)
 
 
-def _states(x: Array, hidden: int, walk: Walk) -> Array:
-    """Slots with the inputs in place; those that no step reads are zero, not left to chance."""
-    states = arenas.empty((walk.n_slots, hidden + x.shape[1] + 1), x.dtype)
-    states[walk.inputs, hidden:-1] = x
-    states[:, -1] = 1
-    states[walk.final] = 0
-    return states
+def _operands(x: Array, hidden: int, layout: SlotLayout) -> Array:
+    """Return operands (S, H + D + 1) with inputs and ones; slots that no step reads are zero."""
+    operands = arenas.empty((layout.n_slots, hidden + x.shape[1] + 1), x.dtype)
+    operands[layout.inputs, hidden:-1] = x
+    operands[:, -1] = 1
+    operands[layout.final] = 0
+    return operands
 
 
 class _Product:
-    """The product of a step, gate by gate, but for one sequence all in a row.
+    """The product of a step with its weights: gate by gate, or in one piece for one sequence.
 
-    Weights are halved for the gates whose sigmoid is (1 + tanh(z / 2)) / 2.
+    The weights of the three sigmoid gates are halved, because sigmoid is (1 + tanh(z / 2)) / 2.
     """
 
     def __init__(self, weights: Weights, n: int) -> None:
@@ -294,54 +362,55 @@ class _Product:
         stacked = np.concatenate([weights.hh, weights.ih, weights.bias[None]])
         stacked[:, : 3 * hidden] *= _half(stacked.dtype)
         by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
-        self._in_a_row = n == 1
+        self._in_one_piece = n == 1
         self.function: Callable[..., Array] = np.ndarray.dot if n == 1 else np.matmul
         self.weights = stacked if n == 1 else np.ascontiguousarray(by_gate)
 
     def shaped(self, gates: Array) -> Array:
-        """Gates (4, size, H) in the shape that ``function`` writes to."""
-        return gates.reshape(1, -1) if self._in_a_row else gates
+        """Return a view of gates (4, size, H) in the shape that ``function`` writes."""
+        return gates.reshape(1, -1) if self._in_one_piece else gates
 
 
-def _slopes(cache: Cache, block: Block, room: Array) -> tuple[Array, Array]:
-    """Derivatives of each step of a block, written into ``room`` (6, rows, H).
+def _derivatives(cache: Cache, steps: EqualSteps, scratch: Array) -> tuple[Array, Array]:
+    """Return the derivatives that the backward pass needs, written into ``scratch`` (6, rows, H).
 
-    Those of the cell state by the gates' arguments, but of the hidden state by that of the output
-    gate, and of the cell state by the one before, (steps, 5, size, H); of the hidden state by the
-    cell state. s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s to save passes.
+    The first array (n_steps, 5, size, H) has dc/dz_i, dc/dz_f, dh/dz_o, dc/dz_g and dc/dc_before;
+    the second (n_steps, size, H) has dh/dc. The derivatives s (1 - s) of sigmoid and 1 - tanh^2 of
+    tanh are written as p - p s, which takes fewer calls.
     """
-    hidden, size = cache.cells.shape[1], block.size
-    kept = block.steps(cache.kept, 7, size, hidden)
-    of_candidate, _, tanh_c, i, f, o, g = kept.swapaxes(0, 1)
-    flat = room.reshape(-1)[: 6 * i.size]
-    to_cell, to_gates = flat[: i.size].reshape(i.shape), flat[i.size :].reshape(-1, 5, *i.shape[1:])
-    _, _, to_o, to_g, to_before = to_gates.swapaxes(0, 1)
-    np.multiply(kept[:, :2], kept[:, 3:5], to_gates[:, :2])
-    np.subtract(kept[:, :2], to_gates[:, :2], to_gates[:, :2])
-    np.multiply(of_candidate, g, to_g)
-    np.subtract(i, to_g, to_g)
-    np.multiply(o, tanh_c, to_o)
-    np.multiply(to_o, tanh_c, to_cell)
-    np.subtract(o, to_cell, to_cell)
-    np.multiply(to_o, o, to_before)
-    np.subtract(to_o, to_before, to_o)
-    to_gates[:, 4] = f
-    return to_gates, to_cell
+    hidden, size = cache.cells.shape[1], steps.size
+    activations = steps.by_step(cache.activations, 7, size, hidden)
+    input_times_candidate, _, tanh_c, i, f, o, g = activations.swapaxes(0, 1)
+    flat = scratch.reshape(-1)[: 6 * i.size]
+    cell = flat[: i.size].reshape(i.shape)
+    gates = flat[i.size :].reshape(-1, 5, *i.shape[1:])
+    _, _, output, candidate, before = gates.swapaxes(0, 1)
+    np.multiply(activations[:, :2], activations[:, 3:5], gates[:, :2])
+    np.subtract(activations[:, :2], gates[:, :2], gates[:, :2])
+    np.multiply(input_times_candidate, g, candidate)
+    np.subtract(i, candidate, candidate)
+    np.multiply(o, tanh_c, output)
+    np.multiply(output, tanh_c, cell)
+    np.subtract(o, cell, cell)
+    np.multiply(output, o, before)  # an intermediate result
+    np.subtract(output, before, output)
+    before[...] = f
+    return gates, cell
 
 
-def _chunks(
-    walk: Walk, hidden: int, dtype: np.dtype[np.floating]
+def _runs_with_scratch(
+    layout: SlotLayout, hidden: int, dtype: np.dtype[np.floating]
 ) -> Iterator[tuple[Run, Array, Array]]:
-    """Runs of steps, and room for both: slopes (6, rows, H), dz (slots, 4, H)."""
-    found = list(runs(walk, CHUNK_SIZE // hidden))
-    most_rows = max(run.rows.stop - run.rows.start for run in found)
-    slopes = arenas.empty((6, most_rows, hidden), dtype)
+    """Yield runs with scratch memory for derivatives (6, rows, H) and dz (slots, 4, H)."""
+    found = list(runs(layout, RUN_SIZE // hidden))
+    max_rows = max(run.rows.stop - run.rows.start for run in found)
+    derivatives = arenas.empty((6, max_rows, hidden), dtype)
     dz = arenas.empty((max(run.slots.stop - run.slots.start for run in found), 4, hidden), dtype)
     for run in found:
         dz_run = dz[: run.slots.stop - run.slots.start]
-        if not walk.even:
-            dz_run[...] = 0
-        yield run, slopes, dz_run
+        if not layout.equal_lengths:
+            dz_run[...] = 0  # no step of the run reads or writes some of these slots
+        yield run, derivatives, dz_run
 
 
 def _add_weight_gradient(gradient: Weights, dw: Array) -> None:

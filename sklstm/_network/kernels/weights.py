@@ -1,4 +1,8 @@
-"""What both kernels take."""
+"""Named tuples of weights that both sets of kernels take.
+
+Shapes: ``D`` inputs, ``H`` hidden units, ``K`` outputs. The four gates are side by side in the
+order input, forget, output, candidate.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,15 @@ Array = NDArray[np.floating]
 
 
 class Weights(NamedTuple):
-    """Weights of one layer and direction: (D, 4H), (H, 4H) and (4H,)."""
+    """Weights of one LSTM layer in one direction."""
 
-    ih: Array
-    hh: Array
-    bias: Array
+    ih: Array  # (D, 4 H), applied to the inputs
+    hh: Array  # (H, 4 H), applied to the hidden state
+    bias: Array  # (4 H,)
 
 
-class ReadOut(NamedTuple):
-    """An affine map of hidden states: (H, K) and (K,)."""
+class OutputWeights(NamedTuple):
+    """Weights of the output layer, an affine map of the hidden state."""
 
-    weight: Array
-    bias: Array
+    weight: Array  # (H, K)
+    bias: Array  # (K,)

@@ -3,7 +3,7 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
-from sklstm._network.kernels.arenas import LINE_BYTES, Arena, Arenas, empty, taken_from
+from sklstm._network.kernels.arenas import LINE_BYTES, Arena, ArenaPool, empty, use_arena
 
 FLOAT = np.dtype(np.float32)
 SHAPES = [(3, 5), (7,), (2, 3, 4)]
@@ -13,14 +13,15 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def take(arena):
-    with taken_from(arena):
+def allocate(arena):
+    with use_arena(arena):
         return [empty(shape, FLOAT) for shape in SHAPES]
 
 
-def test_the_second_pass_takes_the_memory_of_those_after_it():
+def test_memory_is_reused_after_the_first_use():
+    """The first use finds an empty buffer; the second has one of the size that was needed."""
     arena = Arena()
-    first, second, third = take(arena), take(arena), take(arena)
+    first, second, third = allocate(arena), allocate(arena), allocate(arena)
     for arrays in (first, second, third):
         assert [(array.shape, array.dtype) for array in arrays] == [(s, FLOAT) for s in SHAPES]
         assert all(array.flags.c_contiguous and array.flags.writeable for array in arrays)
@@ -29,35 +30,35 @@ def test_the_second_pass_takes_the_memory_of_those_after_it():
     assert all(address(array) % LINE_BYTES == 0 for array in second)
 
 
-def test_arrays_of_one_pass_do_not_overlap():
+def test_arrays_do_not_overlap():
     arena = Arena()
-    take(arena)
-    with taken_from(arena):
+    allocate(arena)
+    with use_arena(arena):
         arrays = [empty(shape, FLOAT) for shape in SHAPES]
-        more = empty((100,), FLOAT)  # beyond the block
+        more = empty((100,), FLOAT)  # beyond the end of the buffer
         for k, array in enumerate([*arrays, more]):
             array[...] = k
     for k, array in enumerate([*arrays, more]):
         assert (array == k).all()
-    with taken_from(arena):
+    with use_arena(arena):
         assert address(empty((150,), FLOAT)) % LINE_BYTES == 0
 
 
-def test_without_an_arena_it_is_fresh_memory():
+def test_fresh_memory_outside_of_an_arena():
     arena = Arena()
-    take(arena)
-    inside = take(arena)[0]
-    with pytest.raises(ZeroDivisionError), taken_from(arena):
+    allocate(arena)
+    inside = allocate(arena)[0]
+    with pytest.raises(ZeroDivisionError), use_arena(arena):
         raise ZeroDivisionError
     outside = empty(SHAPES[0], FLOAT)
     assert not np.shares_memory(inside, outside)
 
 
-def test_an_arena_belongs_to_the_thread_that_took_it():
+def test_each_thread_has_its_own_current_arena():
     barrier, found = Barrier(2), {}
 
     def work(name, arena):
-        with taken_from(arena):
+        with use_arena(arena):
             barrier.wait(10)
             array = empty((50,), FLOAT)
             array[...] = name
@@ -65,7 +66,7 @@ def test_an_arena_belongs_to_the_thread_that_took_it():
             found[name] = array.copy()
 
     arenas = Arena(), Arena()
-    for _ in range(2):  # the second time from their blocks
+    for _ in range(2):  # the second time from the buffers
         threads = [Thread(target=work, args=pair) for pair in enumerate(arenas)]
         for thread in threads:
             thread.start()
@@ -74,33 +75,33 @@ def test_an_arena_belongs_to_the_thread_that_took_it():
         assert all((found[name] == name).all() for name in (0, 1))
 
 
-def held(arenas):
-    return sum(arena.n_bytes for arena in arenas._all)
+def total_bytes(pool):
+    return sum(arena.n_bytes for arena in pool._all)
 
 
-def test_arenas_are_taken_again_and_given_back():
-    arenas = Arenas(most_bytes=1000)
+def test_pool_reuses_arenas_and_drops_large_ones():
+    pool = ArenaPool(max_bytes=1000)
     for _ in range(3):
-        with arenas.one():
+        with pool.borrow():
             empty((50,), FLOAT)
-    assert len(arenas._all) == 1
-    assert held(arenas) == 4 * LINE_BYTES
-    with arenas.one():
-        empty((300,), FLOAT)  # more than may be held
-    assert held(arenas) == 0
-    with pytest.raises(ZeroDivisionError), arenas.one():
+    assert len(pool._all) == 1
+    assert total_bytes(pool) == 4 * LINE_BYTES
+    with pool.borrow():
+        empty((300,), FLOAT)  # more than max_bytes
+    assert total_bytes(pool) == 0
+    with pytest.raises(ZeroDivisionError), pool.borrow():
         raise ZeroDivisionError
-    assert len(arenas._idle) == 1
-    arenas.clear()
-    assert not arenas._all
+    assert len(pool._idle) == 1
+    pool.clear()
+    assert not pool._all
 
 
-def test_threads_that_work_at_once_have_an_arena_each():
-    arenas, barrier, failures = Arenas(most_bytes=2**20), Barrier(4), []
+def test_concurrent_threads_borrow_different_arenas():
+    pool, barrier, failures = ArenaPool(max_bytes=2**20), Barrier(4), []
 
     def work(name):
         for _ in range(200):
-            with arenas.one():
+            with pool.borrow():
                 array = empty((64,), FLOAT)
                 array[...] = name
                 if not (array == name).all():
@@ -113,5 +114,5 @@ def test_threads_that_work_at_once_have_an_arena_each():
     for thread in threads:
         thread.join(20)
     assert not failures
-    assert 1 <= len(arenas._all) <= 4
-    assert len(arenas._idle) == len(arenas._all)
+    assert 1 <= len(pool._all) <= 4
+    assert len(pool._idle) == len(pool._all)

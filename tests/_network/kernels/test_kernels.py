@@ -1,4 +1,4 @@
-"""The kernels against a plain LSTM that knows one sequence and one step at a time.
+"""Both sets of kernels against a plain LSTM, which computes one sequence and step at a time.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units.
 """
@@ -20,17 +20,17 @@ from numerics import (
 )
 
 from sklstm._network.kernels import runs
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 from sklstm.sequences import PackedSequences
 
 D, H = 2, 3
-EVEN = (4, 4, 4)
+EQUAL = (4, 4, 4)
 
 KERNELS = ("numpy_kernels", "compiled.compiled_kernels")
 
 by_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-by_lengths = pytest.mark.parametrize("lengths", [RAGGED, EVEN, (1,)], ids=str)
+by_lengths = pytest.mark.parametrize("lengths", [RAGGED, EQUAL, (1,)], ids=str)
 by_mask = pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -44,12 +44,12 @@ def kernel(request):
 
 @dataclass
 class Problem:
-    """A walk with everything that a kernel can be given, and gradients at all its results."""
+    """All arguments that kernels take, and gradients at all their results."""
 
     kernel: ModuleType
     batch: PackedSequences
     reverse: bool
-    walk: Walk
+    layout: SlotLayout
     weights: Weights
     h0: np.ndarray  # (n, H)
     c0: np.ndarray
@@ -68,23 +68,23 @@ class Problem:
         mask = None
         if masked:
             mask = rng.choice([0, 2], (n, hidden)).astype(dtype)
-            mask[:, 0] = 2  # of a sequence with nothing left, there is no gradient to compare
-        walk = Walk(batch.batch_sizes, reverse)
+            mask[:, 0] = 2  # a sequence with a mask of zeros has no gradient to compare
+        layout = SlotLayout(batch.batch_sizes, reverse)
         h0, c0 = normal(n, hidden), normal(n, hidden)
         at_final, at_steps = normal(2, n, hidden), normal(2, p, hidden)
-        return cls(kernel, batch, reverse, walk, weights, h0, c0, mask, at_final, at_steps)
+        return cls(kernel, batch, reverse, layout, weights, h0, c0, mask, at_final, at_steps)
 
     def forward(self, x=None, weights=None, h0=None, c0=None):
-        """Hidden and cell states of every step (2, P, H), final ones (2, n, H), and the cache."""
+        """Return states of every step (2, P, H), final states (2, n, H), and the cache."""
         h, c, cache = self.kernel.forward(
             self.batch.values if x is None else x,
             self.weights if weights is None else weights,
-            self.walk,
+            self.layout,
             self.h0 if h0 is None else h0,
             self.c0 if c0 is None else c0,
             self.mask,
         )
-        outputs, final = self.walk.outputs, self.walk.final
+        outputs, final = self.layout.outputs, self.layout.final
         return np.stack([h[outputs], c[outputs]]), np.stack([h[final], c[final]]), cache
 
     def value(self, **changed):
@@ -92,7 +92,7 @@ class Problem:
         return np.vdot(steps, self.at_steps) + np.vdot(final, self.at_final)
 
     def backward(self, **options):
-        """Gradients by name, at the inputs, the states to start from and the weights."""
+        """Return gradients by name, at the inputs, the initial states and the weights."""
         *_, cache = self.forward()
         dh, dc = self.at_final.copy()
         gradient = Weights(*map(np.zeros_like, self.weights))
@@ -104,7 +104,7 @@ class Problem:
 
 
 def naive(problem):
-    """The same results, one sequence at a time, summed over sequences where they share weights."""
+    """Return the same results by the plain LSTM; gradients of weights are sums over sequences."""
     p, batch = problem, problem.batch
     steps, final = np.empty_like(p.at_steps), np.empty_like(p.at_final)
     weights = Weights(*map(np.zeros_like, p.weights))
@@ -129,7 +129,7 @@ def naive(problem):
 @by_mask
 @by_direction
 @by_lengths
-def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, kernel, rng):
+def test_results_equal_those_of_the_plain_lstm(lengths, reverse, masked, dtype, kernel, rng):
     problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
     steps, final, gradients = naive(problem)
     found_steps, found_final, _ = problem.forward()
@@ -144,33 +144,33 @@ def test_packed_equals_one_sequence_at_a_time(lengths, reverse, masked, dtype, k
 @by_direction
 @by_lengths
 @pytest.mark.parametrize("at", ["x", "h0", "c0"])
-def test_gradient_of_states_and_inputs_against_differences(
+def test_gradients_of_inputs_and_initial_states_by_differences(
     at, lengths, reverse, masked, kernel, rng
 ):
     problem = Problem.draw(kernel, rng, lengths, reverse, masked)
-    start = {"x": problem.batch.values, "h0": problem.h0, "c0": problem.c0}[at]
+    point = {"x": problem.batch.values, "h0": problem.h0, "c0": problem.c0}[at]
     gradient = problem.backward()[at]
-    rows = [slice(k, k + 1) for k in range(len(start))]
-    assert_gradient(lambda v: problem.value(**{at: v}), start, gradient, rng, rows)
+    rows = [slice(k, k + 1) for k in range(len(point))]
+    assert_gradient(lambda v: problem.value(**{at: v}), point, gradient, rng, rows)
 
 
 @by_mask
 @by_direction
 @by_lengths
 @pytest.mark.parametrize("at", Weights._fields)
-def test_gradient_of_weights_against_differences(at, lengths, reverse, masked, kernel, rng):
+def test_gradients_of_weights_by_differences(at, lengths, reverse, masked, kernel, rng):
     problem = Problem.draw(kernel, rng, lengths, reverse, masked)
-    start, gradient = getattr(problem.weights, at), problem.backward()[at]
+    point, gradient = getattr(problem.weights, at), problem.backward()[at]
 
     def value(changed):
         return problem.value(weights=problem.weights._replace(**{at: changed}))
 
     gates = [(..., slice(k * H, (k + 1) * H)) for k in range(4)]
-    assert_gradient(value, start, gradient, rng, gates)
+    assert_gradient(value, point, gradient, rng, gates)
 
 
 @by_direction
-def test_gradient_against_differences_at_realistic_size(reverse, kernel, rng):
+def test_gradients_of_weights_by_differences_at_realistic_size(reverse, kernel, rng):
     lengths = (100, 1, *rng.integers(2, 100, 6).tolist())
     problem = Problem.draw(kernel, rng, lengths, reverse, hidden=64)
     for weights in problem.weights:
@@ -190,16 +190,18 @@ def test_gradient_against_differences_at_realistic_size(reverse, kernel, rng):
 
 
 @by_direction
-def test_without_a_state_it_starts_from_zero(reverse, kernel, rng):
+def test_initial_states_are_zero_by_default(reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse)
     zero = np.zeros_like(problem.h0)
-    h, c, _ = kernel.forward(problem.batch.values, problem.weights, problem.walk, None, None, None)
+    h, c, _ = kernel.forward(
+        problem.batch.values, problem.weights, problem.layout, None, None, None
+    )
     steps, _, _ = problem.forward(h0=zero, c0=zero)
-    np.testing.assert_array_equal([h[problem.walk.outputs], c[problem.walk.outputs]], steps)
+    np.testing.assert_array_equal([h[problem.layout.outputs], c[problem.layout.outputs]], steps)
 
 
 @by_direction
-def test_gradients_are_added_to_what_is_there(reverse, kernel, rng):
+def test_gradients_of_weights_are_added(reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse)
     expected, (*_, cache) = problem.backward(), problem.forward()
     gradient = Weights(*map(np.ones_like, problem.weights))
@@ -211,37 +213,38 @@ def test_gradients_are_added_to_what_is_there(reverse, kernel, rng):
 
 
 @by_direction
-@pytest.mark.parametrize("left_out", ["dy", "dcells"])
-def test_no_gradient_is_a_gradient_of_zero(left_out, reverse, kernel, rng):
+@pytest.mark.parametrize("missing", ["dy", "dcells"])
+def test_no_gradient_equals_a_gradient_of_zero(missing, reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse)
-    without = problem.backward(**{left_out: None})
-    zero = problem.backward(**{left_out: np.zeros_like(problem.at_steps[0])})
+    without = problem.backward(**{missing: None})
+    zero = problem.backward(**{missing: np.zeros_like(problem.at_steps[0])})
     for name, gradient in zero.items():
         assert_close(without[name], gradient, 1e-15)
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 5, 7, 11])
+@pytest.mark.parametrize("max_rows", [1, 2, 3, 5, 7, 11])
 @by_mask
 @by_direction
 @by_lengths
-def test_chunks_of_the_way_back_do_not_matter(
-    lengths, reverse, masked, chunk_rows, kernel, rng, monkeypatch
+def test_results_do_not_depend_on_the_size_of_runs(
+    lengths, reverse, masked, max_rows, kernel, rng, monkeypatch
 ):
     problem = Problem.draw(kernel, rng, lengths, reverse, masked)
     expected = problem.backward()
-    most = {"CHUNK_SIZE": chunk_rows * H} if hasattr(kernel, "CHUNK_SIZE") else {}
-    for name, value in (most or {"CHUNK_ROWS": chunk_rows}).items():
-        monkeypatch.setattr(kernel, name, value)
+    if hasattr(kernel, "RUN_SIZE"):
+        monkeypatch.setattr(kernel, "RUN_SIZE", max_rows * H)
+    else:
+        monkeypatch.setattr(kernel, "RUN_ROWS", max_rows)
     found = problem.backward()
     for name, gradient in expected.items():
         assert_close(found[name], gradient, 1e-12)
 
 
 @by_direction
-def test_chunks_cover_every_step_once(reverse):
-    walk = Walk(np.array([5, 5, 3, 2, 2, 1, 1]), reverse)
-    tables = [run.table for run in runs.runs(walk, 5)]
-    assert np.concatenate(tables).tolist() == walk.table[::-1].tolist()
+def test_runs_cover_every_step_once(reverse):
+    layout = SlotLayout(np.array([5, 5, 3, 2, 2, 1, 1]), reverse)
+    tables = [run.table for run in runs.runs(layout, 5)]
+    assert np.concatenate(tables).tolist() == layout.table[::-1].tolist()
     assert len(tables) > 2
     assert all(table[:, 0].sum() <= 5 for table in tables)
 
@@ -254,18 +257,18 @@ def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
     steps, final, _ = problem.forward()
     h, c = problem.h0.copy(), problem.c0.copy()
     y = np.empty_like(steps[0])
-    kernel.infer(problem.batch.values, problem.weights, problem.walk, h, c, y)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, y)
     assert_close(y, steps[0], ROUNDING[dtype])
     assert_close([h, c], final, ROUNDING[dtype])
     again = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.walk, *again, None)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, None)
     np.testing.assert_array_equal(again, [h, c])
 
 
 @by_dtype
 @by_direction
-def test_saturated_gates_overflow_nothing(reverse, dtype, kernel, rng):
-    """Gates at their ends pass no gradient; exp(1e6) is met on the way."""
+def test_saturated_gates_give_finite_results(reverse, dtype, kernel, rng):
+    """Gates are 0 or 1 to rounding, and exp(1e6) would overflow."""
     problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=dtype)
     problem.weights.bias[...] = rng.choice([-1e6, 1e6], 4 * H)
     steps, _, _ = problem.forward()
@@ -273,39 +276,40 @@ def test_saturated_gates_overflow_nothing(reverse, dtype, kernel, rng):
     assert np.isfinite(steps).all()
     assert all(np.isfinite(gradient).all() for gradient in problem.backward().values())
     h, c = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.walk, h, c, None)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, None)
     assert np.isfinite([h, c]).all()
 
 
 @by_mask
 @by_direction
 @by_lengths
-def test_nothing_is_left_to_chance(lengths, reverse, masked, kernel, rng, monkeypatch):
-    """Whatever fresh memory holds, results are the same bits."""
+def test_results_do_not_depend_on_uninitialised_memory(
+    lengths, reverse, masked, kernel, rng, monkeypatch
+):
     problem = Problem.draw(kernel, rng, lengths, reverse, masked)
-    states, expected = problem.forward()[:2], problem.backward()
+    expected_states, expected = problem.forward()[:2], problem.backward()
 
-    def poisoned(empty):
-        def full_of_nan(*args, **options):
+    def with_nan(empty):
+        def filled(*args, **options):
             array = empty(*args, **options)
             array.fill(np.nan)
             return array
 
-        return full_of_nan
+        return filled
 
-    monkeypatch.setattr(np, "empty", poisoned(np.empty))
-    monkeypatch.setattr(np, "empty_like", poisoned(np.empty_like))
+    monkeypatch.setattr(np, "empty", with_nan(np.empty))
+    monkeypatch.setattr(np, "empty_like", with_nan(np.empty_like))
     found_states, found = problem.forward()[:2], problem.backward()
     monkeypatch.undo()
-    for one, other in zip(found_states, states, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for found_array, array in zip(found_states, expected_states, strict=True):
+        np.testing.assert_array_equal(found_array, array)
     for name, gradient in expected.items():
         np.testing.assert_array_equal(found[name], gradient)
 
 
 @by_direction
-def test_gradients_may_lie_as_they_like(reverse, kernel, rng):
-    """Repeated, with gaps in between, and with rows that begin off an element's place."""
+def test_gradients_may_have_any_strides(reverse, kernel, rng):
+    """Strides of zero, gaps between rows, and strides that are no multiple of an element."""
     problem = Problem.draw(kernel, rng, RAGGED, reverse)
     rows = np.dtype([("flag", "i1"), ("values", float, H)])
     packed = np.zeros(sum(RAGGED), rows)
@@ -322,20 +326,20 @@ def test_gradients_may_lie_as_they_like(reverse, kernel, rng):
 
 @by_direction
 @pytest.mark.parametrize("large", [1e38, -1e38])
-def test_products_that_overflow_warn_of_nothing(large, reverse, kernel, rng):
+def test_products_that_overflow_give_no_warning(large, reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse, dtype=np.float32)
     x = np.full_like(problem.batch.values, large)
     weights = problem.weights._replace(ih=np.abs(problem.weights.ih) + 3)
-    h, _, _ = kernel.forward(x, weights, problem.walk, None, None, None)
-    assert np.isfinite(h[problem.walk.outputs]).all()
+    h, _, _ = kernel.forward(x, weights, problem.layout, None, None, None)
+    assert np.isfinite(h[problem.layout.outputs]).all()
     state = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(x, weights, problem.walk, *state, None)
+    kernel.infer(x, weights, problem.layout, *state, None)
     assert np.isfinite(state).all()
     assert np.isfinite(kernel.Stepper(weights, len(x))(x)).all()
 
 
 @by_direction
-def test_inputs_are_left_as_they_are(reverse, kernel, rng):
+def test_arguments_are_not_modified(reverse, kernel, rng):
     problem = Problem.draw(kernel, rng, RAGGED, reverse, masked=True)
     for array in (problem.batch.values, *problem.weights, problem.h0, problem.c0, problem.mask,
                   problem.at_final, problem.at_steps):  # fmt: skip
@@ -345,10 +349,12 @@ def test_inputs_are_left_as_they_are(reverse, kernel, rng):
 
 @by_mask
 @by_direction
-@pytest.mark.parametrize("lengths", [RAGGED, EVEN], ids=str)
+@pytest.mark.parametrize("lengths", [RAGGED, EQUAL], ids=str)
 @pytest.mark.parametrize("cuts", [(1,), (2,), (3,), (1, 3)], ids=str)
-def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, masked, kernel, rng):
-    """The first rows of the state are those of the sequences that run in a segment."""
+def test_segments_continue_from_the_states_of_the_one_before(
+    cuts, lengths, reverse, masked, kernel, rng
+):
+    """A segment uses the first rows of the states: those of the sequences that reach it."""
     p = Problem.draw(kernel, rng, lengths, reverse, masked)
     steps, final, _ = p.forward()
     sizes, ends = p.batch.batch_sizes, np.cumsum(p.batch.batch_sizes)
@@ -356,11 +362,11 @@ def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, maske
     segments = list(zip(rows, np.split(sizes, cuts), strict=True))[:: -1 if reverse else 1]
     state, found_steps, caches = np.stack([p.h0, p.c0]), np.empty_like(steps), []
     for rows, sizes in segments:
-        n, walk = sizes[0], Walk(sizes, reverse)
+        n, layout = sizes[0], SlotLayout(sizes, reverse)
         mask = None if p.mask is None else p.mask[:n]
-        h, c, cache = kernel.forward(p.batch.values[rows], p.weights, walk, *state[:, :n], mask)
-        found_steps[:, rows] = h[walk.outputs], c[walk.outputs]
-        state[:, :n] = h[walk.final], c[walk.final]
+        h, c, cache = kernel.forward(p.batch.values[rows], p.weights, layout, *state[:, :n], mask)
+        found_steps[:, rows] = h[layout.outputs], c[layout.outputs]
+        state[:, :n] = h[layout.final], c[layout.final]
         caches.append(cache)
     assert_close(found_steps, steps, 1e-12)
     assert_close(state, final, 1e-12)
@@ -380,11 +386,11 @@ def test_segments_of_the_steps_hand_their_state_on(cuts, lengths, reverse, maske
 @by_dtype
 @pytest.mark.parametrize("n", [1, 2, 7, 13])
 @pytest.mark.parametrize("hidden", [1, 16, 21])
-def test_steps_one_at_a_time_are_a_sequence(n, hidden, dtype, kernel, rng):
+def test_a_stepper_equals_the_forward_pass(n, hidden, dtype, kernel, rng):
     problem = Problem.draw(kernel, rng, (9,) * n, False, dtype=dtype, hidden=hidden)
     steps, _, _ = problem.forward()
-    fed = kernel.Stepper(problem.weights, n)
-    fed.h[...], fed.c[...] = problem.h0, problem.c0
-    found = [(fed(x).copy(), fed.c.copy()) for x in np.split(problem.batch.values, 9)]
+    stepper = kernel.Stepper(problem.weights, n)
+    stepper.h[...], stepper.c[...] = problem.h0, problem.c0
+    found = [(stepper(x).copy(), stepper.c.copy()) for x in np.split(problem.batch.values, 9)]
     for states, expected in zip(zip(*found, strict=True), steps, strict=True):
         assert_close(np.concatenate(states), expected, ROUNDING[dtype])

@@ -1,10 +1,13 @@
-"""The recurrence of an LSTM layer and its reverse, compiled by Numba.
+"""The recurrence of an LSTM layer, compiled: forward pass, backward pass, inference.
 
-They take and return what those of ``numpy_kernels`` do. Shapes: ``n`` sequences, ``S`` slots (see
-``walk``), ``P`` packed rows, ``D`` inputs, ``H`` hidden units, ``U`` of them with padding to whole
-vectors, so that compiled code meets no remainder.
+Arguments and results are those of ``numpy_kernels``. Shapes: ``n`` sequences, ``S`` slots (see
+``slots``), ``P`` packed rows, ``D`` inputs, ``H`` hidden units, ``K`` outputs. ``U`` is ``H``
+rounded up to whole vectors, so that compiled code needs no special case for the last units.
+*Operands* hold ``[x, 1, h_before]`` in each slot that a step reads; the hidden state begins at
+column ``first_h = D + 1``.
 
-What is compiled is given addresses and sizes. Variables here keep alive what lies there.
+Compiled functions get addresses and sizes. Variables in this module keep the memory at these
+addresses alive during the call.
 """
 
 from __future__ import annotations
@@ -15,118 +18,131 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.compiled.cpu import MOST_ROWS, VECTOR_BYTES, lanes_of
-from sklstm._network.kernels.compiled.loading import addresses, bound, run
-from sklstm._network.kernels.slots import Walk
-from sklstm._network.kernels.weights import ReadOut, Weights
+from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, VECTOR_BYTES, lanes_of
+from sklstm._network.kernels.compiled.loading import addresses, bind, call
+from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.weights import OutputWeights, Weights
 
 Array = NDArray[np.floating]
 
-#: See ``kernels.numbers_a_unit``.
-NUMBERS_A_UNIT = 8
+#: The result of ``kernels.values_per_unit``: 5 activations, the hidden state (twice with recurrent
+#: dropout) and the cell state.
+VALUES_PER_UNIT = 8
 
-#: See ``kernels.threads_pay``. To wake a thread takes a tenth of a millisecond.
-LEAST_WORK, LEAST_VALUES = 4e7, 0
+#: The thresholds of ``kernels.threads_pay``. It takes a tenth of a millisecond to wake a thread.
+MIN_WORK, MIN_VALUES = 4e7, 0
 
-#: Rows whose gradients at gates are worked out before those of the weights follow.
-CHUNK_ROWS = 128
+#: Maximum number of packed rows in a run of the backward pass.
+RUN_ROWS = 128
 
 _INTEGER = np.dtype(np.int64)
 
 
-def least_rows(work: float) -> int:
-    """See ``kernels.least_rows``. To pack the weights twice is nothing beside many steps."""
+def min_rows(work: float) -> int:
+    """Return the minimum number of sequences per shard.
+
+    It is smaller for much work: the time to pack the weights once more is negligible then.
+    """
     return 16 if work >= 1e8 else 32
 
 
 class Cache(NamedTuple):
-    """What the reverse pass needs of the forward pass."""
+    """Arrays of a forward pass that the backward pass needs."""
 
-    walk: Walk
-    states: Array  # (S, D + 1 + U): what a step multiplies, inputs, a one for the bias, and h
-    cells: Array  # (S, U)
-    kept: Array  # (P * 5 U,), in the order in which steps are worked out
+    layout: SlotLayout
+    operands: Array  # (S, D + 1 + U)
+    cells: Array  # (S, U), cell states
+    activations: Array  # (5 P U,): i, f, o, g and c_before, in the order of computation
     mask: Array | None  # (n, H), recurrent dropout
 
 
 def forward(
-    x: Array, weights: Weights, walk: Walk, h0: Array | None, c0: Array | None, mask: Array | None
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h0: Array | None,
+    c0: Array | None,
+    mask: Array | None,
 ) -> tuple[Array, Array, Cache]:
-    """Hidden and cell states in their slots, and the cache for ``backward``.
-
-    ``x`` (P, D) are the packed inputs; ``h0``, ``c0`` (n, H) the states to start from (None: zero);
-    ``mask`` (n, H) multiplies the state that each step reads.
-    """
-    dtype, hidden, begin = x.dtype, len(weights.hh), x.shape[1] + 1
-    width = _padded(hidden, dtype)
-    states = arenas.empty((walk.n_slots, begin + width), dtype)
-    cells = arenas.empty((walk.n_slots, width), dtype)
-    states[walk.final, :begin] = 0  # no step reads those slots, but products of all slots do
-    h, h_begin = (states, begin) if mask is None else (arenas.empty(cells.shape, dtype), 0)
-    for array, first, start in ((h, h_begin, h0), (cells, 0, c0)):
-        array[walk.start, first:] = 0
-        if start is not None:
-            array[walk.start, first : first + hidden] = start
+    """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
+    dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
+    width = _whole_vectors(hidden, dtype)
+    operands = arenas.empty((layout.n_slots, first_h + width), dtype)
+    cells = arenas.empty((layout.n_slots, width), dtype)
+    operands[layout.final, :first_h] = 0  # products over all slots read them, although no step does
+    h, h_offset = (operands, first_h) if mask is None else (arenas.empty(cells.shape, dtype), 0)
+    for array, first, initial in ((h, h_offset, h0), (cells, 0, c0)):
+        array[layout.initial, first:] = 0
+        if initial is not None:
+            array[layout.initial, first : first + hidden] = initial
     if mask is not None:
-        states[:, begin + hidden :] = 0
-        states[walk.start, begin : begin + hidden] = h[walk.start, :hidden] * mask
+        operands[:, first_h + hidden :] = 0
+        operands[layout.initial, first_h : first_h + hidden] = h[layout.initial, :hidden] * mask
         mask = np.ascontiguousarray(mask)
-    x, kept = np.ascontiguousarray(x), _aligned(walk.n_packed * 5 * width, dtype)
-    room = arenas.empty((_of_products(begin + hidden, width, dtype),), dtype)
-    *given, at_h, at_cells, at_kept, at_room = addresses(
-        dtype, x, *weights, states, h, cells, kept, room
+    x, activations = np.ascontiguousarray(x), _aligned(layout.n_packed * 5 * width, dtype)
+    scratch = arenas.empty((_forward_scratch_size(first_h + hidden, width, dtype),), dtype)
+    *given, at_h, at_cells, at_activations, at_scratch = addresses(
+        dtype, x, *weights, operands, h, cells, activations, scratch
     )
-    run(
-        "forward", dtype, *addresses(_INTEGER, walk.table), *given,
-        at_h + h_begin * dtype.itemsize, at_cells, at_kept, _optional(mask, dtype), at_room,
-        len(walk.table), begin - 1, hidden, mask is not None,
+    call(
+        "forward", dtype, *addresses(_INTEGER, layout.table), *given,
+        at_h + h_offset * dtype.itemsize, at_cells, at_activations,
+        _address_or_zero(mask, dtype), at_scratch,
+        len(layout.table), first_h - 1, hidden, mask is not None,
     )  # fmt: skip
-    h = h[:, h_begin : h_begin + hidden]
-    return h, cells[:, :hidden], Cache(walk, states, cells, kept, mask)
+    h = h[:, h_offset : h_offset + hidden]
+    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask)
 
 
-def infer(x: Array, weights: Weights, walk: Walk, h: Array, c: Array, y: Array | None) -> None:
-    """Walk the steps without keeping what the reverse pass would need.
+def infer(
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+) -> None:
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
 
-    ``h`` and ``c`` (n, H) go in as the start and come out as the final states; ``y`` (P, H), where
-    it is wanted, is filled with the hidden state of every step.
+    The hidden states of all steps are written to ``y`` (P, H) unless it is None.
     """
-    (n, hidden), dtype, begin = h.shape, x.dtype, x.shape[1] + 1
-    width, x = _padded(hidden, dtype), np.ascontiguousarray(x)
-    of_states = n * width + 2 * n * (begin + width)
-    room = np.empty(_of_products(begin + hidden, width, dtype) + of_states, dtype)
-    *given, at_room = addresses(dtype, x, *weights, h, c, room)
-    run(
-        "infer", dtype, *addresses(_INTEGER, walk.table), *given, _rows(y, dtype), at_room,
-        len(walk.table), n, begin - 1, hidden, _stride(y),
+    (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
+    width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
+    states_size = n * width + 2 * n * (first_h + width)
+    scratch = np.empty(_forward_scratch_size(first_h + hidden, width, dtype) + states_size, dtype)
+    *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
+    call(
+        "infer", dtype, *addresses(_INTEGER, layout.table), *given,
+        _address_of_rows(y, dtype), at_scratch,
+        len(layout.table), n, first_h - 1, hidden, _row_stride(y),
     )  # fmt: skip
 
 
 class Stepper:
-    """See ``numpy_kernels.Stepper``."""
+    """Advances ``n`` sequences by one step at each call, and stores their states in between.
 
-    def __init__(self, weights: Weights, n: int, read_out: ReadOut | None = None) -> None:
+    The states ``h`` and ``c`` (n, H) are zero at first and may be overwritten. A call with inputs
+    (n, D) returns the values of the output layer (n, K) or, if ``output`` is None, a view of the
+    hidden states. With inputs that are not finite it returns None and leaves the states unchanged.
+    """
+
+    def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
-        width, begin = _padded(hidden, dtype), n_inputs + 1
-        packed = _aligned(4 * width * (begin + hidden), dtype)
-        run("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
-        states, cells = np.zeros((n, begin + width), dtype), np.zeros((n, width), dtype)
-        states[:, n_inputs] = 1
-        self.h, self.c = states[:, begin : begin + hidden], cells[:, :hidden]
-        z, reads = _aligned(4 * width * MOST_ROWS, dtype), np.empty((1, 0), dtype)
-        if read_out is not None:
-            reads = np.vstack(read_out)
-        self._reads_out, n_outputs = read_out is not None, reads.shape[1]
+        width, first_h = _whole_vectors(hidden, dtype), n_inputs + 1
+        packed = _aligned(4 * width * (first_h + hidden), dtype)
+        call("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
+        operands, cells = np.zeros((n, first_h + width), dtype), np.zeros((n, width), dtype)
+        operands[:, n_inputs] = 1
+        self.h, self.c = operands[:, first_h : first_h + hidden], cells[:, :hidden]
+        z, stacked = _aligned(4 * width * MAX_FORWARD_ROWS, dtype), np.empty((1, 0), dtype)
+        if output is not None:
+            stacked = np.vstack(output)
+        self._has_output, n_outputs = output is not None, stacked.shape[1]
         self._inputs, self._out = np.empty((n, n_inputs), dtype), np.empty((n, n_outputs), dtype)
-        self._arrays = self._inputs, packed, states, cells, z, reads, self._out
-        numbers = *addresses(dtype, *self._arrays), n, n_inputs, hidden, n_outputs
-        self._step = bound("step", dtype, *numbers)
+        self._arrays = self._inputs, packed, operands, cells, z, stacked, self._out
+        arguments = *addresses(dtype, *self._arrays), n, n_inputs, hidden, n_outputs
+        self._step = bind("step", dtype, *arguments)
 
     def __call__(self, x: Array) -> Array | None:
         self._inputs[...] = x
         if not self._step():
             return None
-        return self._out.copy() if self._reads_out else self.h
+        return self._out.copy() if self._has_output else self.h
 
 
 def backward(
@@ -139,78 +155,80 @@ def backward(
     dcells: Array | None = None,
     need_inputs: bool = False,
 ) -> Array | None:
-    """Backpropagation through time: adds to ``gradient``, returns that of the inputs (P, D).
+    """Add the gradients of the weights to ``gradient``; return those of the inputs (P, D) or None.
 
-    ``dh`` and ``dc`` (n, H) go in as the gradients at the final states and come out as those at
-    the start; ``dy`` and ``dcells`` (P, H) are gradients at the states of every step.
+    ``dh`` and ``dc`` (n, H) are the gradients at the final states, and are replaced by those at the
+    initial states. ``dy`` and ``dcells`` (P, H) are the gradients at the hidden and cell states of
+    every step.
     """
-    walk, dtype, mask, n_inputs = cache.walk, dh.dtype, cache.mask, len(weights.ih)
+    layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
     hidden, width = len(weights.hh), cache.cells.shape[1]
-    dy, dcells = (_with_whole_rows(array) for array in (dy, dcells))
-    dx = arenas.empty((walk.n_packed, n_inputs), dtype) if need_inputs else None
-    room = arenas.empty((_of_way_back(walk, n_inputs, hidden, width, dtype),), dtype)
-    *given, at_ih, at_hh, at_bias, at_room = addresses(
-        dtype, cache.states, cache.kept, weights.ih, weights.hh, dh, dc, *gradient, room
+    dy, dcells = (_with_contiguous_rows(array) for array in (dy, dcells))
+    dx = arenas.empty((layout.n_packed, n_inputs), dtype) if need_inputs else None
+    scratch = arenas.empty((_backward_scratch_size(layout, n_inputs, hidden, width, dtype),), dtype)
+    *given, at_ih, at_hh, at_bias, at_scratch = addresses(
+        dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc, *gradient, scratch
     )
-    run(
-        "backward", dtype, *addresses(_INTEGER, walk.table), *given, _optional(mask, dtype),
-        _rows(dy, dtype), _rows(dcells, dtype), _optional(dx, dtype), at_ih, at_hh, at_bias,
-        at_room, len(walk.table), walk.n_sequences, n_inputs, hidden, CHUNK_ROWS,
-        mask is not None, _stride(dy), _stride(dcells), need_inputs,
+    call(
+        "backward", dtype, *addresses(_INTEGER, layout.table), *given,
+        _address_or_zero(mask, dtype), _address_of_rows(dy, dtype),
+        _address_of_rows(dcells, dtype), _address_or_zero(dx, dtype), at_ih, at_hh, at_bias,
+        at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
+        mask is not None, _row_stride(dy), _row_stride(dcells), need_inputs,
     )  # fmt: skip
     return dx
 
 
-def _padded(number: int, dtype: np.dtype[np.floating]) -> int:
-    """As many as whole vectors hold."""
-    size = lanes_of(dtype)
-    return (number + size - 1) // size * size
+def _whole_vectors(number: int, dtype: np.dtype[np.floating]) -> int:
+    """Round up to a multiple of the elements of a vector."""
+    n_lanes = lanes_of(dtype)
+    return (number + n_lanes - 1) // n_lanes * n_lanes
 
 
-def _of_products(depth: int, width: int, dtype: np.dtype[np.floating]) -> int:
-    """Room for packed weights and a tile of the gates, from where a vector may begin."""
-    return 4 * width * depth + (4 * MOST_ROWS + 1) * lanes_of(dtype)
+def _forward_scratch_size(depth: int, width: int, dtype: np.dtype[np.floating]) -> int:
+    """Return the size of packed weights and a tile of gates, with space to align them."""
+    return 4 * width * depth + (4 * MAX_FORWARD_ROWS + 1) * lanes_of(dtype)
 
 
-def _of_way_back(
-    walk: Walk, n_inputs: int, hidden: int, width: int, dtype: np.dtype[np.floating]
+def _backward_scratch_size(
+    layout: SlotLayout, n_inputs: int, hidden: int, width: int, dtype: np.dtype[np.floating]
 ) -> int:
-    """Room for the arrays of ``compiled.backward``, from where a vector may begin.
+    """Return the size of the arrays of ``recurrence.backward``, with space to align them.
 
-    A run has the slots of its rows and, in between, such as no step of it reads: fewer than ``n``.
+    The slots of a run are those of its rows, and fewer than ``n`` others in between.
     """
-    size, n = lanes_of(dtype), walk.n_sequences
-    slots = min(walk.n_slots, CHUNK_ROWS + n)
-    packed = width + _padded(n_inputs, dtype) + n_inputs + 1 + hidden
-    return 2 * n * width + 4 * width * (packed + slots) + 2 * size * n + size
+    n_lanes, n = lanes_of(dtype), layout.n_sequences
+    slots = min(layout.n_slots, RUN_ROWS + n)
+    packed = width + _whole_vectors(n_inputs, dtype) + n_inputs + 1 + hidden
+    return 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
 
 
-def _with_whole_rows(array: Array | None) -> Array | None:
-    """With rows in one piece, and a whole number of elements from each to the next."""
+def _with_contiguous_rows(array: Array | None) -> Array | None:
+    """Copy the array if its rows are not contiguous or not a whole number of elements apart."""
     if array is None:
         return None
-    to_row, to_element = array.strides
-    plain = to_element == array.itemsize and to_row > 0 and to_row % array.itemsize == 0
-    return array if plain else np.ascontiguousarray(array)
+    row_stride, element_stride = array.strides
+    contiguous = element_stride == array.itemsize
+    regular = row_stride > 0 and row_stride % array.itemsize == 0
+    return array if contiguous and regular else np.ascontiguousarray(array)
 
 
 def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:
-    """An array whose vectors do not straddle lines of the processor's cache."""
+    """Return an array whose vectors do not cross the boundaries of cache lines."""
     array = arenas.empty((size + lanes_of(dtype),), dtype)
     begin = -addresses(dtype, array)[0] % VECTOR_BYTES // dtype.itemsize
     return array[begin : begin + size]
 
 
-def _optional(array: Array | None, dtype: np.dtype[np.floating]) -> int:
-    """The address, or zero."""
+def _address_or_zero(array: Array | None, dtype: np.dtype[np.floating]) -> int:
     return 0 if array is None else addresses(dtype, array)[0]
 
 
-def _rows(array: Array | None, dtype: np.dtype[np.floating]) -> int:
-    """The address, or zero; there may be gaps between the rows."""
+def _address_of_rows(array: Array | None, dtype: np.dtype[np.floating]) -> int:
+    """Return the address, or zero; unlike in other arrays, rows may have gaps between them."""
     return 0 if array is None else addresses(dtype, array[:1])[0]
 
 
-def _stride(array: Array | None) -> int:
-    """From row to row, or zero."""
+def _row_stride(array: Array | None) -> int:
+    """Return the number of elements from one row to the next, or zero."""
     return 0 if array is None else array.strides[0] // array.itemsize

@@ -1,6 +1,6 @@
-"""From functions in Python to object code that needs neither Python nor Numba.
+"""Compilation of Python functions to object code that needs neither Python nor Numba to run.
 
-Imported, with Numba, where a function is not found on disk.
+This module, and with it Numba, is imported only if a function is not in the disk cache.
 """
 
 from __future__ import annotations
@@ -29,55 +29,58 @@ FUNCTIONS: dict[str, Callable[..., bool]] = {
 
 
 def object_code(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
-    """A file in memory, as a linker takes it, with one function for one dtype.
+    """Return the contents of an object file that defines one function for one dtype.
 
-    In C its type is ``int64_t symbol(int64_t *)``. It reads what it is to be given, pointers
-    and numbers, from there.
+    The function has the C type ``int64_t symbol(int64_t *)``. Its argument is an array with the
+    arguments of the Python function: pointers and integers.
     """
-    entry = _entry(FUNCTIONS[name], from_dtype(dtype))
+    entry = _entry_point(FUNCTIONS[name], from_dtype(dtype))
     module = llvm.parse_assembly(entry.inspect_llvm())
     module.get_function(entry.native_name).name = symbol
-    _check_needs_nobody(module)
+    _check_self_contained(module)
     _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
     return bytes(target_machine(cpu, features).emit_object(module))
 
 
-def _entry(function: Callable[..., bool], dtype: Any) -> Any:
+def _entry_point(function: Callable[..., bool], dtype: Any) -> Any:
     *kinds, _ = function.__annotations__.values()
-    arguments = _arguments(kinds, dtype)
+    unpack = _unpack_arguments(kinds, dtype)
     inner = njit(error_model="numpy", forceinline=True)(function)
 
     @cfunc(types.int64(types.CPointer(types.int64)), error_model="numpy")
-    def entry(numbers: Any) -> Any:
-        return inner(*arguments(numbers))
+    def entry(arguments: Any) -> Any:
+        return inner(*unpack(arguments))
 
     return entry
 
 
-def _arguments(kinds: list[str], dtype: Any) -> Any:
-    """An intrinsic that reads the arguments of a function, by their annotations."""
-    known = {"Integers": types.CPointer(types.int64), "Reals": types.CPointer(dtype)}
-    wanted = types.Tuple([known.get(kind, types.int64) for kind in kinds])
+def _unpack_arguments(kinds: list[str], dtype: Any) -> Any:
+    """Return an intrinsic that reads the arguments of a function with these annotations."""
+    pointers = {"Integers": types.CPointer(types.int64), "Reals": types.CPointer(dtype)}
+    argument_types = types.Tuple([pointers.get(kind, types.int64) for kind in kinds])
 
     @intrinsic
-    def arguments(context: Any, numbers: Any) -> Any:
+    def unpack(context: Any, arguments: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values = []
-            for k, kind in enumerate(wanted):
+            for k, kind in enumerate(argument_types):
                 place = builder.gep(args[0], [ir.Constant(ir.IntType(64), k)])
                 value = builder.load(place)
                 if isinstance(kind, types.CPointer):
                     value = builder.inttoptr(value, context.get_value_type(kind))
                 values.append(value)
-            return context.make_tuple(builder, wanted, values)
+            return context.make_tuple(builder, argument_types, values)
 
-        return wanted(numbers), build
+        return argument_types(arguments), build
 
-    return arguments
+    return unpack
 
 
-def _check_needs_nobody(module: Any) -> None:
-    """Later processes find the C library's ``memset`` and the like, but nothing of Numba."""
+def _check_self_contained(module: Any) -> None:
+    """Raise an error if the code calls a function of Numba, which later processes do not load.
+
+    Functions of the C library, such as ``memset``, are LLVM intrinsics at this point.
+    """
     missing = [
         value.name
         for value in (*module.functions, *module.global_variables)

@@ -1,7 +1,7 @@
-"""The processor: how long its vectors are, and how many registers there are for them.
+"""Properties of the processor: the length of its vectors, and the tiles that its registers hold.
 
-It is asked by way of llvmlite, and the variables that Numba heeds are heeded. Numba itself is not
-imported: where all functions have been compiled before, nobody needs it.
+They are found with llvmlite, and follow the environment variables that Numba reads. Numba itself is
+not imported, as code from the disk cache does not need it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 
 def _features() -> str:
-    """Those that Numba compiles for: of this processor, if not told otherwise."""
+    """Return the processor features that Numba compiles for: those of this one by default."""
     given = os.environ.get("NUMBA_CPU_FEATURES", "")
     if given or os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
         return given
     try:
         features: str = llvm.get_host_cpu_features().flatten()
-    except RuntimeError:  # not known for this kind of processor
+    except RuntimeError:  # LLVM cannot tell for this kind of processor
         return ""
     return features
 
@@ -28,7 +28,7 @@ def _features() -> str:
 _AVX = os.environ.get("NUMBA_ENABLE_AVX", "")
 _FEATURES = _features()
 
-#: All that compiled code depends on: system and processor, and how Numba was told to compile.
+#: Everything outside the sources that object code depends on: system, processor, Numba's options.
 DESCRIPTION = (
     llvm.get_process_triple(),
     os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
@@ -37,24 +37,24 @@ DESCRIPTION = (
     *(os.environ.get(name, "") for name in ("NUMBA_OPT", "NUMBA_DEBUGINFO")),
 )
 
-#: Whether there are 32 registers of 64 bytes; if not, 16 of 32 bytes are reckoned with.
-WIDE = "+avx512dq" in _FEATURES and _AVX != "0"
-VECTOR_BYTES = 64 if WIDE else 32
+#: With AVX-512 there are 32 registers of 64 bytes, otherwise 16 registers of 32 bytes are assumed.
+AVX512 = "+avx512dq" in _FEATURES and _AVX != "0"
+VECTOR_BYTES = 64 if AVX512 else 32
 
-#: Rows of a tile, largest first: with four gates, and with two vectors and one on the way back.
-#: As many as the registers hold; the smaller ones take what is left.
-FORWARD_ROWS = (6, 4, 2, 1) if WIDE else (3, 2, 1, 1)
-BACKWARD_ROWS = (12, 6, 3, 1) if WIDE else (6, 3, 2, 1)
-MOST_ROWS = FORWARD_ROWS[0]
+#: Numbers of rows of tiles, largest first. The largest tile fills the registers, with four vectors
+#: in the forward pass and two or one in the backward pass; smaller tiles compute remaining rows.
+FORWARD_ROWS = (6, 4, 2, 1) if AVX512 else (3, 2, 1, 1)
+BACKWARD_ROWS = (12, 6, 3, 1) if AVX512 else (6, 3, 2, 1)
+MAX_FORWARD_ROWS = FORWARD_ROWS[0]
 
 
 def lanes_of(dtype: np.dtype[np.floating]) -> int:
-    """Elements of a vector."""
+    """Return the number of elements of a vector."""
     return VECTOR_BYTES // dtype.itemsize
 
 
 def target_machine(cpu: str = "", features: str = "") -> Any:
-    """What makes and loads machine code; set up as Numba sets it up."""
+    """Return LLVM's compiler and loader of machine code, with the options that Numba sets."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())

@@ -1,15 +1,17 @@
-"""Object code on disk, so that later processes need not compile, nor import Numba.
+"""Object code on disk, so that later processes neither compile nor import Numba.
 
-A file is named after all that its code depends on, and begins with a checksum. What cannot be read
-or is not what it should be is as good as not there.
+There is one file for each function and dtype. Its name contains a digest of everything that the
+code depends on: the sources of this package, the versions of NumPy, Numba and llvmlite, and the
+processor. So a change of any of them leads to a new file, and old code is never loaded. The file
+begins with a checksum; a file that is damaged or cannot be read is ignored.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from contextlib import suppress
-from functools import cache
 from hashlib import blake2b
 from importlib import import_module, metadata
 from pathlib import Path
@@ -23,10 +25,10 @@ CHECKSUM_BYTES = 16
 
 
 def read(name: str) -> bytes | None:
-    """What was written under this name, if it is all there."""
+    """Return the object code stored under this name, or None if no intact file exists."""
     for folder in folders():
         try:
-            content = (folder / _file(name)).read_bytes()
+            content = (folder / _file_name(name)).read_bytes()
         except OSError:
             continue
         code = content[CHECKSUM_BYTES:]
@@ -36,28 +38,33 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """To the first folder that takes it; other processes see a whole file or none."""
+    """Store object code in the first writable folder, if there is one.
+
+    The file is renamed when it is complete, so other processes never see a part of it.
+    """
     for folder in folders():
         part = folder / f"{uuid4().hex}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             part.write_bytes(_checksum(name, code) + code)
-            part.replace(folder / _file(name))
+            part.replace(folder / _file_name(name))
             return
         except OSError:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 
 
-def anything() -> bool:
-    """Whether there is a function from before: then Numba worked here, in all these versions."""
-    return any(any(folder.glob(_file("*"))) for folder in folders())
+def has_code() -> bool:
+    """Return whether any function has been stored with these sources, versions and processor."""
+    return any(any(folder.glob(_file_name("*"))) for folder in folders())
 
 
 def folders() -> list[Path]:
-    """Numba's own folder for such files if it is set, else beside the sources, else the user's.
+    """Return the folders of the cache, in the order in which they are tried.
 
-    None in applications without sources, which could not tell old code from new.
+    These are ``$NUMBA_CACHE_DIR/sklstm`` if that is set, otherwise ``__pycache__`` beside the
+    sources and the cache folder of the user. Without source files, as in some frozen applications,
+    there is no cache, because a change of the sources could not be noticed.
     """
     if not _sources():
         return []
@@ -66,12 +73,12 @@ def folders() -> list[Path]:
         return [Path(given) / "sklstm"]
     beside = Path(__file__).parent / "__pycache__"
     try:
-        return [beside, _of_user() / "sklstm"]
-    except RuntimeError:  # a user without a home
+        return [beside, _user_cache() / "sklstm"]
+    except RuntimeError:  # the user has no home folder
         return [beside]
 
 
-def _of_user() -> Path:
+def _user_cache() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
@@ -79,19 +86,19 @@ def _of_user() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _file(name: str) -> str:
+def _file_name(name: str) -> str:
     return f"{name}-{key()}.native"
 
 
 def _checksum(name: str, code: bytes) -> bytes:
-    return blake2b(code, digest_size=CHECKSUM_BYTES, key=_file(name).encode()).digest()
+    return blake2b(code, digest_size=CHECKSUM_BYTES, key=_file_name(name).encode()).digest()
 
 
-@cache
+@functools.cache
 def key() -> str:
-    """A digest of the sources, of what compiles them, and of the processor.
+    """Return a digest of the sources, the versions of the compilers and NumPy, and the processor.
 
-    NumPy is in it because Numba refuses to be imported beside one that it does not know.
+    The version of NumPy is included because Numba works with certain versions of it only.
     """
     digest = blake2b(digest_size=8)
     for path in _sources():
@@ -108,6 +115,6 @@ def _sources() -> list[Path]:
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
-    except metadata.PackageNotFoundError:  # frozen applications leave such files out
+    except metadata.PackageNotFoundError:  # frozen applications do not contain package metadata
         version: str = import_module(name).__version__
         return version

@@ -1,7 +1,8 @@
-"""What compiled functions call: products of a tile, and steps of a block of units.
+"""Building blocks of compiled functions that Numba cannot express: vectors and tiles of vectors.
 
-Each takes pointers or arrays, followed by the index of the element that it begins with, then
-strides.
+An intrinsic takes pairs of a pointer and the index of the element to begin with, then strides and
+counts, and writes LLVM instructions into the function that calls it. ``L`` is the number of lanes,
+the elements of a vector. Gates have the order i, f, o, g.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from sklstm._network.kernels.compiled.vectors import (
 
 Emit = Callable[..., None]
 
-#: Rows of a panel to fetch before they are multiplied. For one row of a tile, the time goes into
-#: reading the panel, and this makes it shorter by a quarter.
-AHEAD = 16
+#: How many rows ahead a panel is prefetched. A product of a single row spends its time reading the
+#: panel, and takes a quarter less time with prefetching.
+PREFETCH_ROWS = 16
 
 
-def _places(builder: Any, signature: Any, args: Any) -> list[Any]:
-    """Pointers to the elements that the arguments name."""
+def _pointers(builder: Any, signature: Any, args: Any) -> list[Any]:
+    """Return a pointer to the element of each pair of pointer and index."""
     return [
         builder.gep(args[position], [args[position + 1]])
         for position, kind in enumerate(signature.args)
@@ -44,13 +45,16 @@ def _places(builder: Any, signature: Any, args: Any) -> list[Any]:
 
 
 def _intrinsic_of(emit: Emit, given: Any) -> Any:
-    """Typing and building of an intrinsic that writes where its arguments point."""
+    """Return the signature and the builder of an intrinsic whose instructions ``emit`` writes.
+
+    ``emit`` takes ``Lanes``, the pointers, and the integers that belong to no pointer.
+    """
     kinds = [kind if isinstance(kind, types.CPointer) else types.intp for kind in given]
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        numbers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
-        places = _places(builder, signature, args)
-        emit(Lanes(builder, kinds[0].dtype), *places, *numbers[len(places) :])
+        integers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
+        pointers = _pointers(builder, signature, args)
+        emit(Lanes(builder, kinds[0].dtype), *pointers, *integers[len(pointers) :])
         return context.get_dummy_value()
 
     return types.void(*kinds), build
@@ -58,7 +62,7 @@ def _intrinsic_of(emit: Emit, given: Any) -> Any:
 
 @intrinsic
 def lanes(context, pointer):
-    """How many of the elements that it points to are a vector: a constant."""
+    """Return the number of elements of a vector of the pointer's dtype, as a constant."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return index(Lanes(builder, pointer.dtype).size)
@@ -68,7 +72,7 @@ def lanes(context, pointer):
 
 @intrinsic
 def after(context, pointer, count):
-    """The place so many elements further on."""
+    """Return the pointer moved by ``count`` elements."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.gep(args[0], [args[1]])
@@ -78,7 +82,7 @@ def after(context, pointer, count):
 
 @intrinsic
 def aligned(context, pointer):
-    """The next place, maybe this one, where a vector lies in one line of the processor's cache."""
+    """Return the pointer rounded up to the alignment of vectors."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address = builder.ptrtoint(args[0], ir.IntType(64))
@@ -89,130 +93,159 @@ def aligned(context, pointer):
     return pointer(pointer), build
 
 
-def tile(rows: int, vectors: int, accumulate: bool = False, of_gates: bool = False) -> Any:
-    """``out`` (rows, vectors) = a tile of ``a`` times a panel of ``b`` (parts * depth, vectors).
+# --- tiles ---
 
-    With ``accumulate`` it is added to what is there. A row of ``a`` lies in parts, and there its
-    elements lie ``a_step`` apart. Rows ``of_gates`` are known to follow each other: for many rows
-    the addresses would not fit into registers. A small tile would wait for its sums, so it has
-    several of each.
+
+def tile(rows: int, vectors: int, accumulate: bool = False, gate_gradients: bool = False) -> Any:
+    """Return an intrinsic for a tile: a product whose sums stay in registers.
+
+    It computes ``out`` (rows, vectors L), or adds to it with ``accumulate``, as the product of
+    ``a`` (rows, n_parts * depth) and a panel ``b`` (n_parts * depth, vectors L). In ``a``, rows are
+    ``a_stride`` apart, parts of a row ``part_stride``, and elements of a part ``a_step``.
+
+    With ``gate_gradients``, ``a`` has rows (4, L) of gate gradients, so that ``a_stride`` and
+    ``a_step`` are constants. With variable strides, the addresses of many rows would not fit into
+    the registers. A small tile computes several partial sums, because with a single sum it would
+    wait for the result of each addition.
     """
     n_sums = 4 if rows * vectors <= 4 else 2 if rows * vectors <= 8 else 1
 
     def emit(lanes: Lanes, a: Any, b: Any, out: Any, *numbers: Any) -> None:
-        builder, width = lanes.builder, vectors * lanes.size
+        builder = lanes.builder
         a_stride, a_step, out_stride, n_parts, part_stride, depth = numbers
-        if of_gates:
+        if gate_gradients:
             a_stride, a_step = index(4 * lanes.size), index(1)
-        sums = [Sums(lanes, rows, vectors) for _ in range(n_sums)]
-        whole = builder.sdiv(depth, index(n_sums))
+        sums = [Sums(lanes, rows, vectors, a_stride, a_step) for _ in range(n_sums)]
+        n_rounds = builder.sdiv(depth, index(n_sums))
         with cgutils.for_range(builder, n_parts) as parts:
-            column = lanes.at(a, parts.index, part_stride)
-            row = lanes.at(b, builder.mul(parts.index, depth), width)
-            with cgutils.for_range(builder, whole) as loop:
-                for s, part in enumerate(sums):
-                    k = builder.add(builder.mul(loop.index, index(n_sums)), index(s))
-                    part.add(lanes.at(column, k, a_step), a_stride, lanes.at(row, k, width))
-            if n_sums > 1:
-                done = builder.mul(whole, index(n_sums))
-                with cgutils.for_range(builder, depth, start=done) as loop:
-                    k = loop.index
-                    sums[0].add(lanes.at(column, k, a_step), a_stride, lanes.at(row, k, width))
-        for r in range(rows):
-            for v in range(vectors):
-                place = lanes.at(lanes.at(out, out_stride, r), v * lanes.size)
-                total = sums[0].read(r, v)
-                for part in sums[1:]:
-                    total = total + part.read(r, v)
-                lanes.store(lanes.load(place) + total if accumulate else total, place)
+            part = lanes.at(a, parts.index, part_stride)
+            panel = lanes.at(b, builder.mul(parts.index, depth), vectors * lanes.size)
+            _add_products(sums, part, panel, n_rounds, depth)
+        _store_sums(sums, out, out_stride, accumulate)
 
     @intrinsic
-    def product(context, a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth):
-        given = (a, i, b, j, out, k, a_stride, a_step, out_stride, parts, apart, depth)
+    def product(
+        context, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
+    ):
+        given = (a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
         return _intrinsic_of(emit, given)
 
     return product
 
 
 class Sums:
-    """Sums of a tile, which LLVM keeps in registers."""
+    """The sums of a tile, in variables that LLVM keeps in registers."""
 
-    def __init__(self, lanes: Lanes, rows: int, vectors: int) -> None:
-        self._lanes, self._rows, self._vectors = lanes, rows, vectors
-        self._places = [
+    def __init__(self, lanes: Lanes, rows: int, vectors: int, a_stride: Any, a_step: Any) -> None:
+        self.lanes, self.rows, self.vectors = lanes, rows, vectors
+        self._a_stride, self._a_step = a_stride, a_step
+        self._variables = [
             cgutils.alloca_once(lanes.builder, lanes.type) for _ in range(rows * vectors)
         ]
-        for place in self._places:
-            lanes.builder.store(lanes.value(0.0).ir, place)
+        for variable in self._variables:
+            lanes.builder.store(lanes.value(0.0).ir, variable)
 
     def read(self, row: int, vector: int) -> Vector:
-        place = self._places[row * self._vectors + vector]
-        return Vector(self._lanes, self._lanes.builder.load(place))
+        variable = self._variables[row * self.vectors + vector]
+        return Vector(self.lanes, self.lanes.builder.load(variable))
 
-    def add(self, a: Any, a_stride: Any, b: Any) -> None:
-        """A column of ``a`` times a row of ``b``."""
-        lanes = self._lanes
-        row = [lanes.load(lanes.at(b, v * lanes.size)) for v in range(self._vectors)]
-        if self._rows == 1:
-            for v in range(self._vectors):
-                lanes.prefetch(lanes.at(b, (AHEAD * self._vectors + v) * lanes.size))
-        for r in range(self._rows):
-            factor = lanes.spread(lanes.at(a, a_stride, r))
-            for v in range(self._vectors):
+    def add(self, a: Any, b: Any, k: Any) -> None:
+        """Add the product of column ``k`` of ``a`` and row ``k`` of ``b``."""
+        lanes = self.lanes
+        column = lanes.at(a, k, self._a_step)
+        b_row = lanes.at(b, k, self.vectors * lanes.size)
+        row = [lanes.load(lanes.at(b_row, v * lanes.size)) for v in range(self.vectors)]
+        if self.rows == 1:
+            for v in range(self.vectors):
+                lanes.prefetch(lanes.at(b_row, (PREFETCH_ROWS * self.vectors + v) * lanes.size))
+        for r in range(self.rows):
+            factor = lanes.spread(lanes.at(column, self._a_stride, r))
+            for v in range(self.vectors):
                 total = lanes.fma(factor, row[v], self.read(r, v))
-                lanes.builder.store(total.ir, self._places[r * self._vectors + v])
+                lanes.builder.store(total.ir, self._variables[r * self.vectors + v])
 
 
-def _emit_cell(lanes: Lanes, z: Any, before: Any, after: Any, h: Any, kept: Any) -> None:
-    """A step of one row and block, from ``z`` (4, L); keeps (5, L) for the way back."""
-    c_before = lanes.load(before)
+def _add_products(sums: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
+    """Add all products of a part; the partial sums take turns, the rest goes to the first one."""
+    builder, n_sums = sums[0].lanes.builder, len(sums)
+    with cgutils.for_range(builder, n_rounds) as loop:
+        for s, partial in enumerate(sums):
+            partial.add(a, b, builder.add(builder.mul(loop.index, index(n_sums)), index(s)))
+    if n_sums > 1:
+        done = builder.mul(n_rounds, index(n_sums))
+        with cgutils.for_range(builder, depth, start=done) as loop:
+            sums[0].add(a, b, loop.index)
+
+
+def _store_sums(sums: list[Sums], out: Any, out_stride: Any, accumulate: bool) -> None:
+    """Write the totals of the partial sums to ``out``, or add them to it."""
+    first, lanes = sums[0], sums[0].lanes
+    for r in range(first.rows):
+        for v in range(first.vectors):
+            place = lanes.at(lanes.at(out, out_stride, r), v * lanes.size)
+            total = first.read(r, v)
+            for partial in sums[1:]:
+                total = total + partial.read(r, v)
+            lanes.store(lanes.load(place) + total if accumulate else total, place)
+
+
+# --- steps of one sequence and one block of units ---
+
+
+def _emit_cell(lanes: Lanes, z: Any, c_before: Any, c_after: Any, h: Any, activations: Any) -> None:
+    """Compute the states from ``z`` (4, L); store (5, L) activations for the backward pass."""
+    before = lanes.load(c_before)
     i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
     g = tanh(lanes.load(lanes.at(z, lanes.size, 3)), True)
-    c = lanes.fma(f, c_before, i * g)
-    lanes.store(c, after)
+    c = lanes.fma(f, before, i * g)
+    lanes.store(c, c_after)
     lanes.store(o * tanh(c), h)
-    for k, vector in enumerate((i, f, o, g, c_before)):
-        lanes.store(vector, lanes.at(kept, lanes.size, k))
+    for k, vector in enumerate((i, f, o, g, before)):
+        lanes.store(vector, lanes.at(activations, lanes.size, k))
 
 
 def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
-    """A step of one row and block, from ``z`` (4, L) and the cell state, which is replaced.
+    """Compute the hidden state from ``z`` (4, L), and replace the cell state.
 
-    No gate is wanted for itself, so fractions are added and multiplied, and divided twice in all:
-    a division takes as long as a dozen products. Denominators lie in 1 to 2.
+    Inference does not need the gates themselves. So sigmoid and tanh remain fractions, which are
+    combined and divided twice in all: a division takes as long as a dozen products. The
+    denominators are between 1 and 2, so their products cannot overflow.
     """
     i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
     g = tanh_parts(lanes.load(lanes.at(z, lanes.size, 3)), True)
-    of_candidate = i[1] * g[1]
-    kept = lanes.load(c) * f[0] * of_candidate
-    after = lanes.fma(i[0] * g[0], f[1], kept) / (of_candidate * f[1])
-    squashed = tanh_parts(after)
+    denominator = i[1] * g[1]
+    forget_term = lanes.load(c) * f[0] * denominator
+    after = lanes.fma(i[0] * g[0], f[1], forget_term) / (denominator * f[1])
+    tanh_c = tanh_parts(after)
     lanes.store(after, c)
-    lanes.store(o[0] * squashed[0] / (o[1] * squashed[1]), h)
+    lanes.store(o[0] * tanh_c[0] / (o[1] * tanh_c[1]), h)
 
 
-def _emit_cell_backward(lanes: Lanes, kept: Any, dh: Any, dc: Any, dz: Any) -> None:
-    """The reverse of ``_emit_cell``: ``dh`` and ``dc`` of a step to ``dz`` and ``dc`` before it.
+def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: Any) -> None:
+    """Compute ``dz`` (4, L) from ``dh`` and ``dc``, and replace ``dc`` by that before the step.
 
-    The cell state and its tanh are worked out again, which takes no longer than to read them.
-    s' = s (1 - s) and tanh' = 1 - tanh^2 are written as p - p s.
+    The cell state and its tanh are computed again, which takes no longer than reading them would.
+    The derivatives s (1 - s) of sigmoid and 1 - tanh^2 of tanh are written as p - p s.
     """
-    i, f, o, g, c_before = (lanes.load(lanes.at(kept, lanes.size, k)) for k in range(5))
-    squashed = tanh(lanes.fma(f, c_before, i * g))
-    to_cell = lanes.load(dh) * o
-    at_o = to_cell * squashed
-    at_c = lanes.load(dc) + (to_cell - at_o * squashed)
-    at_f, at_g = at_c * f, at_c * i
-    lanes.store(at_f, dc)
-    at_i, at_f = at_g * g, at_f * c_before
-    slopes = (at_i - at_i * i, at_f - at_f * f, at_o - at_o * o, at_g - at_i * g)
-    for k, slope in enumerate(slopes):
-        lanes.store(slope, lanes.at(dz, lanes.size, k))
+    i, f, o, g, c_before = (lanes.load(lanes.at(activations, lanes.size, k)) for k in range(5))
+    tanh_c = tanh(lanes.fma(f, c_before, i * g))
+    dtanh_c = lanes.load(dh) * o
+    o_term = dtanh_c * tanh_c
+    dc_after = lanes.load(dc) + (dtanh_c - o_term * tanh_c)
+    dc_before, g_term = dc_after * f, dc_after * i
+    lanes.store(dc_before, dc)
+    i_term, f_term = g_term * g, dc_before * c_before
+    gradients = (
+        i_term - i_term * i, f_term - f_term * f, o_term - o_term * o, g_term - i_term * g,
+    )  # fmt: skip
+    for k, gradient in enumerate(gradients):
+        lanes.store(gradient, lanes.at(dz, lanes.size, k))
 
 
 @intrinsic
-def cell(context, z, i0, before, i1, after, i2, h, i3, kept, i4):
-    return _intrinsic_of(_emit_cell, (z, i0, before, i1, after, i2, h, i3, kept, i4))
+def cell(context, z, i0, c_before, i1, c_after, i2, h, i3, activations, i4):
+    given = (z, i0, c_before, i1, c_after, i2, h, i3, activations, i4)
+    return _intrinsic_of(_emit_cell, given)
 
 
 @intrinsic
@@ -221,8 +254,11 @@ def cell_inference(context, z, i0, c, i1, h, i2):
 
 
 @intrinsic
-def cell_backward(context, kept, i0, dh, i1, dc, i2, dz, i3):
-    return _intrinsic_of(_emit_cell_backward, (kept, i0, dh, i1, dc, i2, dz, i3))
+def cell_backward(context, activations, i0, dh, i1, dc, i2, dz, i3):
+    return _intrinsic_of(_emit_cell_backward, (activations, i0, dh, i1, dc, i2, dz, i3))
+
+
+# --- vectors ---
 
 
 def _emit_copy(lanes: Lanes, x: Any, y: Any) -> None:
@@ -251,5 +287,5 @@ def _emit_scaling(lanes: Lanes, packed: Any) -> None:
 
 @intrinsic
 def scale_gates(context, packed, i):
-    """A row of weights of all gates, (4, L), to the scale that the gates are computed in."""
+    """Multiply a row (4, L) of packed weights by the scales of sigmoid and tanh."""
     return _intrinsic_of(_emit_scaling, (packed, i))

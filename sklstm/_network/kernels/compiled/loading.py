@@ -1,4 +1,8 @@
-"""Compiled functions, one for each dtype, from disk where they have been compiled before."""
+"""Calls of compiled functions, which are loaded from the disk cache or else compiled first.
+
+A compiled function takes one pointer to an array of 64-bit integers: its arguments, which are
+addresses and sizes. Each function is loaded once per process and dtype.
+"""
 
 from __future__ import annotations
 
@@ -18,57 +22,57 @@ from sklstm._network.kernels.compiled import disk_cache
 from sklstm._network.kernels.compiled.cpu import target_machine
 
 
-def run(name: str, dtype: np.dtype[np.floating], *numbers: int) -> None:
-    """A compiled function, given addresses and numbers."""
-    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
-    function(pack(*numbers))
+def call(name: str, dtype: np.dtype[np.floating], *arguments: int) -> None:
+    """Call a compiled function with these addresses and integers."""
+    function, pack = _loaded.get((name, dtype)) or _load_once(name, dtype, len(arguments))
+    function(pack(*arguments))
 
 
-def bound(name: str, dtype: np.dtype[np.floating], *numbers: int) -> Callable[[], int]:
-    """A compiled function with all that it is given; says whether it did what it is there for."""
-    function, pack = _ready.get((name, dtype)) or _first(name, dtype, len(numbers))
-    return partial(function, pack(*numbers))
+def bind(name: str, dtype: np.dtype[np.floating], *arguments: int) -> Callable[[], int]:
+    """Return a compiled function with all its arguments bound; it returns whether it succeeded."""
+    function, pack = _loaded.get((name, dtype)) or _load_once(name, dtype, len(arguments))
+    return partial(function, pack(*arguments))
 
 
-def _unlocked() -> None:
-    """In a process forked while another thread compiled, nobody would ever unlock it."""
+def _renew_lock() -> None:
+    """Replace the lock in a forked process, where the thread that held it does not exist."""
     global _lock
     _lock = Lock()
 
 
 _lock = Lock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlocked)
+    os.register_at_fork(after_in_child=_renew_lock)
 
-#: Functions that take a block of numbers, and what makes one of them.
-_ready: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
+#: Loaded functions, each with a function that packs its arguments into an array.
+_loaded: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
 
 
-def _first(name: str, dtype: np.dtype[np.floating], count: int) -> Any:
-    """Several threads may want it first."""
+def _load_once(name: str, dtype: np.dtype[np.floating], n_arguments: int) -> Any:
+    """Load a function unless another thread has loaded it in the meantime."""
     with _lock:
-        if (name, dtype) not in _ready:
-            _ready[name, dtype] = _load(name, dtype), Struct(f"{count}q").pack
-        return _ready[name, dtype]
+        if (name, dtype) not in _loaded:
+            _loaded[name, dtype] = _load(name, dtype), Struct(f"{n_arguments}q").pack
+        return _loaded[name, dtype]
 
 
 def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
-    if dtype not in (np.float32, np.float64):  # or if its bytes are in the other order
-        raise TypeError(f"expected float32 or float64 of this machine, got {dtype!r}")
+    if dtype not in (np.float32, np.float64):  # a different byte order is refused too
+        raise TypeError(f"expected float32 or float64 in native byte order, got {dtype!r}")
     symbol = f"sklstm_{name}_{dtype.name}"
     code = disk_cache.read(symbol)
     if code is None:
         try:
             from sklstm._network.kernels.compiled.compiling import object_code
         except ImportError as error:
-            raise ImportError(f"to compile {symbol} needs Numba: {error}") from error
+            raise ImportError(f"Numba is needed to compile {symbol}: {error}") from error
         code = object_code(name, dtype, symbol)
         disk_cache.write(symbol, code)
-    return _linked(code, symbol)
+    return _link(code, symbol)
 
 
-def _linked(code: bytes, symbol: str) -> Any:
-    """A function that gives up the interpreter's lock while it runs."""
+def _link(code: bytes, symbol: str) -> Any:
+    """Return the function of an object file; it releases the GIL while it runs."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -76,17 +80,20 @@ def _linked(code: bytes, symbol: str) -> Any:
     return CFUNCTYPE(c_int64, c_void_p)(engine.get_function_address(symbol))
 
 
-#: They hold the code.
+#: The engines own the machine code of loaded functions.
 _engines: list[Any] = []
 
 _from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 
 
 def addresses(dtype: np.dtype[Any], *arrays: NDArray[Any]) -> list[int]:
-    """Of first elements; compiled code takes on trust that a whole array of them lies there."""
-    try:  # a usual array, several times as fast as others
+    """Return the addresses of C-contiguous arrays of this dtype; raise an error for others.
+
+    The check matters: compiled code reads and writes memory without looking at shapes.
+    """
+    try:  # the fast path, several times as fast
         found = [addressof(_from_buffer(array)) for array in arrays if array.dtype == dtype]
-    except (TypeError, ValueError):  # one is read-only, or empty
+    except (TypeError, ValueError):  # an array is read-only, empty or not contiguous
         found = []
     return found if len(found) == len(arrays) else [_address(array, dtype) for array in arrays]
 
@@ -94,6 +101,6 @@ def addresses(dtype: np.dtype[Any], *arrays: NDArray[Any]) -> list[int]:
 def _address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
     if array.dtype != dtype or not array.flags.c_contiguous:
         about = f"{array.dtype} with strides {array.strides}"
-        raise TypeError(f"expected an array of {dtype} in one piece, got one of {about}")
+        raise TypeError(f"expected a C-contiguous array of {dtype}, got one of {about}")
     found: int = array.__array_interface__["data"][0]
     return found

@@ -1,6 +1,19 @@
-"""Weights in the order in which compiled products read them, and rows copied by vectors.
+"""Weights in panels, the order in which compiled products read them; copies of rows by vectors.
 
-Shapes and letters are those of ``compiled``.
+A product computes one tile of its result at a time, and keeps it in registers. For that it reads
+one *panel* of the weights: all rows, but only the columns of the tile. Packed weights store panels
+one after the other and each panel contiguously, so that it is read in one sequential stream.
+
+Shapes: ``D`` inputs, ``H`` hidden units, ``L`` lanes (elements of a vector), ``B = ceil(H / L)``
+blocks of ``L`` units, ``U = B L`` units with padding, whose weights are zero. Gates have the order
+i, f, o, g.
+
+- Forward pass: (B, D + 1 + H, 4, L). A panel has the four gates of a block of units, and rows for
+  the inputs, the bias and the hidden state. Weights are multiplied by the scales at which sigmoid
+  and tanh are cheapest to compute.
+- Backward pass: weights (R, 4 H) are transposed to panels (4 U, 2 L). A panel has the columns of
+  2 L inputs or hidden units, and rows in the order (B, 4, L) of the gate gradients. The last panel
+  is (4 U, L) if the number of vectors is odd.
 """
 
 from __future__ import annotations
@@ -9,13 +22,14 @@ from numba import njit
 
 from sklstm._network.kernels.compiled.intrinsics import add_vector, copy_vector, lanes, scale_gates
 
-#: Code that raises nothing, and so asks nothing of Numba or Python when it runs.
-part = njit(error_model="numpy")
+#: Decorator of functions that compiled functions call. They raise no errors, so their code does not
+#: depend on Numba or Python.
+subroutine = njit(error_model="numpy")
 
 
-@part
+@subroutine
 def copy(x, i, y, j, count):
-    """At most a vector of elements."""
+    """Copy at most a vector of elements."""
     if count >= lanes(x):
         copy_vector(x, i, y, j)
     else:
@@ -23,9 +37,9 @@ def copy(x, i, y, j, count):
             y[j + k] = x[i + k]
 
 
-@part
+@subroutine
 def add(x, i, y, j, count):
-    """At most a vector of elements, to those that are there."""
+    """Add at most a vector of elements of ``x`` to those of ``y``."""
     if count >= lanes(x):
         add_vector(x, i, y, j)
     else:
@@ -33,87 +47,80 @@ def add(x, i, y, j, count):
             y[j + k] += x[i + k]
 
 
-@part
+@subroutine
 def clear(x, begin, end):
-    """These elements become zero."""
+    """Set elements to zero."""
     for k in range(begin, end):
         x[k] = 0
 
 
-@part
-def copy_inputs(x, row, n_inputs, states, slot, stride, running):
-    """Inputs of a step, and a one for the bias, to where they are multiplied."""
+@subroutine
+def copy_inputs(x, row, n_inputs, operands, slot, stride, running):
+    """Copy the inputs of a step, and a one for the bias, to the operands of its slots."""
     for r in range(running):
         begin, out = (row + r) * n_inputs, (slot + r) * stride
         for k in range(0, n_inputs, lanes(x)):
-            copy(x, begin + k, states, out + k, n_inputs - k)
-        states[out + n_inputs] = 1
+            copy(x, begin + k, operands, out + k, n_inputs - k)
+        operands[out + n_inputs] = 1
 
 
-@part
+@subroutine
 def _pack_rows(weights, n_rows, hidden, packed, first, depth):
-    """Rows of weights, to where packed ones have them from row ``first`` on."""
-    size = lanes(weights)
-    for block in range(whole(hidden, size) // size):
-        u = block * size
+    """Copy rows (4 H,) of weights to the rows of all panels from ``first`` on."""
+    n_lanes = lanes(weights)
+    for block in range(whole(hidden, n_lanes) // n_lanes):
+        u = block * n_lanes
         for k in range(n_rows):
             for gate in range(4):
-                at = 4 * size * (block * depth + first + k) + gate * size
+                at = 4 * n_lanes * (block * depth + first + k) + gate * n_lanes
                 copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
 
 
-@part
+@subroutine
 def unpack_rows(packed, first, depth, weights, n_rows, hidden):
-    """Add packed rows to those of the weights."""
-    size = lanes(weights)
-    for block in range(whole(hidden, size) // size):
-        u = block * size
+    """Add the rows of all panels from ``first`` on to rows (4 H,) of weights."""
+    n_lanes = lanes(weights)
+    for block in range(whole(hidden, n_lanes) // n_lanes):
+        u = block * n_lanes
         for k in range(n_rows):
             for gate in range(4):
-                at = 4 * size * (block * depth + first + k) + gate * size
+                at = 4 * n_lanes * (block * depth + first + k) + gate * n_lanes
                 add(packed, at, weights, (4 * k + gate) * hidden + u, hidden - u)
 
 
-@part
+@subroutine
 def pack_gates(ih, hh, bias, n_inputs, hidden, packed):
-    """Weights as the tiles read them: (B, D + 1 + H, 4, L), rows for inputs, bias and state.
-
-    They are in units in which sigmoid and tanh take fewest steps.
-    """
-    size, depth = lanes(hh), n_inputs + 1 + hidden
-    width = whole(hidden, size)
+    """Pack and scale the weights of the gates for the forward pass: (B, D + 1 + H, 4, L)."""
+    n_lanes, depth = lanes(hh), n_inputs + 1 + hidden
+    width = whole(hidden, n_lanes)
     if hidden < width:
-        clear(packed, 4 * (width - size) * depth, 4 * width * depth)
+        clear(packed, 4 * (width - n_lanes) * depth, 4 * width * depth)
     _pack_rows(ih, n_inputs, hidden, packed, 0, depth)
     _pack_rows(bias, 1, hidden, packed, n_inputs, depth)
     _pack_rows(hh, hidden, hidden, packed, n_inputs + 1, depth)
-    for at in range(0, 4 * width * depth, 4 * size):
+    for at in range(0, 4 * width * depth, 4 * n_lanes):
         scale_gates(packed, at)
 
 
-@part
+@subroutine
 def pack_transposed(weights, n_rows, hidden, packed):
-    """Weights (K, 4 H) as the way back reads them, their rows side by side in panels of vectors.
-
-    A panel is (4 U, 2 L), or (4 U, L) for the last one of an odd number of vectors; its rows are
-    ordered as gradients at gates are, by block, gate and lane.
-    """
-    size = lanes(weights)
-    width, end = whole(hidden, size), whole(n_rows, size)
+    """Pack weights (R, 4 H) for the backward pass, transposed: panels (4 U, 2 L) or (4 U, L)."""
+    n_lanes = lanes(weights)
+    width, end = whole(hidden, n_lanes), whole(n_rows, n_lanes)
     if hidden < width or n_rows < end:
         clear(packed, 0, 4 * width * end)
-    for first in range(0, n_rows, 2 * size):
-        wide = min(2 * size, end - first)
-        for begin in range(0, hidden, size):  # outside, so that what is written stays in the cache
+    for first in range(0, n_rows, 2 * n_lanes):
+        panel_width = min(2 * n_lanes, end - first)
+        for begin in range(0, hidden, n_lanes):  # outer loop: what it writes stays in the cache
             for gate in range(4):
-                out = 4 * width * first + (4 * begin + gate * size) * wide - first
-                for row in range(first, min(first + wide, n_rows)):
+                out = 4 * width * first + (4 * begin + gate * n_lanes) * panel_width - first
+                for row in range(first, min(first + panel_width, n_rows)):
                     source = (4 * row + gate) * hidden + begin
-                    for u in range(min(size, hidden - begin)):
-                        packed[out + u * wide + row] = weights[source + u]
+                    for u in range(min(n_lanes, hidden - begin)):
+                        packed[out + u * panel_width + row] = weights[source + u]
 
 
-@part
-def whole(number, size):
-    """As many elements as whole vectors hold."""
-    return (number + size - 1) // size * size
+@subroutine
+def whole(number, n_lanes):
+    """Round up to a multiple of the elements of a vector."""
+    return (number + n_lanes - 1) // n_lanes * n_lanes

@@ -1,65 +1,71 @@
-"""One step of ``compiled_kernels``, to be compiled; shapes as in ``compiled``."""
+"""One step of the recurrence for a ``Stepper``, to be compiled; shapes as in ``recurrence``."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sklstm._network.kernels.compiled.cpu import MOST_ROWS
+from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS
 from sklstm._network.kernels.compiled.intrinsics import cell_inference, lanes
-from sklstm._network.kernels.compiled.panels import pack_gates, part, whole
+from sklstm._network.kernels.compiled.panels import pack_gates, subroutine, whole
 from sklstm._network.kernels.compiled.recurrence import Reals, gates_product
 
 
 def pack(ih: Reals, hh: Reals, bias: Reals, packed: Reals, n_inputs: int, hidden: int) -> bool:
-    """Weights as ``step`` wants them."""
+    """Pack weights for ``step``, see ``panels``."""
     pack_gates(ih, hh, bias, n_inputs, hidden, packed)
     return True
 
 
 def step(
-    x: Reals, packed: Reals, states: Reals, cells: Reals, z: Reals, read_out: Reals, out: Reals,
+    x: Reals, packed: Reals, operands: Reals, cells: Reals, z: Reals, output: Reals, out: Reals,
     n: int, n_inputs: int, hidden: int, n_outputs: int,
 ) -> bool:  # fmt: skip
-    """One step, after which ``states`` (n, D + 1 + U) and ``cells`` (n, U) have changed.
+    """Replace ``operands`` (n, D + 1 + U) and ``cells`` (n, U) by those after a step.
 
-    ``out`` (n, K) is filled by the weights and, in its last row, the bias of ``read_out``
-    (H + 1, K). Where ``x`` is not finite nothing changes, and the answer is no.
+    ``output`` (H + 1, K) has the weights of the output layer and, in its last row, the bias; the
+    result is written to ``out`` (n, K). Returns False, and changes nothing, unless ``x`` is finite.
     """
     for k in range(n * n_inputs):
         if not np.isfinite(x[k]):
             return False
-    size, depth, at = lanes(x), n_inputs + 1 + hidden, 0
-    width = whole(hidden, size)
+    n_lanes, depth, at = lanes(x), n_inputs + 1 + hidden, 0
+    width = whole(hidden, n_lanes)
     stride = n_inputs + 1 + width
-    for r in range(n):
-        for k in range(n_inputs):
-            states[r * stride + k] = x[r * n_inputs + k]
-    # All blocks are multiplied, into (B, rows, 4, L), before the first state is written.
+    _copy_inputs(x, operands, n, n_inputs, stride)
+    # The gates of all blocks, (B, rows, 4, L), are computed before any hidden state is overwritten.
     while at < n:
         done = 0
-        for block in range(width // size):
+        for block in range(width // n_lanes):
             done = gates_product(
-                n - at, states, at * stride, packed, 4 * size * depth * block,
-                z, 4 * size * MOST_ROWS * block, stride, 1, 4 * size, 1, 0, depth,
+                n - at, operands, at * stride, packed, 4 * n_lanes * depth * block,
+                z, 4 * n_lanes * MAX_FORWARD_ROWS * block, stride, 1, 4 * n_lanes, 1, 0, depth,
             )  # fmt: skip
-        for block in range(width // size):
+        for block in range(width // n_lanes):
             for r in range(done):
                 cell_inference(
-                    z, 4 * size * (MOST_ROWS * block + r),
-                    cells, (at + r) * width + block * size,
-                    states, (at + r) * stride + n_inputs + 1 + block * size,
+                    z, 4 * n_lanes * (MAX_FORWARD_ROWS * block + r),
+                    cells, (at + r) * width + block * n_lanes,
+                    operands, (at + r) * stride + n_inputs + 1 + block * n_lanes,
                 )  # fmt: skip
         at += done
-    _read(states, stride, n_inputs + 1, hidden, read_out, out, n, n_outputs)
+    _output_layer(operands, stride, n_inputs + 1, hidden, output, out, n, n_outputs)
     return True
 
 
-@part
-def _read(states, stride, begin, hidden, read_out, out, n, n_outputs):
-    """The affine map of hidden states."""
+@subroutine
+def _copy_inputs(x, operands, n, n_inputs, stride):
+    """Copy the inputs; for so few elements a plain loop is faster than copying by vectors."""
+    for r in range(n):
+        for k in range(n_inputs):
+            operands[r * stride + k] = x[r * n_inputs + k]
+
+
+@subroutine
+def _output_layer(operands, stride, begin, hidden, output, out, n, n_outputs):
+    """Compute the affine map of the hidden states, which begin at ``begin`` in each row."""
     for r in range(n):
         for k in range(n_outputs):
-            total = read_out[hidden * n_outputs + k]
+            total = output[hidden * n_outputs + k]
             for u in range(hidden):
-                total += states[r * stride + begin + u] * read_out[u * n_outputs + k]
+                total += operands[r * stride + begin + u] * output[u * n_outputs + k]
             out[r * n_outputs + k] = total

@@ -1,8 +1,12 @@
-"""Vectors of LLVM, written from Python, and the sigmoid and tanh of a vector.
+"""Arithmetic, sigmoid and tanh of vectors, as LLVM instructions.
 
-An operation on ``Vector`` adds an instruction to the function that is being built. Arithmetic keeps
-what IEEE says of NaN and infinity; only a product and a sum may become one instruction, with one
-rounding.
+Each operation on a ``Vector`` adds an instruction to the function that is being compiled. NaN and
+infinity follow IEEE 754. Only ``fma`` may round once where a product and a sum round twice.
+
+Sigmoid and tanh are fractions of exponentials. For y = k ln 2 + r with an integer k and a small r,
+exp(y) is 2^k exp(r), and exp(r) is close to a polynomial. If the argument has been multiplied by
+``SIGMOID_SCALE`` or ``TANH_SCALE`` before, 2^y is needed in place of exp(y): for y = k + r it is
+2^k 2^r, which takes fewer instructions.
 """
 
 from __future__ import annotations
@@ -14,11 +18,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from sklstm._network.kernels.compiled.cpu import VECTOR_BYTES, WIDE
+from sklstm._network.kernels.compiled.cpu import AVX512, VECTOR_BYTES
 
 
 class Lanes:
-    """Vectors of one dtype, in one function that is being built."""
+    """Vectors of one dtype, in one function that is being compiled."""
 
     def __init__(self, builder: Any, dtype: Any) -> None:
         self.builder = builder
@@ -30,13 +34,15 @@ class Lanes:
         self.bits = ir.VectorType(self.integer, self.size)
 
     def value(self, number: float) -> Vector:
+        """Return a vector of equal constants."""
         return Vector(self, ir.Constant(self.type, [number] * self.size))
 
     def bit_value(self, number: int) -> Any:
+        """Return a vector of equal integer constants, as wide as the elements."""
         return ir.Constant(self.bits, [number] * self.size)
 
     def at(self, pointer: Any, stride: Any, times: Any = 1) -> Any:
-        """The element ``times`` strides behind another; either may be a number of Python."""
+        """Return the pointer moved by ``times`` strides; both may be Python integers."""
         stride, times = (index(k) if isinstance(k, int) else k for k in (stride, times))
         return self.builder.gep(pointer, [self.builder.mul(stride, times)])
 
@@ -53,7 +59,7 @@ class Lanes:
         return 8 if self.double else 4
 
     def spread(self, pointer: Any) -> Vector:
-        """One element in all lanes."""
+        """Return a vector whose elements all equal the one at the pointer."""
         one = self.builder.insert_element(
             ir.Constant(self.type, ir.Undefined), self.builder.load(pointer), _int32(0)
         )
@@ -63,15 +69,15 @@ class Lanes:
         )
 
     def prefetch(self, pointer: Any) -> None:
-        """Have the processor fetch what will soon be read; any address will do."""
+        """Load a cache line ahead of its use; the address need not be valid."""
         kind, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        of = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
-        function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], of)
-        options = [number(0), number(3), number(1)]  # to read, into the nearest cache, data
+        signature = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
+        function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], signature)
+        options = [number(0), number(3), number(1)]  # for reading, into the first level, data
         self.builder.call(function, [self.builder.bitcast(pointer, kind), *options])
 
     def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
-        """``a b + c``, in one rounding where the machine can."""
+        """Return ``a * b + c``, rounded once if the processor has such an instruction."""
         kind = ir.FunctionType(self.type, [self.type] * 3)
         name = f"llvm.fmuladd.v{self.size}f{8 * self.element_bytes}"
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
@@ -79,35 +85,36 @@ class Lanes:
 
 
 class Vector:
-    """One value of all lanes, with arithmetic."""
+    """A value of a vector type, with arithmetic."""
 
     def __init__(self, lanes: Lanes, value: Any) -> None:
         self.lanes = lanes
         self.ir = value
 
-    def _do(self, operation: str, other: Vector | float) -> Vector:
+    def _binary(self, operation: str, other: Vector | float) -> Vector:
         other = other if isinstance(other, Vector) else self.lanes.value(other)
         return Vector(self.lanes, getattr(self.lanes.builder, operation)(self.ir, other.ir))
 
     def __add__(self, other: Vector | float) -> Vector:
-        return self._do("fadd", other)
+        return self._binary("fadd", other)
 
     def __sub__(self, other: Vector | float) -> Vector:
-        return self._do("fsub", other)
+        return self._binary("fsub", other)
 
     def __mul__(self, other: Vector | float) -> Vector:
-        return self._do("fmul", other)
+        return self._binary("fmul", other)
 
     def __truediv__(self, other: Vector) -> Vector:
-        return self._do("fdiv", other)
+        return self._binary("fdiv", other)
 
     def at_least(self, bound: float) -> Vector:
-        """NaN stays what it is."""
+        """Return the maximum of each element and ``bound``; NaN remains NaN."""
         limit = self.lanes.value(bound)
         below = self.lanes.builder.fcmp_ordered("<", self.ir, limit.ir)
         return Vector(self.lanes, self.lanes.builder.select(below, limit.ir, self.ir))
 
     def where_negative(self, yes: Vector, no: Vector) -> Vector:
+        """Return elements of ``yes`` where the sign bit is set, of ``no`` elsewhere."""
         builder, zero = self.lanes.builder, self.lanes.bit_value(0)
         negative = builder.icmp_signed("<", self.as_bits(), zero)
         return Vector(self.lanes, builder.select(negative, yes.ir, no.ir))
@@ -115,12 +122,12 @@ class Vector:
     def as_bits(self) -> Any:
         return self.lanes.builder.bitcast(self.ir, self.lanes.bits)
 
-    def negated_size(self) -> Vector:
-        """``-|x|``, by setting the sign."""
+    def negative_magnitude(self) -> Vector:
+        """Return ``-|x|``, by setting the sign bit."""
         return self._bitwise("or_", self.lanes.bit_value(_SIGN[self.lanes.double]))
 
-    def signed_as(self, other: Vector) -> Vector:
-        """A value without sign given that of ``other``."""
+    def with_sign_of(self, other: Vector) -> Vector:
+        """Return non-negative elements with the signs of ``other``."""
         builder, sign = self.lanes.builder, self.lanes.bit_value(_SIGN[self.lanes.double])
         return self._bitwise("or_", builder.and_(other.as_bits(), sign))
 
@@ -134,6 +141,7 @@ _SIGN = {False: -(2**31), True: -(2**63)}
 
 
 def index(number: int) -> Any:
+    """Return a constant for indices and strides."""
     return ir.Constant(ir.IntType(64), number)
 
 
@@ -145,14 +153,15 @@ def _int32(number: int) -> Any:
 
 LOG2_E = float(1 / np.log(2.0))
 SIGMOID_SCALE, TANH_SCALE = LOG2_E, 2 * LOG2_E
-#: Added to a number, they leave it rounded to an integer in the lowest bits.
+#: Adding it to a number rounds to an integer, which is then in the lowest bits.
 _ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
-#: ln 2 in two parts; multiples of the first that occur here are exact.
+#: ln 2 as a sum. The products of the first summand with k are exact.
 _LN2 = {
     False: (0.693359375, -2.12194440054690583e-4),
     True: (6.93145751953125e-1, 1.42860682030941723212e-6),
 }
-#: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first: fitted, and of Taylor.
+#: Coefficients of (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first. Those of float32
+#: are fitted, those of float64 are the Taylor coefficients.
 _EXPM1 = {
     False: [
         0.001393372775055468,
@@ -163,7 +172,7 @@ _EXPM1 = {
     ],
     True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 1, -1)],
 }
-#: (2^r - 1) / r for |r| <= 1/2.
+#: Coefficients of (2^r - 1) / r for |r| <= 1/2, likewise.
 _EXP2M1 = {
     False: [
         0.00015461447765119374,
@@ -175,34 +184,38 @@ _EXP2M1 = {
     ],
     True: [float(np.prod(np.log(2.0) / np.arange(1.0, k + 1))) for k in range(14, 0, -1)],
 }
-#: Bits of the exponent's zero, and where the exponent begins.
+#: Bias of the exponent of a float, and the position of its lowest bit.
 _EXPONENT = {False: (127, 23), True: (1023, 52)}
 
 
 class _Power:
-    """``2^k`` as a factor; a product may be denormal."""
+    """The power ``2^k``, as a factor whose products may be denormal."""
 
     def __init__(self, shifted: Vector, k: Vector) -> None:
         self._lanes, self._shifted, self._k = k.lanes, shifted, k
 
     def times(self, factor: Vector) -> Vector:
-        """In one instruction, or in two halves."""
-        if WIDE:
+        """Return ``2^k`` times the factor.
+
+        AVX-512 has an instruction for it. Otherwise ``2^k`` may be too small for a float, so the
+        factor is multiplied by two powers with half the exponent.
+        """
+        if AVX512:
             return self._scaled(factor)
         lanes, builder = self._lanes, self._lanes.builder
         half = builder.ashr(self._integer(), lanes.bit_value(1))
         rest = builder.sub(self._integer(), half)
-        return factor * self._of(rest) * self._of(half)
+        return factor * self._power(rest) * self._power(half)
 
     def value(self) -> Vector:
-        """The power itself, which must be normal."""
-        return self._scaled(self._lanes.value(1.0)) if WIDE else self._of(self._integer())
+        """Return the power itself, which must be a normal float."""
+        return self._scaled(self._lanes.value(1.0)) if AVX512 else self._power(self._integer())
 
     def _integer(self) -> Any:
         rounder = self._lanes.value(_ROUNDER[self._lanes.double])
         return self._lanes.builder.sub(self._shifted.as_bits(), rounder.as_bits())
 
-    def _of(self, k: Any) -> Vector:
+    def _power(self, k: Any) -> Vector:
         lanes = self._lanes
         bias, position = _EXPONENT[lanes.double]
         biased = lanes.builder.add(k, lanes.bit_value(bias))
@@ -215,34 +228,35 @@ class _Power:
         kind = ir.FunctionType(lanes.type, [lanes.type] * 3 + [mask, rounding])
         name = f"llvm.x86.avx512.mask.scalef.p{'d' if lanes.double else 's'}.512"
         function = cgutils.get_or_insert_function(lanes.builder.module, kind, name)
-        arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_AS_IT_IS)]
+        arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_CURRENT_ROUNDING)]
         return Vector(lanes, lanes.builder.call(function, arguments))
 
 
-#: Rounding as the processor does otherwise.
-_AS_IT_IS = 4
+#: The rounding mode of the other instructions.
+_CURRENT_ROUNDING = 4
 
 
-def _exponential_parts(y: Vector) -> tuple[Vector, _Power]:
-    """``exp(r) - 1`` and ``2^k`` such that ``y = k ln 2 + r``."""
+def _split_exp(y: Vector) -> tuple[Vector, _Power]:
+    """Return ``exp(r) - 1`` and ``2^k`` with ``y = k ln 2 + r``."""
     lanes, double = y.lanes, y.lanes.double
     rounder, (high, low) = _ROUNDER[double], _LN2[double]
     shifted = lanes.fma(y, lanes.value(LOG2_E), lanes.value(rounder))
     k = shifted - rounder
     r = lanes.fma(k, lanes.value(-low), lanes.fma(k, lanes.value(-high), y))
-    return lanes.fma(r * r, _series(r, _EXPM1[double]), r), _Power(shifted, k)
+    return lanes.fma(r * r, _polynomial(r, _EXPM1[double]), r), _Power(shifted, k)
 
 
-def _exponential_parts_of_powers(y: Vector) -> tuple[Vector, _Power]:
-    """``2^r - 1`` and ``2^k`` such that ``y = k + r``."""
+def _split_exp2(y: Vector) -> tuple[Vector, _Power]:
+    """Return ``2^r - 1`` and ``2^k`` with ``y = k + r``."""
     double = y.lanes.double
     shifted = y + _ROUNDER[double]
     k = shifted - _ROUNDER[double]
     r = y - k
-    return _series(r, _EXP2M1[double]) * r, _Power(shifted, k)
+    return _polynomial(r, _EXP2M1[double]) * r, _Power(shifted, k)
 
 
-def _series(r: Vector, coefficients: list[float]) -> Vector:
+def _polynomial(r: Vector, coefficients: list[float]) -> Vector:
+    """Evaluate a polynomial by Horner's method."""
     first, *others = coefficients
     value = r.lanes.value(first)
     for coefficient in others:
@@ -251,33 +265,36 @@ def _series(r: Vector, coefficients: list[float]) -> Vector:
 
 
 def sigmoid_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
-    """Numerator and denominator of ``1 / (1 + exp(-x))``, of ``e^x / (1 + e^x)`` below zero.
+    """Return numerator and denominator of sigmoid.
 
-    If ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``, which saves some steps.
+    They are those of ``1 / (1 + exp(-x))`` and, for negative x, of ``exp(x) / (1 + exp(x))``. If
+    ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``.
     """
-    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
-    part, power = parts(x.negated_size().at_least(-1090.0 if lanes.double else -160.0))
-    e = power.times(part + 1.0)
+    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
+    lowest = -1090.0 if lanes.double else -160.0  # the exponential is zero there
+    expm1, power = split(x.negative_magnitude().at_least(lowest))
+    e = power.times(expm1 + 1.0)
     return x.where_negative(e, lanes.value(1.0)), e + 1.0
 
 
 def tanh_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
-    """Those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))`` with the sign of ``x``.
+    """Return numerator and denominator of tanh.
 
-    If ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
+    They are those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))``, with the sign of ``x``. If
+    ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
     """
-    lanes, parts = x.lanes, _exponential_parts_of_powers if scaled else _exponential_parts
-    part, power = parts((x if scaled else x + x).negated_size().at_least(-80.0))
+    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
+    expm1, power = split((x if scaled else x + x).negative_magnitude().at_least(-80.0))
     scale = power.value()
-    e = lanes.fma(scale, part, scale - 1.0)
-    return (lanes.value(0.0) - e).signed_as(x), e + 2.0
+    e = lanes.fma(scale, expm1, scale - 1.0)
+    return (lanes.value(0.0) - e).with_sign_of(x), e + 2.0
 
 
 def sigmoid(x: Vector, scaled: bool = False) -> Vector:
-    above, below = sigmoid_parts(x, scaled)
-    return above / below
+    numerator, denominator = sigmoid_parts(x, scaled)
+    return numerator / denominator
 
 
 def tanh(x: Vector, scaled: bool = False) -> Vector:
-    above, below = tanh_parts(x, scaled)
-    return above / below
+    numerator, denominator = tanh_parts(x, scaled)
+    return numerator / denominator

@@ -1,7 +1,7 @@
-"""What only the compiled kernels can get wrong: vectors, padding and tiles.
+"""Parts that only the compiled kernels have: vectors, padding, tiles and addresses.
 
-That they compute an LSTM is tested together with the others, in ``test_kernels``; how their code
-is kept on disk, in ``test_stored``.
+That both sets of kernels compute an LSTM is tested in ``test_kernels``, and the storage of compiled
+code in ``test_disk_cache``.
 """
 
 import numpy as np
@@ -9,12 +9,12 @@ import pytest
 from numerics import draw_sequences
 
 from sklstm._network.kernels import numpy_kernels
-from sklstm._network.kernels.slots import Walk
+from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 
 numba = pytest.importorskip("numba")
 
-from numba.extending import intrinsic  # noqa: E402  only now is it known to be there
+from numba.extending import intrinsic  # noqa: E402  after the check for Numba
 
 from sklstm._network.kernels.compiled import compiled_kernels, loading  # noqa: E402
 from sklstm._network.kernels.compiled.cpu import lanes_of  # noqa: E402
@@ -27,11 +27,11 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # --- sigmoid and tanh ---
 
 
-def of_all(function, scaled):
-    """A function of vectors, compiled for arrays of whole vectors."""
+def for_arrays(function, scaled):
+    """Compile a function of vectors for arrays whose size is a multiple of a vector."""
 
     @intrinsic
-    def of_vector(context, x, k, y):
+    def apply_to_vector(context, x, k, y):
         def build(context, builder, signature, args):
             lanes = Lanes(builder, x.dtype)
             read, written = (
@@ -44,21 +44,21 @@ def of_all(function, scaled):
         return numba.types.void(x, numba.types.intp, y), build
 
     @numba.njit
-    def of_arrays(x, y, step):
+    def apply_to_arrays(x, y, step):
         for k in range(0, len(x), step):
-            of_vector(x, k, y)
+            apply_to_vector(x, k, y)
 
-    return of_arrays
+    return apply_to_arrays
 
 
 def exact_sigmoid(x):
-    """In extended precision, by the formula that does not cancel."""
+    """Sigmoid in extended precision, by a formula without cancellation."""
     e = np.exp(-np.abs(x.astype(np.longdouble)))
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
 def exact_tanh(x):
-    """In extended precision, by the formula that does not cancel."""
+    """Tanh in extended precision, by a formula without cancellation."""
     e = np.expm1(-2 * np.abs(x.astype(np.longdouble)))
     return np.copysign(-e / (2 + e), x)
 
@@ -71,8 +71,8 @@ def exact_scaled_tanh(x):
     return exact_tanh(x.astype(np.longdouble) * np.log(np.longdouble(2)) / 2)
 
 
-SIGMOIDS = [of_all(sigmoid, scaled) for scaled in (False, True)]
-TANHS = [of_all(tanh, scaled) for scaled in (False, True)]
+SIGMOIDS = [for_arrays(sigmoid, scaled) for scaled in (False, True)]
+TANHS = [for_arrays(tanh, scaled) for scaled in (False, True)]
 FUNCTIONS = [
     (SIGMOIDS[0], exact_sigmoid), (SIGMOIDS[1], exact_scaled_sigmoid),
     (TANHS[0], exact_tanh), (TANHS[1], exact_scaled_tanh),
@@ -81,7 +81,7 @@ NAMES = ["sigmoid", "scaled sigmoid", "tanh", "scaled tanh"]
 by_function = pytest.mark.parametrize(("function", "exact"), FUNCTIONS, ids=NAMES)
 
 
-def evaluated(function, x):
+def evaluate(function, x):
     step = lanes_of(x.dtype)
     padded = np.concatenate([x, np.zeros(-len(x) % step, x.dtype)])
     y = np.empty_like(padded)
@@ -89,48 +89,48 @@ def evaluated(function, x):
     return y[: len(x)]
 
 
-def numbers(dtype, rng):
-    """All magnitudes: every so many bit patterns, and densely where the functions bend."""
+def sample_points(dtype, rng):
+    """Return floats of all magnitudes, and many of the range where the functions vary."""
     bits = {np.float32: np.uint32, np.float64: np.uint64}[dtype]
-    every = rng.integers(0, np.iinfo(bits).max, 400_000, bits, endpoint=True).view(dtype)
-    dense = [np.linspace(-reach, reach, 200_001) for reach in (0.01, 1, 3, 20, 110, 760)]
+    random_bits = rng.integers(0, np.iinfo(bits).max, 400_000, bits, endpoint=True).view(dtype)
+    dense = [np.linspace(-limit, limit, 200_001) for limit in (0.01, 1, 3, 20, 110, 760)]
     tiny = np.finfo(dtype).smallest_subnormal * np.arange(-1000, 1001)
-    return np.concatenate([every[np.isfinite(every)], *dense, tiny]).astype(dtype)
+    return np.concatenate([random_bits[np.isfinite(random_bits)], *dense, tiny]).astype(dtype)
 
 
 @by_dtype
 @by_function
-def test_within_four_units_in_the_last_place_of_the_true_value(function, exact, dtype, rng):
+def test_error_is_at_most_four_units_in_the_last_place(function, exact, dtype, rng):
     if np.finfo(np.longdouble).nmant < 63:
-        pytest.skip("long double is no more than double here")
-    x = numbers(dtype, rng)
+        pytest.skip("long double is not more precise than double")
+    x = sample_points(dtype, rng)
     with np.errstate(under="ignore"):
         true = exact(x)
-        found = evaluated(function, x)
+        found = evaluate(function, x)
         units = np.abs(found - true) / np.spacing(np.abs(true).astype(dtype))
     assert units.max() <= 4, x[units.argmax()]
     np.testing.assert_array_equal(np.signbit(found), np.signbit(true))
 
 
 @by_dtype
-def test_values_without_rounding(dtype):
+def test_exact_values(dtype):
     x = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], dtype)
     expected = np.array([0, 0, 0.5, 0.5, 1, 1, np.nan], dtype)
     for function in SIGMOIDS:
-        np.testing.assert_array_equal(evaluated(function, x), expected)
+        np.testing.assert_array_equal(evaluate(function, x), expected)
     for function in TANHS:
-        found = evaluated(function, x)
+        found = evaluate(function, x)
         np.testing.assert_array_equal(found, np.tanh(x))
         np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(np.tanh(x)[:-1]))
 
 
-# --- the same as NumPy, at all kinds of sizes ---
+# --- results of both sets of kernels, for many sizes ---
 
 SIZES = [(1, 1, 1), (1, 64, 8), (5, 15, 1), (6, 16, 2), (13, 17, 3), (31, 40, 2), (64, 33, 30)]
 
 
-class Both:
-    """A problem for both kernels, with gradients at all results."""
+class Problem:
+    """Arguments for both sets of kernels, and gradients at all results."""
 
     def __init__(self, size, dtype, reverse, ragged, rng):
         n, hidden, n_inputs = size
@@ -141,7 +141,7 @@ class Both:
         self.size, self.dtype = size, dtype
         lengths = rng.integers(1, 8, n) if ragged else [7] * n
         batch = draw_sequences(rng, lengths, n_inputs, dtype).pack()
-        self.x, self.walk = batch.values, Walk(batch.batch_sizes, reverse)
+        self.x, self.layout = batch.values, SlotLayout(batch.batch_sizes, reverse)
         scale = hidden**-0.5
         self.weights = Weights(
             normal(n_inputs, 4 * hidden), normal(hidden, 4 * hidden, scale=scale),
@@ -150,22 +150,22 @@ class Both:
         self.h0, self.c0, self.mask = normal(n, hidden), normal(n, hidden), normal(n, hidden)
         self.at_final, self.wide = normal(2, n, hidden), normal(2, len(self.x), 2 * hidden)
 
-    def of(self, kernel, masked):
-        """All that a kernel gives, by name."""
+    def results(self, kernel, masked):
+        """Return all results of a set of kernels, by name."""
         hidden = self.size[1]
         mask = self.mask if masked else None
-        h, c, cache = kernel.forward(self.x, self.weights, self.walk, self.h0, self.c0, mask)
-        results = {"h": h[self.walk.outputs], "c": c[self.walk.outputs],
-                   "h final": h[self.walk.final], "c final": c[self.walk.final]}  # fmt: skip
+        h, c, cache = kernel.forward(self.x, self.weights, self.layout, self.h0, self.c0, mask)
+        results = {"h": h[self.layout.outputs], "c": c[self.layout.outputs],
+                   "h final": h[self.layout.final], "c final": c[self.layout.final]}  # fmt: skip
         gradient = Weights(*map(np.zeros_like, self.weights))
         dh, dc = self.at_final.copy()
-        of_half = self.wide[:, :, hidden:]  # a view, as one direction of a bidirectional layer has
-        dx = kernel.backward(cache, self.weights, gradient, dh, dc, *of_half, need_inputs=True)
+        dy, dcells = self.wide[:, :, hidden:]  # views, as in a bidirectional layer
+        dx = kernel.backward(cache, self.weights, gradient, dh, dc, dy, dcells, need_inputs=True)
         results |= {"dx": dx, "dh": dh, "dc": dc} | gradient._asdict()
         if not masked:
             h, c = self.h0.copy(), self.c0.copy()
             y = np.full((len(self.x), 2 * hidden), 7, self.dtype)
-            kernel.infer(self.x, self.weights, self.walk, h, c, y[:, hidden:])
+            kernel.infer(self.x, self.weights, self.layout, h, c, y[:, hidden:])
             results |= {"inferred": y, "inferred h": h, "inferred c": c}
         return results
 
@@ -175,33 +175,35 @@ class Both:
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 @pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
-def test_results_are_those_of_numpy(size, dtype, reverse, ragged, masked, rng):
-    both = Both(size, dtype, reverse, ragged, rng)
-    expected, found = both.of(numpy_kernels, masked), both.of(compiled_kernels, masked)
+def test_results_equal_those_of_numpy(size, dtype, reverse, ragged, masked, rng):
+    problem = Problem(size, dtype, reverse, ragged, rng)
+    expected = problem.results(numpy_kernels, masked)
+    found = problem.results(compiled_kernels, masked)
     for name, array in expected.items():
-        reach = np.abs(array).max(initial=1.0)
-        np.testing.assert_allclose(found[name], array, 0, CLOSE[dtype] * reach, err_msg=name)
+        size = np.abs(array).max(initial=1.0)
+        np.testing.assert_allclose(found[name], array, 0, CLOSE[dtype] * size, err_msg=name)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_spreads_as_it_does_in_numpy(value, rng):
-    both = Both((7, 5, 2), np.float64, reverse=False, ragged=True, rng=rng)
-    both.x[3, 1] = value
+def test_values_that_are_not_finite_spread_as_in_numpy(value, rng):
+    problem = Problem((7, 5, 2), np.float64, reverse=False, ragged=True, rng=rng)
+    problem.x[3, 1] = value
     with np.errstate(invalid="ignore"):
-        expected, found = both.of(numpy_kernels, False), both.of(compiled_kernels, False)
+        expected = problem.results(numpy_kernels, False)
+        found = problem.results(compiled_kernels, False)
     for name, array in expected.items():
         np.testing.assert_array_equal(np.isfinite(found[name]), np.isfinite(array), err_msg=name)
 
 
 @by_dtype
-def test_neighbours_in_a_batch_do_not_matter(dtype, rng):
-    """A row is computed the same in every tile: to the last bit."""
-    both = Both((13, 20, 3), dtype, reverse=False, ragged=False, rng=rng)
+def test_results_do_not_depend_on_other_sequences(dtype, rng):
+    """Nor on the size of the tile in which a sequence is computed."""
+    problem = Problem((13, 20, 3), dtype, reverse=False, ragged=False, rng=rng)
     for n in (1, 2, 5, 13):
-        rows = both.x.reshape(7, 13, 3)[:, :n].reshape(-1, 3)
-        walk = Walk(np.full(7, n), reverse=False)
-        h, c = both.h0[:n].copy(), both.c0[:n].copy()
-        compiled_kernels.infer(rows.copy(), both.weights, walk, h, c, None)
+        rows = problem.x.reshape(7, 13, 3)[:, :n].reshape(-1, 3)
+        layout = SlotLayout(np.full(7, n), reverse=False)
+        h, c = problem.h0[:n].copy(), problem.c0[:n].copy()
+        compiled_kernels.infer(rows.copy(), problem.weights, layout, h, c, None)
         if n == 1:
             first = h[0].copy()
         assert np.abs(h[0] - first).max() <= CLOSE[dtype]
@@ -212,26 +214,25 @@ def test_neighbours_in_a_batch_do_not_matter(dtype, rng):
 
 @by_dtype
 @pytest.mark.parametrize("writeable", [True, False])
-def test_addresses_are_those_of_whole_arrays_of_one_dtype(dtype, writeable):
-    """Compiled code would read, or write, what lies beside others."""
+def test_addresses_of_contiguous_arrays_of_one_dtype(dtype, writeable):
+    """With other arrays, compiled code would access memory outside of them."""
     table = np.zeros((4, 6), dtype)
     table.flags.writeable = writeable
     for array in (table, table[1:], table[2:3, 2:4], table[:0]):
         assert loading.addresses(np.dtype(dtype), array) == [array.ctypes.data]
     for array in (table[:, ::2], table[:, 1:], table.T):
-        with pytest.raises(TypeError, match="one piece"):
+        with pytest.raises(TypeError, match="C-contiguous"):
             loading.addresses(np.dtype(dtype), array)
     for other in (np.float16, np.int64, np.dtype(dtype).newbyteorder()):
-        with pytest.raises(TypeError, match="expected an array of"):
+        with pytest.raises(TypeError, match="expected a C-contiguous array of"):
             loading.addresses(np.dtype(other), table)
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8", "f2", "i4"])
-def test_other_dtypes_are_refused(dtype):
-    """Also where all arrays have them."""
+def test_other_dtypes_raise_an_error(dtype):
     if np.dtype(dtype).isnative and dtype[0] == ">":
-        pytest.skip("the order of this machine")
-    rows, walk = np.zeros((2, 1), dtype), Walk(np.array([1, 1]), reverse=False)
+        pytest.skip("big-endian is the native byte order")
+    rows, layout = np.zeros((2, 1), dtype), SlotLayout(np.array([1, 1]), reverse=False)
     weights = Weights(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype), np.zeros(4, dtype))
     with pytest.raises(TypeError, match="expected float32 or float64"):
-        compiled_kernels.infer(rows, weights, walk, rows[:1].copy(), rows[:1].copy(), None)
+        compiled_kernels.infer(rows, weights, layout, rows[:1].copy(), rows[:1].copy(), None)

@@ -1,4 +1,4 @@
-"""Compiled code on disk: later processes load it, without Numba, and trust nothing else there."""
+"""Object code on disk: later processes load it without Numba, and ignore damaged files."""
 
 import os
 import subprocess
@@ -24,23 +24,23 @@ import numpy as np
 from sklstm import LSTMRegressor
 from sklstm._network.kernels.compiled import disk_cache, loading
 from sklstm.streaming import SequenceStream
-if {broken}:
+if {numba_fails}:
     sys.modules["numba.core"] = None  # so that an import of Numba fails
 X = np.random.default_rng(0).standard_normal((8, 5, 2), dtype=np.float32)
 model = LSTMRegressor(3, solver="lbfgs", max_iter=3, tol=1e3, random_state=0).fit(X, X[:, 0, 0])
 streamed = SequenceStream(model).step(X[:1, 0])
 found = model._model.state.parameters, model.predict(X), streamed
 print(*(array.tobytes().hex() for array in found))
-print("numba" in sys.modules, len(loading._ready))
+print("numba" in sys.modules, len(loading._loaded))
 """
 
 
-def fit_in_a_process(folder, broken=False, **environment):
-    """What a fit, predictions and a streamed step gave, and whether Numba was imported."""
+def fit_in_a_process(folder, numba_fails=False, **environment):
+    """Return the results of a fit and predictions, and whether Numba was imported."""
     path = str(Path(sklstm.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder)} | environment
     environment |= {"SKLSTM_KERNELS": "auto"}
-    command = [sys.executable, "-c", FIT.format(broken=broken)]
+    command = [sys.executable, "-c", FIT.format(numba_fails=numba_fails)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     results, about = done.stdout.splitlines()
     imported, n_functions = about.split()
@@ -49,8 +49,8 @@ def fit_in_a_process(folder, broken=False, **environment):
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """A folder with what a first process compiled, and the results of that."""
+def filled_folder(tmp_path_factory):
+    """A folder with the code that a first process compiled, and the results of that process."""
     folder = tmp_path_factory.mktemp("cache")
     results, imported = fit_in_a_process(folder)
     assert imported
@@ -65,46 +65,46 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """The names of what is compiled; each time from scratch, as nothing has been loaded before."""
-    made, original = [], compiling.object_code
+    """Names of the functions compiled during a test, before which no function is loaded."""
+    names, original = [], compiling.object_code
 
     def object_code(name, dtype, symbol):
-        made.append(name)
+        names.append(name)
         return original(name, dtype, symbol)
 
     monkeypatch.setattr(compiling, "object_code", object_code)
-    monkeypatch.setattr(loading, "_ready", {})
-    return made
+    monkeypatch.setattr(loading, "_loaded", {})
+    return names
 
 
-def forget():
-    loading._ready.clear()
+def unload_functions():
+    loading._loaded.clear()
 
 
 def pack():
-    """The smallest of the functions, at work: packed weights of one unit and one input."""
+    """Call the smallest compiled function, which packs weights; here of one unit and one input."""
     ih, hh, bias = np.ones((1, 4), SINGLE), np.ones((1, 4), SINGLE), np.ones(4, SINGLE)
     packed = np.empty(4 * 16 * 3, SINGLE)
     arrays = (ih, hh, bias, packed)
-    loading.run("pack", SINGLE, *loading.addresses(SINGLE, *arrays), 1, 1)
+    loading.call("pack", SINGLE, *loading.addresses(SINGLE, *arrays), 1, 1)
     return packed[0]
 
 
 # --- later processes ---
 
 
-def test_a_later_process_does_without_numba_and_gives_the_same_bits(filled):
-    folder, results = filled
+def test_later_processes_give_the_same_bits_without_numba(filled_folder):
+    folder, results = filled_folder
     assert fit_in_a_process(folder) == (results, False)
 
 
-def test_numba_may_be_broken_where_all_is_compiled(filled):
-    folder, results = filled
-    assert fit_in_a_process(folder, broken=True) == (results, False)
+def test_later_processes_work_if_numba_cannot_be_imported(filled_folder):
+    folder, results = filled_folder
+    assert fit_in_a_process(folder, numba_fails=True) == (results, False)
 
 
 @pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
-def test_code_for_another_processor_has_another_name(variable):
+def test_key_depends_on_the_processor(variable):
     values = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2", "NUMBA_ENABLE_AVX": "0"}
     code = "from sklstm._network.kernels.compiled import disk_cache; print(disk_cache.key())"
     path = str(Path(sklstm.__file__).parents[1])
@@ -118,18 +118,18 @@ def test_code_for_another_processor_has_another_name(variable):
     assert keys[0] != keys[1]
 
 
-# --- what is found on disk ---
+# --- files ---
 
 
-def test_what_was_written_is_loaded(folder, compilations):
+def test_written_code_is_loaded(folder, compilations):
     first = pack()
-    forget()
+    unload_functions()
     assert pack() == first
     assert compilations == ["pack"]
     assert [path.suffix for path in folder.iterdir()] == [".native"]
 
 
-SPOILED = {
+DAMAGES = {
     "empty": lambda code: b"",
     "short": lambda code: code[:-1],
     "one bit": lambda code: code[:-100] + bytes([code[-100] ^ 1]) + code[-99:],
@@ -137,33 +137,33 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_spoiled_file_is_replaced(spoil, folder, compilations):
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_replaced(damage, folder, compilations):
     first = pack()
     (path,) = folder.iterdir()
     whole = path.read_bytes()
-    path.write_bytes(spoil(whole))
-    forget()
+    path.write_bytes(damage(whole))
+    unload_functions()
     assert pack() == first
     assert compilations == ["pack", "pack"]
-    forget()
+    unload_functions()
     pack()
     assert compilations == ["pack", "pack"]
 
 
-def test_a_file_under_the_name_of_another_is_not_taken(folder):
+def test_a_renamed_file_is_not_loaded(folder):
     disk_cache.write("one", b"code")
     (path,) = folder.iterdir()
     path.rename(folder / path.name.replace("one", "two"))
     assert disk_cache.read("two") is None
 
 
-def test_code_of_other_sources_is_not_taken(folder, compilations, monkeypatch):
+def test_code_with_another_key_is_not_loaded(folder, compilations, monkeypatch):
     pack()
-    assert disk_cache.anything()
+    assert disk_cache.has_code()
     monkeypatch.setattr(disk_cache, "key", lambda: "0" * 16)
-    assert not disk_cache.anything()
-    forget()
+    assert not disk_cache.has_code()
+    unload_functions()
     pack()
     assert compilations == ["pack", "pack"]
     assert len(list(folder.iterdir())) == 2
@@ -176,37 +176,37 @@ def new_key():
 @pytest.mark.parametrize(
     "name", sorted(p.name for p in Path(disk_cache.__file__).parent.glob("*.py"))
 )
-def test_every_source_counts(name, monkeypatch):
+def test_key_depends_on_every_source(name, monkeypatch):
     key, read = new_key(), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (path.name == name) * b"#")
     assert new_key() != key
 
 
 @pytest.mark.parametrize("changed", ["numba", "llvmlite"])
-def test_versions_count(changed, monkeypatch):
+def test_key_depends_on_versions(changed, monkeypatch):
     key, version = new_key(), metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: version(name) + "a" * (name == changed))
     assert new_key() != key
 
 
-def test_the_version_of_numpy_counts(monkeypatch):
+def test_key_depends_on_the_version_of_numpy(monkeypatch):
     key = new_key()
     monkeypatch.setattr(np, "__version__", "9.9")
     assert new_key() != key
 
 
-def no_metadata(name):
+def raise_not_found(name):
     raise metadata.PackageNotFoundError(name)
 
 
-def test_frozen_applications_have_versions_too(monkeypatch):
+def test_key_without_package_metadata(monkeypatch):
     key = new_key()
-    monkeypatch.setattr(metadata, "version", no_metadata)
+    monkeypatch.setattr(metadata, "version", raise_not_found)
     assert new_key() == key
 
 
-def test_once_numba_is_gone_nothing_is_taken(monkeypatch):
-    monkeypatch.setattr(metadata, "version", no_metadata)
+def test_no_key_after_numba_is_uninstalled(monkeypatch):
+    monkeypatch.setattr(metadata, "version", raise_not_found)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError):
         new_key()
@@ -215,24 +215,24 @@ def test_once_numba_is_gone_nothing_is_taken(monkeypatch):
 # --- folders ---
 
 
-def test_no_folder_for_a_cache_is_no_error(tmp_path, compilations, monkeypatch):
+def test_compilation_without_a_writable_folder(tmp_path, compilations, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setattr(disk_cache, "folders", lambda: [tmp_path / "file" / "folder"])
     pack()
     assert compilations == ["pack"]
-    assert not disk_cache.anything()
+    assert not disk_cache.has_code()
 
 
-def test_the_next_folder_is_taken_where_the_first_may_not_be_written_to(tmp_path, monkeypatch):
+def test_the_second_folder_is_used_if_the_first_is_not_writable(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     folders = [tmp_path / "file" / "folder", tmp_path / "other"]
     monkeypatch.setattr(disk_cache, "folders", lambda: folders)
     disk_cache.write("name", b"code")
     assert disk_cache.read("name") == b"code"
-    assert disk_cache.anything()
+    assert disk_cache.has_code()
 
 
-def test_a_failed_write_leaves_nothing_behind(folder, monkeypatch):
+def test_a_failed_write_leaves_no_file(folder, monkeypatch):
     def fail(*arguments):
         raise OSError
 
@@ -245,19 +245,19 @@ BASES = {"linux": "XDG_CACHE_HOME", "win32": "LOCALAPPDATA", "darwin": "HOME"}
 
 
 @pytest.mark.parametrize("platform", BASES)
-def test_beside_the_sources_or_in_the_folder_of_the_user(platform, tmp_path, monkeypatch):
+def test_folders_of_each_platform(platform, tmp_path, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(BASES[platform], str(tmp_path))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    beside, of_user = disk_cache.folders()
+    beside, user_folder = disk_cache.folders()
     assert beside == Path(disk_cache.__file__).parent / "__pycache__"
-    assert tmp_path in of_user.parents
+    assert tmp_path in user_folder.parents
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "given"))
     assert disk_cache.folders() == [tmp_path / "given" / "sklstm"]
 
 
-def test_a_user_without_a_home_has_the_folder_beside_the_sources(monkeypatch):
+def test_folders_of_a_user_without_a_home(monkeypatch):
     def fail():
         raise RuntimeError
 
@@ -270,14 +270,14 @@ def test_a_user_without_a_home_has_the_folder_beside_the_sources(monkeypatch):
 # --- compiling ---
 
 
-def test_threads_that_want_a_function_first_share_it(folder, compilations):
+def test_concurrent_threads_load_a_function_once(folder, compilations):
     barrier, found = threading.Barrier(4), []
 
-    def want():
+    def load():
         barrier.wait(timeout=60)
-        found.append(loading._first("pack", SINGLE, 6))
+        found.append(loading._load_once("pack", SINGLE, 6))
 
-    threads = [threading.Thread(target=want) for _ in range(4)]
+    threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -287,12 +287,12 @@ def test_threads_that_want_a_function_first_share_it(folder, compilations):
     assert len(set(map(id, found))) == 1
 
 
-def test_code_that_needs_something_of_numba_is_not_stored():
-    """Later processes would be ended by LLVM, which finds it nowhere."""
+def test_code_that_calls_numba_is_an_error():
+    """A later process does not load Numba, so LLVM would abort the process."""
     import llvmlite.binding as llvm
 
     module = llvm.parse_assembly(
         "declare void @NRT_decref(i8*)\ndeclare float @llvm.fabs.f32(float)"
     )
     with pytest.raises(RuntimeError, match=r"needs \['NRT_decref'\]"):
-        compiling._check_needs_nobody(module)
+        compiling._check_self_contained(module)
