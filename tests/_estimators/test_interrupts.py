@@ -87,6 +87,7 @@ def assert_consistent(estimator):
     if n_epochs:
         assert estimator.best_loss_ == min(estimator.loss_curve_)
         scores = estimator.validation_scores_
+        assert estimator.best_validation_score_ == max(scores)
         assert scores[estimator.best_iteration_ - 1] == estimator.best_validation_score_
 
 
