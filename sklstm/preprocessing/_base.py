@@ -22,8 +22,8 @@ from sklstm.sequences._input_form import InputForm
 Array = NDArray[np.floating]
 
 
-# scikit-learn's wrapping of `transform` would put lists and 3-D arrays into one frame. Without it
-# here, subclasses still have `set_output`, and `_contain` heeds it.
+# scikit-learn would wrap `transform` and put lists and 3-D arrays into one frame. Without the
+# wrapper, subclasses still have `set_output`, and `_contain` follows it.
 class SequenceTransformer(
     PlainState,
     OneToOneFeatureMixin,
@@ -32,10 +32,10 @@ class SequenceTransformer(
     metaclass=ABCMeta,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
 ):
-    """Base of the transformers of numbers."""
+    """Base of the transformers of numeric sequences."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
-    #: Whether NaN may stand inside a sequence.
+    #: Whether a sequence may have missing values (NaN).
     _takes_gaps: ClassVar[bool] = False
 
     n_features_in_: int
@@ -47,11 +47,11 @@ class SequenceTransformer(
 
     @abstractmethod
     def _apply(self, sequences: Sequences) -> Sequences:
-        """The transformed sequences; a "2d" result has one channel, and becomes a table."""
+        """The transformed sequences; a result of form "2d" has one channel and becomes a table."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from sequences what `transform` needs, and the form that they have.
+        """Fit the transformer, and remember the form of the sequences.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class SequenceTransformer(
             or a list of arrays (n_timesteps_i, n_features) or (n_timesteps_i,); see
             :func:`sklstm.sequences.check_sequences`.
         y : None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
@@ -70,8 +70,8 @@ class SequenceTransformer(
         Raises
         ------
         ValueError
-            If an input is malformed; the message names the sample. The transformer then is what it
-            was before the call.
+            If an input is malformed; the message names the sample. The transformer is then
+            unchanged.
         """
         fitted = shallow_copy(self)
         fitted._learn(fitted._read_first(X))
@@ -84,20 +84,20 @@ class SequenceTransformer(
         Parameters
         ----------
         X : array-like, dataframe or list of n_samples sequences
-            As in `fit`. After a 2-D array, arrays with as many columns; after others, sequences of
-            any length.
+            As in `fit`. If that was given a 2-D array, the number of columns must be the same; else
+            sequences may have any length.
 
         Returns
         -------
         ndarray, list, tuple or dataframe
-            The transformed sequences in the form of ``X``, floating; where a 3-D array was padded
-            with NaN, NaN. With ``set_output(transform="pandas")`` or ``"polars"``, frames in place
-            of 2-D arrays, the elements of a list among them.
+            The transformed sequences as floats, in the form of ``X``. A padded 3-D array is padded
+            with NaN again. With ``set_output(transform="pandas")`` or ``"polars"``, 2-D arrays are
+            frames, and so are the elements of a list.
 
         Raises
         ------
         ValueError
-            If an input is malformed or differs in form from that of `fit`.
+            If an input is malformed or has another form than in `fit`.
         """
         check_is_fitted(self)
         fitted = shallow_copy(self)  # another thread may fit this transformer anew
@@ -111,12 +111,12 @@ class SequenceTransformer(
         X : array-like, dataframe or list of n_samples sequences
             As in `fit`.
         y : None
-            Ignored; here for pipelines.
+            Not used, present here for API consistency by convention.
 
         Returns
         -------
         ndarray, list, tuple or dataframe
-            As `transform` gives them.
+            As returned by `transform`.
         """
         return self.fit(X, y).transform(X)
 
@@ -144,7 +144,7 @@ class SequenceTransformer(
         return sequences
 
     def _contain(self, X: Any, result: Sequences) -> Any:
-        """In the form of X, and in frames if the user asked for them."""
+        """The result in the form of X, and in frames if `set_output` asks for them."""
         config = getattr(self, "_sklearn_output_config", {})
         wanted = config.get("transform", get_config()["transform_output"])
         named = self._table == (result.form == "2d")  # columns of a table, or channels
@@ -176,7 +176,7 @@ class SequenceTransformer(
 
 
 class _Frames(TransformerMixin, BaseEstimator):
-    """Puts a 2-D array into a frame, as scikit-learn does for what transformers return."""
+    """Puts a 2-D array into a frame, as scikit-learn does for the results of transformers."""
 
     def __init__(self, names: NDArray[Any]) -> None:
         self.names = names
@@ -189,9 +189,9 @@ class _Frames(TransformerMixin, BaseEstimator):
 
 
 def in_form_of(X: Any, result: Sequences) -> Any:
-    """An array for an array; a list, tuple or object array for such.
+    """The result as an array, list, tuple or object array, whichever X is.
 
-    A single channel has no axis of its own where X had none, unless the result is "3d".
+    A single channel has no axis if X has none, unless the result has the form "3d".
     """
     flat = result.flat and result.form != "3d" and result.values.shape[1] == 1
     parts: Any = result.like_input(result.values[:, 0] if flat else result.values)
