@@ -16,7 +16,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 default_role = "literal"
 suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link to its pages
 

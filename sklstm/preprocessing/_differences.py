@@ -75,7 +75,7 @@ class SequenceDifferences(SequenceTransformer):
         -------
         ndarray of str
             The names of ``X``. If ``append`` is True, they are followed by the same names with the
-            prefix "difference_". If ``X`` was 2-D and ``append`` is True: "value", "difference".
+            prefix ``difference_``. If ``X`` was 2-D and ``append`` is True: "value", "difference".
         """
         names = super().get_feature_names_out(input_features)
         if not self.append:

@@ -110,7 +110,7 @@ class SequenceImputer(SequenceTransformer):
         -------
         ndarray of str
             The names of ``X``. If ``add_indicator`` is True, they are followed by the same names
-            with the prefix "missingindicator_". If ``X`` was 2-D and ``add_indicator`` is True:
+            with the prefix ``missingindicator_``. If ``X`` was 2-D and ``add_indicator`` is True:
             "value", "missingindicator".
         """
         names = super().get_feature_names_out(input_features)
