@@ -45,6 +45,8 @@ class DataForm:
     def weigh(self, samples: Samples) -> Samples:
         """The samples with the weights of their classes, without those of weight zero."""
         weights = self.targets.weigh(samples.targets, samples.weights)
+        if not weights.any():
+            raise ValueError("class_weight: expected a sample of weight above zero, all have zero")
         return replace(samples, weights=weights).without_weightless()
 
     def scale(self, samples: Samples) -> Samples:

@@ -179,6 +179,12 @@ def test_classes_of_weight_zero_are_still_classes(rng, seed):
     assert clf.classes_.tolist() == [0, 1, 2]
 
 
+def test_classes_that_all_weigh_zero_are_refused(rng):
+    X, y = problem(rng)
+    with pytest.raises(ValueError, match="class_weight: expected a sample of weight above zero"):
+        LSTMClassifier(3, class_weight={0: 0.0, 1: 0.0}).fit(X, y)
+
+
 @pytest.mark.parametrize("weight", [1e308, 5e-324])
 def test_a_total_weight_that_is_not_normal_is_refused(weight, rng):
     X, y = problem(rng)
