@@ -149,7 +149,7 @@ def test_steps_need_not_be_contiguous(model, rng):
     np.testing.assert_array_equal(found, SequenceStream(model, 3).step(wide[:, ::2].copy()))
 
 
-def test_one_stream_takes_a_row(model, rng):
+def test_a_single_stream_accepts_a_row(model, rng):
     x = rng.normal(size=2)
     assert SequenceStream(model).step(x) == SequenceStream(model).step([x.tolist()])
 
@@ -158,7 +158,7 @@ def test_one_stream_takes_a_row(model, rng):
     ("n_streams", "shape"),
     [(1, ()), (1, (3,)), (2, (2,)), (2, (3, 2)), (2, (2, 3)), (2, (2, 2, 1))],
 )
-def test_another_shape_is_refused_and_nothing_changed(n_streams, shape, model):
+def test_another_shape_is_refused_and_nothing_changes(n_streams, shape, model):
     stream = SequenceStream(model, n_streams)
     stream.step(np.ones((n_streams, 2)))
     before = stream.get_state()
@@ -169,7 +169,7 @@ def test_another_shape_is_refused_and_nothing_changed(n_streams, shape, model):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_a_value_that_is_not_finite_is_refused_and_nothing_changed(bad, rng):
+def test_a_value_that_is_not_finite_is_refused_and_nothing_changes(bad, rng):
     X, y = problem(rng)
     stream = SequenceStream(fitted(LSTMRegressor, X.astype(np.float32), y), 2)
     stream.step(np.ones((2, 2)))
@@ -193,7 +193,7 @@ def run(stream, steps):
 
 
 @by_pooling
-def test_single_streams_begin_anew(pooling, rng):
+def test_single_streams_are_reset(pooling, rng):
     X, y = problem(rng)
     model = fitted(LSTMRegressor, list(X), y, pooling=pooling)
     stream, steps = SequenceStream(model, 3), rng.normal(size=(4, 3, 2))
@@ -214,7 +214,7 @@ def test_single_streams_begin_anew(pooling, rng):
 
 @by_pooling
 @pytest.mark.parametrize("way", ["dict", "npz", "pickle", "deepcopy"])
-def test_a_saved_state_goes_on_as_if_nothing_had_been(way, pooling, rng, tmp_path):
+def test_a_stream_continues_from_a_saved_state(way, pooling, rng, tmp_path):
     X, y = problem(rng)
     model = fitted(LSTMRegressor, list(X), y, pooling=pooling, hidden_layer_sizes=(4, 3))
     stream, steps = SequenceStream(model, 2), rng.normal(size=(6, 2, 2))
@@ -245,7 +245,7 @@ def test_a_state_is_a_copy(model):
     np.testing.assert_array_equal(state["n_steps"], 0)
 
 
-def test_a_state_of_another_kind_is_refused_and_nothing_changed(model, rng):
+def test_a_state_of_another_kind_is_refused_and_nothing_changes(model, rng):
     stream = SequenceStream(model)
     before = stream.get_state()
     with pytest.raises(ValueError, match="state: expected arrays of shapes"):
@@ -255,7 +255,7 @@ def test_a_state_of_another_kind_is_refused_and_nothing_changed(model, rng):
     assert_same_state(stream.get_state(), before)
 
 
-def test_a_later_fit_leaves_the_stream_alone(rng):
+def test_a_later_fit_does_not_change_the_stream(rng):
     X, y = problem(rng, n_classes=3)
     model = fitted(LSTMClassifier, list(X), np.array(["a", "b", "c"])[y])
     stream, untouched = SequenceStream(model), SequenceStream(deepcopy(model))
@@ -274,7 +274,7 @@ def test_a_bidirectional_model_is_refused_with_the_reason(rng):
         SequenceStream(model)
 
 
-def test_anything_else_is_refused(rng):
+def test_other_estimators_are_refused(rng):
     X, y = problem(rng)
     pipeline = make_pipeline(SequenceScaler(), LSTMRegressor(4, **QUICK)).fit(list(X), y)
     with pytest.raises(TypeError, match=r"expected a fitted LSTMClassifier .* got Pipeline"):

@@ -1,4 +1,4 @@
-"""What callbacks of scikit-learn 1.9 and later hear of a fit."""
+"""The calls of scikit-learn's callbacks, which need scikit-learn 1.9."""
 
 import io
 from contextlib import redirect_stdout
@@ -20,28 +20,28 @@ every_solver = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 
 
 class Recorder:
-    """Writes down what it hears; answers True at the end of the task ``stop_at``."""
+    """Records its calls; returns True, or raises an error, at the end of the task ``stop_at``."""
 
     def __init__(self, stop_at=None, error=None):
         self.stop_at = stop_at
         self.error = error
-        self.heard = []
+        self.calls = []
         self.fitted = []
         self.data = None
 
     def setup(self, estimator, context):
-        self.heard.append("setup")
+        self.calls.append("setup")
 
     def teardown(self, estimator, context):
-        self.heard.append("teardown")
+        self.calls.append("teardown")
 
     def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
-        self.heard.append(f"begin {context.task_name} {context.task_id}")
+        self.calls.append(f"begin {context.task_name} {context.task_id}")
         self.data = X, y
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         task = f"{context.task_name} {context.task_id}"
-        self.heard.append(f"end {task}")
+        self.calls.append(f"end {task}")
         self.fitted.append(fitted_estimator)
         if task == self.stop_at and self.error is not None:
             raise self.error
@@ -63,7 +63,7 @@ def test_each_epoch_is_a_task(Estimator, solver, batch_size, rng, seed):
     recorder = Recorder()
     plain = Estimator(**SMALL, solver=solver, batch_size=batch_size, random_state=seed)
     watched = clone(plain).set_callbacks(recorder).fit(X, y)
-    assert recorder.heard == ["setup", "begin fit 0", *epochs(3), "end fit 0", "teardown"]
+    assert recorder.calls == ["setup", "begin fit 0", *epochs(3), "end fit 0", "teardown"]
     assert recorder.data[0] is X
     assert recorder.data[1] is y
     assert_same_fit(plain.fit(X, y), watched)
@@ -77,12 +77,12 @@ def test_a_callback_stops_training(Estimator, solver, rng, seed):
     parameters = CONSTANT | {"solver": solver, "random_state": seed}
     stopped = Estimator(**parameters | {"max_iter": 9}).set_callbacks(recorder).fit(X, y)
     assert stopped.n_iter_ == 2
-    assert recorder.heard == ["setup", "begin fit 0", *epochs(2), "end fit 0", "teardown"]
+    assert recorder.calls == ["setup", "begin fit 0", *epochs(2), "end fit 0", "teardown"]
     assert_same_fit(stopped, Estimator(**parameters | {"max_iter": 2}).fit(X, y))
 
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
-def test_stopping_on_request_is_no_reason_to_warn(rng, seed):
+def test_a_callback_that_stops_training_causes_no_warning(rng, seed):
     clf = LSTMClassifier(**SMALL, random_state=seed).set_callbacks(Recorder(stop_at="epoch 1"))
     clf.fit(*problem(rng))
 
@@ -106,7 +106,7 @@ def test_what_a_callback_is_given_is_fitted(Estimator, solver, rng, seed):
 
 
 @both
-def test_a_kept_estimator_goes_on_by_itself(Estimator, rng, seed):
+def test_a_kept_estimator_continues_to_train(Estimator, rng, seed):
     X, y = problem(rng)
     recorder = Recorder()
     parameters = CONSTANT | {"batch_size": 10, "alpha": 0.0, "random_state": seed}
@@ -123,8 +123,8 @@ def test_teardown_follows_an_error(Estimator, task, rng, seed):
     estimator = Estimator(**SMALL, random_state=seed).set_callbacks(recorder)
     with pytest.raises(RuntimeError, match="enough"):
         estimator.fit(*problem(rng))
-    assert recorder.heard[-1] == "teardown"
-    assert recorder.heard.count("teardown") == 1
+    assert recorder.calls[-1] == "teardown"
+    assert recorder.calls.count("teardown") == 1
     assert not hasattr(estimator, "classes_")
     assert not hasattr(estimator, "_callback_fit_ctx")
 
@@ -134,7 +134,7 @@ def test_teardown_follows_malformed_input(rng):
     X, y = problem(rng)
     with pytest.raises(ValueError, match="NaN"):
         LSTMClassifier(**SMALL).set_callbacks(recorder).fit(np.full_like(X, np.nan)[:, 1:], y)
-    assert recorder.heard[-1] == "teardown"
+    assert recorder.calls[-1] == "teardown"
 
 
 def test_an_interrupt_in_a_callback_keeps_what_was_learnt(rng, seed):
@@ -144,7 +144,7 @@ def test_an_interrupt_in_a_callback_keeps_what_was_learnt(rng, seed):
     with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
         clf.fit(X, y)
     assert_same_fit(LSTMClassifier(**CONSTANT | {"max_iter": 2}, random_state=seed).fit(X, y), clf)
-    assert recorder.heard[-1] == "teardown"
+    assert recorder.calls[-1] == "teardown"
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -154,7 +154,7 @@ def test_callbacks_in_a_warm_start(solver, rng, seed):
     clf.set_callbacks(recorder)
     clf.fit(*problem(rng)).fit(*problem(rng))
     once = ["setup", "begin fit 0", *epochs(3), "end fit 0", "teardown"]
-    assert recorder.heard == 2 * once
+    assert recorder.calls == 2 * once
 
 
 def test_progress_bar(rng, seed):

@@ -256,7 +256,7 @@ def test_partial_fit_learns_from_one_sample_at_a_time(rng, seed):
 
 @pytest.mark.parametrize("second", ["warm fit", "partial_fit"])
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
-def test_new_units_leave_the_function_as_it_is(second, loss, rng, seed, monkeypatch):
+def test_new_units_do_not_change_predictions(second, loss, rng, seed, monkeypatch):
     """Without an update in between, predictions are the same before and after."""
     X, _ = problem(rng)
     y = rng.gamma(2.0, 3.0, (len(X), 2))

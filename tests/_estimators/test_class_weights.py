@@ -20,13 +20,13 @@ def test_balanced_weights_give_every_class_that_occurs_the_same_total(rng):
     np.testing.assert_allclose(totals, weights.sum() / 3 * np.array([1, 1, 0, 1]), rtol=1e-14)
 
 
-def test_balanced_weights_leave_out_what_weighs_nothing():
+def test_balanced_weights_ignore_samples_of_weight_zero():
     codes, weights = np.array([0, 0, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0])
     found = class_factors("balanced", codes, weights, np.arange(3))
     np.testing.assert_allclose(found, [0.75, 1.5, 1])
 
 
-def test_a_dict_weighs_the_labels_it_names():
+def test_a_dict_gives_the_weights_of_classes():
     codes, classes = np.array([0, 1, 2, 1]), np.array(["a", "b", "c"])
     found = class_factors({"b": 5, "c": 0.5, "other": 7}, codes, np.ones(4), classes)
     np.testing.assert_array_equal(found, [1, 5, 0.5])

@@ -207,7 +207,7 @@ def test_labels_of_another_kind(way, rng, seed):
         way(X, np.c_[y, 1 - y], np.c_[y, y, 1 - y], seed)
 
 
-def test_training_goes_on_with_some_of_the_classes(rng, seed):
+def test_a_warm_start_with_some_of_the_classes(rng, seed):
     X, y = problem(rng, n_classes=3)
     clf = fit(X, y, seed, warm_start=True)
     some = y < 2
@@ -404,7 +404,7 @@ def overconfident(X, y, seed, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_probabilities_of_labels_stay_inside(dtype, rng, seed):
+def test_probabilities_of_labels_are_between_zero_and_one(dtype, rng, seed):
     X, Y = several_labels(rng)
     clf = overconfident(X, Y, seed, dtype)
     proba = clf.predict_proba(X)
@@ -472,7 +472,7 @@ def test_input_gradients_of_every_form(rng, seed):
     np.testing.assert_allclose(found[:3], differences, rtol=1e-6, atol=1e-8)
 
 
-def test_which_logit_input_gradients_are_of(rng, seed):
+def test_the_target_of_input_gradients(rng, seed):
     X, y = problem(rng)
     clf = fit(X, WORDS[y], seed)
     up = clf.input_gradients(X, target="yes")

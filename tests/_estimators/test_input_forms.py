@@ -29,7 +29,7 @@ from sklearn.exceptions import NotFittedError
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._estimators import reading
 
-# A few epochs tell all that is asked here.
+# A few epochs are enough for these tests.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ESTIMATORS = [LSTMClassifier, LSTMRegressor]
@@ -75,7 +75,7 @@ def test_fitting_twice_gives_the_same(Estimator, form, rng, y, seed):
 @both
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @every_form
-def test_a_full_batch_fit_does_not_know_the_order(Estimator, solver, form, rng, y, seed):
+def test_a_full_batch_fit_does_not_depend_on_the_order(Estimator, solver, form, rng, y, seed):
     X, order = FORMS[form](rng), rng.permutation(len(y))
     targets = y if Estimator is LSTMClassifier else rng.normal(size=len(y))
     one = Estimator(**SMALL, solver=solver, random_state=seed).fit(X, targets)
@@ -192,13 +192,13 @@ def test_a_table_is_the_same_series_with_one_channel(rng, y, seed):
         assert_same_fit(fits[0], clf)
 
 
-def test_arrays_that_a_list_holds_are_sequences_and_plain_numbers_a_table(rng, y, seed):
+def test_a_list_of_arrays_is_a_list_of_sequences_and_nested_numbers_are_a_table(rng, y, seed):
     X = FORMS["2d"](rng)
     assert LSTMClassifier(**SMALL).fit(list(X), y).n_features_in_ == 1
     assert LSTMClassifier(**SMALL).fit(X.tolist(), y).n_features_in_ == 6
 
 
-# What goes in is kept
+# Dtypes and layouts of the input
 
 
 @both
@@ -226,7 +226,7 @@ def test_float32_stays_with_every_solver(Estimator, solver, rng, y):
 @both
 @pytest.mark.parametrize("given", ["float32", "float64", np.float32, np.float64])
 @pytest.mark.parametrize("of_X", [np.float32, np.float64, np.int16])
-def test_dtype_is_what_was_asked_for_and_later_input_is_cast(Estimator, given, of_X, rng, y):
+def test_the_dtype_parameter_sets_the_dtype_and_later_input_is_cast(Estimator, given, of_X, rng, y):
     X = (10 * FORMS["3d"](rng)).astype(of_X)
     estimator = Estimator(**SMALL, dtype=given).fit(X, y)
     assert estimator.parameters_["dense.weight"].dtype == np.dtype(given)
@@ -287,7 +287,7 @@ def fingerprint_of_data(X):
     return [x.tobytes() for x in X]
 
 
-# What a fit decides about later input
+# How later input is read
 
 
 @both
@@ -449,7 +449,7 @@ def test_names_of_columns(Estimator, form, rng, y):
 
 @both
 @pytest.mark.parametrize("form", ["2d", "3d", "list", "NaN-padded", "nested lists"])
-def test_no_names_where_there_are_none(Estimator, form, rng, y):
+def test_no_feature_names_without_column_names(Estimator, form, rng, y):
     assert not hasattr(Estimator(**SMALL).fit(FORMS[form](rng), y), "feature_names_in_")
 
 
@@ -548,7 +548,7 @@ def test_malformed_input_in_predict(Estimator, case, rng, y):
 
 @both
 @pytest.mark.parametrize("wrong", [csr_matrix(np.eye(24)), {"a": 1}, 3, "word", None])
-def test_what_is_no_sequence_at_all(Estimator, wrong, y):
+def test_other_objects_than_sequences_are_refused(Estimator, wrong, y):
     with pytest.raises((TypeError, ValueError)):
         Estimator(**SMALL).fit(wrong, y)
 
@@ -642,7 +642,7 @@ FAILURES = {
 @both
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failed_fit_leaves_everything_as_it_was(Estimator, warm_start, failure, rng, seed):
+def test_a_failed_fit_changes_no_attribute(Estimator, warm_start, failure, rng, seed):
     parameters, spoil_X, spoil_y, weights, message = FAILURES[failure]
     X, y = problem(rng)
     estimator = Estimator(**SMALL, warm_start=warm_start, random_state=seed).fit(X, y)
@@ -662,7 +662,7 @@ NOT_IN_PARTIAL_FIT = {"divergence", "parameter"}
 
 @both
 @pytest.mark.parametrize("failure", [name for name in FAILURES if name not in NOT_IN_PARTIAL_FIT])
-def test_a_failed_partial_fit_leaves_everything_as_it_was(Estimator, failure, rng, seed):
+def test_a_failed_partial_fit_changes_no_attribute(Estimator, failure, rng, seed):
     parameters, spoil_X, spoil_y, weights, message = FAILURES[failure]
     X, y = problem(rng)
     classes = [[0, 1]] if Estimator is LSTMClassifier else []
@@ -689,7 +689,7 @@ def test_a_failed_first_fit_leaves_it_unfitted(Estimator, rng, seed):
 
 @both
 @pytest.mark.parametrize("task", ["epoch", "fit"])
-def test_a_callback_that_raises_leaves_everything_as_it_was(Estimator, task, rng, seed):
+def test_a_callback_that_raises_an_error_changes_nothing(Estimator, task, rng, seed):
     pytest.importorskip("sklearn.callback", reason="scikit-learn >= 1.9")
     X, y = problem(rng)
     estimator = Estimator(**SMALL, random_state=seed).fit(X, y).set_callbacks(Disturber(task))
@@ -726,7 +726,7 @@ def test_steps_of_padding_are_nan(method, ragged, y, seed):
     np.testing.assert_allclose(whole, padded(parts, extra=1), rtol=1e-12, atol=1e-12)
 
 
-def test_the_last_hidden_state_is_what_the_read_out_sees(ragged, y, seed):
+def test_the_last_hidden_state_is_the_input_of_the_output_layer(ragged, y, seed):
     clf = LSTMClassifier(**SMALL, pooling="last", random_state=seed).fit(ragged, y)
     last = np.stack([states[-1] for states in clf.hidden_states(ragged)])
     weight, bias = clf.parameters_["dense.weight"], clf.parameters_["dense.bias"]

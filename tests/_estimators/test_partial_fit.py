@@ -27,7 +27,7 @@ def read_files(folder):
             yield np.split(file["values"], ends[:-1]), file["y"]
 
 
-def test_batch_by_batch_is_what_fit_does_on_the_same_batches(rng, tmp_path):
+def test_partial_fit_on_batches_equals_fit_on_the_same_batches(rng, tmp_path):
     X, y = problem(rng, n=60)
     X = cut(X, rng)
     write_files(tmp_path, X, y)

@@ -51,7 +51,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 @both
 @every_way
 @pytest.mark.parametrize("form", ["2d", "2d pandas", "3d", "list", "NaN-padded", "polars frames"])
-def test_a_copy_says_the_same(Estimator, way, form, rng, seed, tmp_path):
+def test_a_copy_returns_the_same(Estimator, way, form, rng, seed, tmp_path):
     X, (_, y) = FORMS[form](rng), problem(rng)
     estimator = Estimator(**SMALL, random_state=seed).fit(X, y)
     loaded = way(estimator, tmp_path)
@@ -71,7 +71,7 @@ def test_a_copy_says_the_same(Estimator, way, form, rng, seed, tmp_path):
 @every_way
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("batch_size", ["auto", 10])
-def test_a_copy_goes_on_training(Estimator, way, solver, batch_size, rng, seed, tmp_path):
+def test_a_copy_continues_to_train(Estimator, way, solver, batch_size, rng, seed, tmp_path):
     X, y = problem(rng)
     estimator = Estimator(
         **SMALL, solver=solver, batch_size=batch_size, dropout=0.2, warm_start=True,

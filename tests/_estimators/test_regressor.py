@@ -32,12 +32,12 @@ def fit(X, y, seed, sample_weight=None, **parameters):
     return LSTMRegressor(**SMALL | parameters, random_state=seed).fit(X, y, sample_weight)
 
 
-# What is learnt
+# What is learned
 
 
 @every_loss
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_every_loss_is_learnt(loss, solver, rng, seed):
+def test_every_loss_is_learned(loss, solver, rng, seed):
     X, y = numbers(rng, n=80)
     reg = fit(cut(X, rng, shortest=5), y, seed, loss=loss, solver=solver, hidden_layer_sizes=8,
               max_iter=160)  # fmt: skip
@@ -60,7 +60,7 @@ def test_several_outputs_of_any_scale(loss, rng, seed):
 
 
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
-def test_a_quantile_covers_its_share(quantile, rng, seed):
+def test_a_quantile_covers_its_fraction(quantile, rng, seed):
     X = rng.normal(size=(400, 3, 1))
     y = X.mean(axis=(1, 2)) + 10 * rng.exponential(size=400)
     reg = fit(X, y, seed, loss="quantile", quantile=quantile, max_iter=60)

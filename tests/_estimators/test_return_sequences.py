@@ -36,7 +36,7 @@ def as_objects(arrays):
     return objects
 
 
-def test_a_label_for_every_step_is_learnt(ragged, seed):
+def test_a_label_for_every_step_is_learned(ragged, seed):
     X, y = ragged
     model = LSTMClassifier(16, return_sequences=True, learning_rate_init=0.02, random_state=seed)
     model.fit(X, y)
@@ -45,7 +45,7 @@ def test_a_label_for_every_step_is_learnt(ragged, seed):
     assert {label for labels in model.predict(X) for label in labels} == {"above", "below"}
 
 
-def test_a_number_for_every_step_is_learnt(even, seed):
+def test_a_number_for_every_step_is_learned(even, seed):
     X, y = even
     y = 1e4 + 1e3 * y
     model = LSTMRegressor(16, return_sequences=True, learning_rate_init=0.02, random_state=seed)
@@ -111,7 +111,7 @@ def test_several_labels_for_every_step(even, seed):
     np.testing.assert_array_equal(np.stack(ragged.predict(list(X))), model.predict(X))
 
 
-def test_padding_counts_for_nothing(even, rng, seed):
+def test_padding_has_no_effect(even, rng, seed):
     X, y = even
     lengths = rng.integers(1, 8, size=len(X))
     lengths[0] = 7
@@ -126,7 +126,7 @@ def test_padding_counts_for_nothing(even, rng, seed):
     np.testing.assert_array_equal(np.isnan(model.predict(padded)), np.isnan(targets))
 
 
-def test_labels_beside_padding_are_none(even, seed):
+def test_labels_of_padded_steps_are_none(even, seed):
     X, y = even
     labels = np.where(y > 0, "above", "below")
     X[3, 5:] = np.nan
@@ -147,7 +147,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_weights_a_sequence_are_weights_of_its_steps(solver, ragged, rng, seed):
+def test_the_weight_of_a_sequence_is_that_of_its_steps(solver, ragged, rng, seed):
     X, y = ragged
     weights = rng.integers(1, 4, size=len(X)).astype(float)
     by_step = [np.full(len(x), w) for x, w in zip(X, weights, strict=True)]
@@ -177,7 +177,7 @@ def test_weight_zero_leaves_a_step_out(ragged, seed):
     assert model.score(X, y, by_step) == model.score(X, other, by_step)
 
 
-def test_weight_two_is_the_sequence_twice(ragged, seed):
+def test_weight_two_is_a_sequence_given_twice(ragged, seed):
     X, y = ragged
     weights = np.ones(len(X))
     weights[:7] = 2
@@ -206,7 +206,7 @@ def test_a_step_does_not_depend_on_other_sequences(bidirectional, ragged, seed):
 
 
 def test_a_prefix_gives_the_first_predictions(ragged, seed):
-    """A forward net knows nothing of later steps."""
+    """The forward direction does not depend on later steps."""
     X, y = ragged
     model = fitted(X, y, seed)
     long = max(X, key=len)
@@ -214,7 +214,7 @@ def test_a_prefix_gives_the_first_predictions(ragged, seed):
     np.testing.assert_allclose(prefix, whole[:3], atol=1e-12)
 
 
-def test_partial_fit_goes_on(ragged, seed):
+def test_partial_fit_per_step_equals_epochs_of_fit(ragged, seed):
     X, y = ragged
     model = LSTMClassifier(**SMALL, alpha=0.0, random_state=seed)
     with pytest.raises(ValueError, match="classes must be passed"):
@@ -249,7 +249,7 @@ def test_cross_val_predict_of_arrays(even, seed):
         (lambda X, y: (X, [*y[:6], np.stack([y[6]] * 2, 1), *y[7:]]), r"^y\[6\]: expected shape"),
     ],
 )
-def test_targets_that_do_not_fit_are_named(spoil, message, ragged, seed):
+def test_errors_of_step_targets_name_the_sample(spoil, message, ragged, seed):
     model = LSTMClassifier(**SMALL, random_state=seed)
     X, y = spoil(*ragged)
     with pytest.raises(ValueError, match=message):
@@ -257,7 +257,7 @@ def test_targets_that_do_not_fit_are_named(spoil, message, ragged, seed):
     assert vars(model) == vars(clone(model))
 
 
-def test_weights_that_do_not_fit_are_named(ragged, seed):
+def test_errors_of_step_weights_name_the_sample(ragged, seed):
     X, y = ragged
     with pytest.raises(ValueError, match=r"sample_weight\.shape == \(3,\), expected \(40,\)"):
         fitted(X, y, seed, np.ones(3))

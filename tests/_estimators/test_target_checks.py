@@ -9,7 +9,7 @@ from sklstm._estimators.target_checks import check_labels, check_numbers
 @pytest.mark.parametrize(
     "y", [[0, 1, 1], ["a", "b", "c"], [True, False, True], [3.0, 1.0, 2.0], [5, 5, 5]], ids=str
 )
-def test_labels_come_through(y):
+def test_labels_are_returned_unchanged(y):
     forms = [y, tuple(y), np.array(y)]
     if isinstance(y[0], str):
         forms.append(np.array(y, dtype=object))
@@ -44,7 +44,7 @@ def test_a_column_of_labels_is_flattened_with_a_warning():
         (np.zeros((2, 2, 2)), "dim 3"),
     ],
 )
-def test_what_is_no_label_is_refused(y, message):
+def test_other_values_than_labels_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_labels(y)
 
@@ -74,7 +74,7 @@ def test_a_column_of_numbers_is_flattened_with_a_warning():
         (np.array([1j, 2.0]), "Complex data not supported"),
     ],
 )
-def test_what_is_no_number_is_refused(y, message):
+def test_other_values_than_numbers_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_numbers(y)
 

@@ -25,7 +25,7 @@ QUICK = {
 
 
 def ragged(rng, n=30):
-    """Sequences that hold token 1 or 2, which tells their class."""
+    """Sequences with token 1 or 2, which determines their class."""
     y = np.arange(n) % 2
     X = [rng.integers(3, VOCABULARY, rng.integers(1, 8)) for _ in range(n)]
     for x, label in zip(X, y, strict=True):
@@ -74,7 +74,7 @@ def test_a_2d_integer_array_keeps_its_number_of_columns(rng):
         model.predict(X[:, :5])
 
 
-def test_tokens_are_their_vectors(rng):
+def test_tokens_are_read_as_their_embeddings(rng):
     """A network over the looked-up vectors predicts the same."""
     X, y = ragged(rng)
     model = LSTMRegressor(**QUICK).fit(X, y)
@@ -116,7 +116,7 @@ def test_tokens_leave_the_dtype_to_the_parameter(dtype, rng):
     ],
 )
 @pytest.mark.parametrize("when", ["fit", "predict", "validate", "partial_fit"])
-def test_a_token_outside_the_vocabulary_is_named_and_nothing_changed(when, bad, message, rng):
+def test_a_token_outside_the_vocabulary_is_named_and_nothing_changes(when, bad, message, rng):
     X, y = ragged(rng)
     model = LSTMClassifier(**QUICK).fit(X, y)
     before = fingerprint(model)
@@ -146,7 +146,7 @@ def test_sizes_are_positive(name, rng):
         LSTMClassifier(**{**QUICK, name: 0}).fit(*ragged(rng))
 
 
-def test_warm_start_keeps_its_vocabulary(rng):
+def test_a_warm_start_keeps_the_vocabulary(rng):
     X, y = ragged(rng)
     model = LSTMClassifier(**QUICK, warm_start=True).fit(X, y)
     model.fit(X, y)
@@ -172,7 +172,7 @@ def test_a_label_for_every_token(rng):
     assert [part.shape for part in model.predict(X)] == [x.shape for x in X]
 
 
-def test_no_one_hot_rows_are_ever_made(rng):
+def test_tokens_are_never_one_hot_encoded(rng):
     """They would take 100 MB."""
     X = [rng.integers(0, 20_000, 20) for _ in range(32)]
     options = {**QUICK, "vocabulary_size": 20_000, "embedding_size": 2}

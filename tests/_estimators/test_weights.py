@@ -87,7 +87,7 @@ def test_steps_of_ragged_sequences_weigh_alike(solver, batch_size, max_iter):
 
 
 @pytest.mark.parametrize(("solver", "batch_size", "max_iter"), SETTINGS[:3] + SETTINGS[4:6])
-def test_weighting_comes_before_clipping(solver, batch_size, max_iter):
+def test_samples_are_weighted_before_clipping(solver, batch_size, max_iter):
     """At the default norm, batches of eight and more reach the minimum."""
     found = probability(solver, batch_size, 2 * max_iter, sample_weight=WEIGHTS, max_grad_norm=1.0)
     assert found == pytest.approx(RARE_SHARE, abs=0.02)
@@ -164,7 +164,7 @@ def test_balance_is_learned_from_the_training_samples(rng, seed):
     assert clf.validation_scores_ == [pytest.approx(-np.average(losses, weights=weights))]
 
 
-def test_balance_leaves_held_out_samples_aside(rng, seed):
+def test_balance_ignores_held_out_samples(rng, seed):
     X, y = problem(rng, n=60)
     clf = LSTMClassifier(3, class_weight="balanced", early_stopping=True, max_iter=2)
     clf.set_params(validation_fraction=0.5, random_state=seed).fit(X, np.where(y, 1, 0))

@@ -1,4 +1,4 @@
-"""Solvers, schedules and what ends training; going on with it; repeating it."""
+"""Solvers, schedules, stopping criteria, warm starts and reproducibility."""
 
 import os
 import re
@@ -105,14 +105,14 @@ def test_dropout_is_for_training_alone(solver, dropout, data, seed):
     ],
     ids=str,
 )  # fmt: skip
-def test_every_setting_plays_a_part(setting, data, seed):
+def test_every_setting_has_an_effect(setting, data, seed):
     plain = fit(LSTMClassifier, data, seed, solver=setting.get("solver", "adam"))
     other = fit(LSTMClassifier, data, seed, **setting)
     assert np.abs(parameter_vector(plain) - parameter_vector(other)).max() > 1e-6
 
 
 @unconverged
-def test_how_many_batches_an_epoch_has(rng, seed):
+def test_the_number_of_batches_of_an_epoch(rng, seed):
     for n, batch_size, expected in (
         (32, "auto", 1), (33, "auto", 2), (64, "auto", 2), (65, "auto", 3),
         (10, 200, 1), (10, 3, 4), (10, 1, 10),
@@ -190,7 +190,7 @@ def test_the_automatic_rate(solver, rate, data, seed, capsys):
 
 
 @unconverged
-def test_a_rate_that_falls_along_a_cosine(data, seed, capsys):
+def test_the_cosine_schedule(data, seed, capsys):
     fit(LSTMClassifier, data, seed, learning_rate="cosine", learning_rate_init=1.0, max_iter=10,
         verbose=True)  # fmt: skip
     found = rates(capsys.readouterr().out)
@@ -199,7 +199,7 @@ def test_a_rate_that_falls_along_a_cosine(data, seed, capsys):
     np.testing.assert_allclose(found, expected, rtol=0.01)
 
 
-def test_a_rate_that_is_divided_at_plateaus(data, seed, capsys):
+def test_the_adaptive_schedule(data, seed, capsys):
     # With this tol no epoch counts as progress, so that each second one is a plateau. Training ends
     # below a rate of 1e-6, and not with a warning.
     clf = fit(LSTMClassifier, data, seed, learning_rate="adaptive", learning_rate_init=1e-3,
@@ -212,7 +212,7 @@ def test_a_rate_that_is_divided_at_plateaus(data, seed, capsys):
     assert clf.n_iter_ < 30
 
 
-# What ends training
+# Stopping criteria
 
 
 @both
@@ -225,13 +225,13 @@ def test_training_that_ends_too_early_warns(Estimator, solver, data, seed):
 
 
 @both
-def test_a_loss_that_stands_still_ends_training(Estimator, data, seed):
+def test_training_ends_when_the_loss_does_not_improve(Estimator, data, seed):
     estimator = fit(Estimator, data, seed, learning_rate="constant", tol=100.0,
                     n_iter_no_change=4, max_iter=50)  # fmt: skip
     assert estimator.n_iter_ == 6  # the first is progress, four are put up with
 
 
-def test_training_that_is_never_to_end(data, seed):
+def test_infinite_patience_trains_until_max_iter(data, seed):
     with pytest.warns(ConvergenceWarning):
         clf = fit(LSTMClassifier, data, seed, learning_rate="constant", tol=100.0,
                   n_iter_no_change=np.inf, max_iter=30)  # fmt: skip
@@ -240,7 +240,7 @@ def test_training_that_is_never_to_end(data, seed):
 
 @both
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_rate_that_falls_to_zero_is_the_end_and_no_earlier(Estimator, solver, data, seed):
+def test_a_cosine_schedule_trains_until_max_iter(Estimator, solver, data, seed):
     estimator = fit(Estimator, data, seed, solver=solver, learning_rate="cosine", tol=100.0,
                     n_iter_no_change=1, max_iter=20)  # fmt: skip
     assert estimator.n_iter_ == 20  # and no warning, which would be an error here
@@ -250,7 +250,9 @@ def test_a_rate_that_falls_to_zero_is_the_end_and_no_earlier(Estimator, solver, 
     ("n", "batch_size", "expected"),
     [(24, "auto", 100), (24, 2, 84), (24, 1, 42), (128, 1, 20), (30, 30, 100)],
 )
-def test_the_automatic_number_of_epochs_goes_by_updates(n, batch_size, expected, rng, seed):
+def test_the_automatic_number_of_epochs_depends_on_the_number_of_updates(
+    n, batch_size, expected, rng, seed
+):
     data = problem(rng, n=n, n_timesteps=1)
     clf = fit(LSTMClassifier, data, seed, hidden_layer_sizes=1, batch_size=batch_size,
               max_iter="auto")  # fmt: skip
@@ -264,7 +266,7 @@ def validation_loss(clf, X, y):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 @unconverged
-def test_given_samples_to_validate_on(solver, early_stopping, data, rng, seed):
+def test_validation_samples(solver, early_stopping, data, rng, seed):
     X_val, y_val = problem(rng, n=20)
     y_val = np.where(rng.random(20) < 0.3, 1 - y_val, y_val)  # so that there is overfitting
     given = {"X_val": cut(X_val, rng), "y_val": y_val}
@@ -325,7 +327,7 @@ def test_the_best_validation_score_is_that_of_the_kept_parameters(Estimator, dat
 
 @unconverged
 @both
-def test_going_on_holds_out_the_same_samples(Estimator, data, seed):
+def test_a_warm_start_holds_out_the_same_samples(Estimator, data, seed):
     estimator = fit(Estimator, data, seed, early_stopping=True, warm_start=True)
     score = estimator.best_validation_score_
     estimator.set_params(learning_rate_init=1e-300, max_iter=1).fit(*data)
@@ -333,20 +335,20 @@ def test_going_on_holds_out_the_same_samples(Estimator, data, seed):
 
 
 @unconverged
-def test_without_samples_to_validate_on(data, seed):
+def test_early_stopping_needs_validation_samples(data, seed):
     clf = fit(LSTMClassifier, data, seed)
     assert clf.validation_scores_ == []
     assert clf.best_validation_score_ is None
 
 
-def test_half_of_what_validation_needs(data, seed):
+def test_x_val_without_y_val_is_refused(data, seed):
     for name in ("X_val", "y_val"):
         with pytest.raises(ValueError, match="X_val and y_val together"):
             fit(LSTMClassifier, data, seed, given={name: data[0]})
 
 
 @pytest.mark.parametrize("wrong", ["channels", "NaN", "length"])
-def test_malformed_samples_to_validate_on_are_named(wrong, data, seed):
+def test_errors_of_validation_samples_name_them(wrong, data, seed):
     X, y = data
     X_val = {"channels": X[:, :, :1], "NaN": X.copy(), "length": X[:-1]}[wrong]
     X_val[5, 2] = np.nan if wrong == "NaN" else 0
@@ -354,7 +356,7 @@ def test_malformed_samples_to_validate_on_are_named(wrong, data, seed):
         fit(LSTMClassifier, data, seed, given={"X_val": X_val, "y_val": y})
 
 
-# Going on
+# Warm starts and partial_fit
 
 
 @unconverged
@@ -377,7 +379,7 @@ def test_twice_five_epochs_are_ten(Estimator, solver, batch_size, dropout, data,
 @both
 @pytest.mark.parametrize("first", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("second", ["adam", "sgd", "lbfgs"])
-def test_going_on_with_another_solver(Estimator, first, second, data, seed):
+def test_a_warm_start_with_another_solver(Estimator, first, second, data, seed):
     estimator = fit(Estimator, data, seed, solver=first, max_iter=5, tol=0.0, warm_start=True)
     loss = estimator.loss_
     estimator.set_params(solver=second, max_iter=10).fit(*data)
@@ -394,7 +396,7 @@ def test_going_on_with_another_solver(Estimator, first, second, data, seed):
     ids=str,
 )
 @pytest.mark.parametrize("way", ["fit", "partial_fit"])
-def test_another_network_is_not_gone_on_with(Estimator, change, way, data, seed):
+def test_a_warm_start_refuses_another_network(Estimator, change, way, data, seed):
     estimator = fit(Estimator, data, seed, warm_start=True).set_params(**change)
     before = fingerprint(estimator)
     with pytest.raises(ValueError, match=r"hidden_layer_sizes, cannot change.*warm_start=False"):
@@ -405,7 +407,7 @@ def test_another_network_is_not_gone_on_with(Estimator, change, way, data, seed)
 
 @unconverged
 @both
-def test_without_warm_start_a_fit_begins_anew(Estimator, data, seed):
+def test_a_fit_without_warm_start_starts_again(Estimator, data, seed):
     estimator = fit(Estimator, data, seed)
     again = fit(Estimator, problem(np.random.default_rng(0), n=40, n_features=3), seed)
     assert_same_fit(estimator, again.fit(*data))
@@ -435,7 +437,7 @@ def test_each_partial_fit_is_an_epoch(Estimator, solver, batch_size, dropout, da
 
 @unconverged
 @both
-def test_partial_fit_goes_on_after_fit(Estimator, data, seed):
+def test_partial_fit_continues_after_fit(Estimator, data, seed):
     constant = {"learning_rate": "constant", "alpha": 0.0}
     fitted = fit(Estimator, data, seed, max_iter=4, **constant)
     other = fit(Estimator, data, seed, max_iter=3, **constant).partial_fit(*data)
@@ -445,7 +447,7 @@ def test_partial_fit_goes_on_after_fit(Estimator, data, seed):
 @unconverged
 @both
 def test_partial_fit_keeps_the_rate(Estimator, data, seed):
-    """It is told of no end that the rate could fall to."""
+    """There is no last epoch at which the rate could reach zero."""
     classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
     cosine, constant = (
         Estimator(**SMALL, learning_rate=rate, random_state=seed).partial_fit(*data, **classes)
@@ -590,7 +592,9 @@ DIVERGING = [
 @both
 @pytest.mark.parametrize("parameters", DIVERGING, ids=str)
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_a_loss_that_diverges_says_where_and_what_to_try(Estimator, parameters, n_jobs, rng, seed):
+def test_the_error_of_a_diverging_loss_names_the_step_and_remedies(
+    Estimator, parameters, n_jobs, rng, seed
+):
     data = problem(rng, n=150)
     parameters = parameters | {"batch_size": 1000, "n_jobs": n_jobs, "max_iter": 20,
                                "learning_rate": "constant"}  # fmt: skip
@@ -608,7 +612,7 @@ def test_the_poisson_loss_diverges_too(data, seed):
 
 @unconverged
 @both
-def test_divergence_leaves_an_earlier_fit_alone(Estimator, data, seed):
+def test_divergence_does_not_change_an_earlier_fit(Estimator, data, seed):
     estimator = fit(Estimator, data, seed)
     expected = outputs(estimator, data[0])
     before = fingerprint(estimator.set_params(**DIVERGING[0]))
@@ -619,13 +623,13 @@ def test_divergence_leaves_an_earlier_fit_alone(Estimator, data, seed):
         np.testing.assert_array_equal(values, expected[method])
 
 
-# Repeating
+# Reproducibility
 
 
 @unconverged
 @both
 @every_solver
-def test_a_seed_makes_a_fit_repeat(Estimator, solver, data, seed):
+def test_a_seed_gives_the_same_fit(Estimator, solver, data, seed):
     parameters = {"solver": solver, "dropout": 0.2, "recurrent_dropout": 0.2}
     one, two = (fit(Estimator, data, seed, **parameters) for _ in range(2))
     assert_same_fit(one, two)
@@ -645,7 +649,7 @@ def test_kinds_of_random_state(Estimator, data, seed):
 
 
 @unconverged
-def test_nothing_touches_the_global_generator(data, seed):
+def test_the_global_random_generator_is_not_used(data, seed):
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     fit(LSTMClassifier, data, seed, dropout=0.2, early_stopping=True)
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
@@ -710,7 +714,7 @@ def test_another_process_gives_the_same_bits(seed, tmp_path):
         np.testing.assert_array_equal(values, found[1][name], err_msg=name)
 
 
-# What is printed
+# Verbosity
 
 
 @unconverged
@@ -728,7 +732,7 @@ def test_verbose(solver, data, seed, capsys):
 
 
 @unconverged
-def test_verbose_tells_of_validation(data, seed, capsys):
+def test_verbose_prints_the_validation_score(data, seed, capsys):
     clf = fit(LSTMClassifier, data, seed, early_stopping=True, verbose=True)
     found = re.findall(r"validation score (\S+),", capsys.readouterr().out)
     assert found == [f"{score:.6g}" for score in clf.validation_scores_]
