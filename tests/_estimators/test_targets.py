@@ -5,14 +5,20 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from sklstm import LSTMClassifier, LSTMRegressor
-from sklstm._estimators.targets import ClassTargets, LabelTargets, NumberTargets, from_dict
+from sklstm._estimators.targets import (
+    ClassTargets,
+    LabelTargets,
+    NumberTargets,
+    from_dict,
+    rescale_output,
+)
 
 
 def number_targets(y, weights=None, **settings):
     """Numbers whose mean and scale have been learned."""
     y = np.asarray(y, dtype=float)
-    targets = NumberTargets.of(y, np.dtype(np.float64), LSTMRegressor(**settings))
-    return targets.fit(targets.encode(y), np.ones(len(y)) if weights is None else weights)
+    targets = NumberTargets.of(y, LSTMRegressor(**settings))
+    return targets.fit_units(targets.encode(y), np.ones(len(y)) if weights is None else weights)
 
 
 # --- numbers ---
@@ -22,8 +28,9 @@ def test_each_output_is_scaled_as_scikit_learn_does(rng):
     y, weights = rng.normal([1e4, -3.0], [1e3, 0.1], (50, 2)), rng.uniform(0.5, 2, 50)
     targets = number_targets(y, weights)
     peer = StandardScaler().fit(y, sample_weight=weights)
-    np.testing.assert_allclose(targets.mean, peer.mean_, rtol=1e-12)
-    np.testing.assert_allclose(targets.deviation, peer.scale_, rtol=1e-10)
+    scale, mean = targets.units
+    np.testing.assert_allclose(mean, peer.mean_, rtol=1e-12)
+    np.testing.assert_allclose(scale, peer.scale_, rtol=1e-10)
     scaled = targets.scale(y)
     np.testing.assert_allclose(scaled, peer.transform(y), rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(targets.decode(scaled), y, rtol=1e-12)
@@ -34,15 +41,13 @@ def test_a_weight_of_two_counts_as_two_targets(loss, rng):
     y, counts = rng.gamma(2.0, 3.0, (20, 2)), rng.integers(0, 4, 20)
     weighted = number_targets(y, counts.astype(float), loss=loss)
     expected = number_targets(np.repeat(y, counts, axis=0), loss=loss)
-    np.testing.assert_allclose(weighted.mean, expected.mean, rtol=1e-12)
-    np.testing.assert_allclose(weighted.deviation, expected.deviation, rtol=1e-12)
+    np.testing.assert_allclose(weighted.units, expected.units, rtol=1e-12)
 
 
 def test_counts_are_scaled_by_their_mean_alone():
     """The bias of the output layer is a factor, because the link is a logarithm."""
     targets = number_targets([[1.0, 0.0], [3.0, 0.0]], loss="poisson")
-    np.testing.assert_array_equal(targets.mean, [0, 0])
-    np.testing.assert_array_equal(targets.deviation, [2, 1])
+    np.testing.assert_array_equal(targets.units, [[2, 1], [0, 0]])
     np.testing.assert_array_equal(targets.scale(np.array([[1.0, 0.0]])), [[0.5, 0]])
 
 
@@ -52,21 +57,23 @@ def test_a_constant_target_is_predicted_exactly(constant, rng):
     targets = number_targets(y, weights)
     atol = 1e-14 * max(1, abs(constant))
     np.testing.assert_allclose(targets.scale(y[:, None]), 0, atol=atol)
-    assert targets.decode(np.full((1, 1), 1e9)).item() == targets.mean.item()
+    _, mean = targets.units
+    assert targets.decode(np.full((1, 1), 1e9)).item() == mean.item()
 
 
 @pytest.mark.parametrize("spread", [1e-9, 1e-100])
 def test_a_small_spread_is_not_constant(spread):
-    assert number_targets([-spread, spread]).deviation == pytest.approx(spread)
+    scale, _ = number_targets([-spread, spread]).units
+    assert scale == pytest.approx(spread)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_predictions_have_the_dtype_and_shape_of_the_targets(dtype):
-    column = NumberTargets.of(np.zeros(3), np.dtype(dtype), LSTMRegressor())
-    table = NumberTargets.of(np.zeros((3, 2)), np.dtype(dtype), LSTMRegressor())
+    column = NumberTargets.of(np.zeros(3, dtype), LSTMRegressor())
+    table = NumberTargets.of(np.zeros((3, 2), dtype), LSTMRegressor())
     for targets, shape in ((column, (3,)), (table, (3, 2))):
         rows = np.zeros((3, targets.n_outputs))
-        decoded = targets.fit(rows, np.ones(3)).decode(rows)
+        decoded = targets.fit_units(rows, np.ones(3)).decode(rows)
         assert (decoded.dtype, decoded.shape) == (dtype, shape)
 
 
@@ -123,7 +130,39 @@ def test_later_settings_replace_earlier_ones():
     assert labels.with_settings(LSTMClassifier(class_weight={1: 2.0})).class_weight == {1: 2.0}
     numbers = number_targets([1.0, 2.0])
     later = numbers.with_settings(LSTMRegressor(loss="quantile", quantile=0.25))
-    assert (later.loss.quantile, later.mean) == (0.25, numbers.mean)
+    assert later.loss.quantile == 0.25
+    assert later.units == numbers.units
+
+
+def test_a_log_link_cannot_replace_another():
+    with pytest.raises(ValueError, match="loss: expected one with the link of 'squared_error'"):
+        number_targets([1.0, 2.0]).with_settings(LSTMRegressor(loss="poisson"))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_the_units_of_two_calls_are_those_of_all_targets(loss, rng):
+    y, weights = rng.gamma(2.0, 3.0, (20, 2)), rng.uniform(0.5, 2, 20)
+    one = number_targets(y[:3], weights[:3], loss=loss)
+    both = one.update_units(y[3:], weights[3:])
+    np.testing.assert_allclose(both.units, number_targets(y, weights, loss=loss).units, rtol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-150, 1e150, 1e300])
+def test_targets_of_any_scale(factor, rng):
+    y = rng.normal(1.0, 0.5, (20, 2))
+    targets, plain = number_targets(factor * y), number_targets(y)
+    np.testing.assert_allclose(targets.scale(factor * y), plain.scale(y), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(targets.decode(plain.scale(y)), factor * y, rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_a_rescaled_output_layer_gives_the_same_predictions(loss, rng):
+    earlier = number_targets(rng.gamma(2.0, 3.0, (20, 2)), loss=loss)
+    later = earlier.update_units(rng.gamma(9.0, 30.0, (20, 2)), np.ones(20))
+    hidden, weight, bias = rng.normal(size=(5, 3)), rng.normal(size=(3, 2)), rng.normal(size=2)
+    expected = earlier.decode(hidden @ weight + bias)
+    rescale_output(earlier, later, weight, bias)
+    np.testing.assert_allclose(later.decode(hidden @ weight + bias), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
