@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._estimators.model import FittedModel, joined
-from sklstm._threads import workers
-from sklstm._training.prediction import divide_into_chunks
-from sklstm.sequences import PackedSequences, Sequences
+from sklstm._network.segments import WriteSteps
+from sklstm._threads import ParallelMap, workers
+from sklstm._training.prediction import hidden_states, input_gradients
+from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
+_ALL = slice(None)
 
 
 class Introspection:
@@ -38,14 +40,12 @@ class Introspection:
             bidirectional, with the states of the forward direction first.
         """
         model = self._fitted_model()
-        params = model.views
+        network, parameters = model.network, model.state.parameters
 
-        def on_chunk(batch: PackedSequences) -> Array:
-            steps = model.network.hidden_states(params, batch).steps
-            assert steps is not None
-            return steps
+        def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
+            hidden_states(network, parameters, part, parallel_map, write)
 
-        return self._by_step(model, X, on_chunk)
+        return self._by_step(model, X, network.layers[-1].width, compute)
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
         """Compute the gradient of a prediction with respect to its inputs.
@@ -71,37 +71,31 @@ class Introspection:
             If ``target`` is no class or output, or is None where there are several outputs.
         """
         model = self._fitted_model()
-        network, params = model.network, model.views
+        network, parameters = model.network, model.state.parameters
 
-        def on_chunk(batch: PackedSequences) -> Array:
-            raw, cache = network.forward(params, batch)
-            unused = network.layout.views(np.zeros_like(model.state.parameters))
-            draw = model.form.targets.gradient(raw, target)
-            dx = network.backward(params, draw, cache, unused, need_inputs=True)
-            assert dx is not None
-            return dx
+        def gradient(raw: Array) -> Array:
+            return model.form.targets.gradient(raw, target)
 
-        return self._by_step(model, X, on_chunk, like_values=not network.embeds)
+        def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
+            input_gradients(network, parameters, part, parallel_map, gradient, write)
+
+        return self._by_step(model, X, network.n_inputs, compute, like_values=not network.embeds)
 
     def _by_step(
         self,
         model: FittedModel,
         X: Any,
-        function: Callable[[PackedSequences], Array],
+        width: int,
+        compute: Callable[[Sequences, ParallelMap, WriteSteps], None],
         like_values: bool = False,
     ) -> Any:
-        """What ``function`` returns for each packed step, in the form of X."""
+        """What ``compute`` writes for each step, ``width`` values, in the form of X."""
         forms: list[Any] = []
         with workers(self.n_jobs) as parallel_map:
             for part in model.parts(X, self):
-
-                def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
-                    batch = part.pack(indices, model.form.dtype)
-                    return batch.unpack(function(batch))
-
-                chunks, chunk_map = divide_into_chunks(model.network, part.lengths, parallel_map)
-                steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
-                forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
+                result = _StepResult(part, width, model.state.parameters.dtype)
+                compute(part, parallel_map, result.write)
+                forms.append(result.like_input(squeezed=like_values and part.flat))
         return joined(forms)
 
     @property
@@ -117,3 +111,39 @@ class Introspection:
         flat = model.state.parameters.view()
         flat.flags.writeable = False
         return model.network.layout.views(flat)
+
+
+class _StepResult:
+    """Values of each time step, which are written once, at their place in the form of the input."""
+
+    def __init__(self, sequences: Sequences, width: int, dtype: np.dtype[np.floating]) -> None:
+        self._sequences = sequences
+        n_rows = len(sequences.values)
+        n_places = len(sequences) * (sequences.n_timesteps or 0)
+        #: The row of the result at which each sequence starts, if the input was padded.
+        self._starts: NDArray[np.intp] | None = None
+        if n_places > n_rows:
+            self._starts = np.arange(0, n_places, sequences.n_timesteps)
+            self._values = np.full((n_places, width), np.nan, dtype)
+        else:
+            self._values = np.empty((n_rows, width), dtype)
+
+    def write(
+        self, rows: NDArray[np.intp], values: Array, columns: slice = _ALL, add: bool = False
+    ) -> None:
+        """Write values of these stacked rows, or add to them."""
+        if self._starts is not None:
+            first = self._sequences.starts
+            samples = np.searchsorted(first, rows, side="right") - 1
+            rows = rows + (self._starts - first)[samples]
+        if add:
+            self._values[rows, columns] += values
+        else:
+            self._values[rows, columns] = values
+
+    def like_input(self, squeezed: bool) -> Any:
+        """Return the values in the form of the input, ``squeezed`` without an axis for features."""
+        values = self._values[:, 0] if squeezed else self._values
+        if self._starts is None:
+            return self._sequences.like_input(values)
+        return values.reshape(len(self._sequences), -1, *values.shape[1:])

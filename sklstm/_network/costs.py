@@ -118,7 +118,12 @@ def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
 
 
 def segment_length(
-    network: SequenceNetwork, lengths: Indices, itemsize: int, memory: float, training: bool
+    network: SequenceNetwork,
+    lengths: Indices,
+    itemsize: int,
+    memory: float,
+    training: bool,
+    need_inputs: bool = False,
 ) -> int:
     """Return the number of steps of a segment, such that its activations fit into ``memory``.
 
@@ -127,7 +132,10 @@ def segment_length(
     needs the least memory is returned. It grows with the square root of T.
     """
     n, n_steps = len(lengths), int(lengths.max())
-    row = _elements_per_row(network, training) * itemsize + 5 * np.dtype(np.intp).itemsize
+    row = (
+        _elements_per_row(network, training, need_inputs) * itemsize
+        + 5 * np.dtype(np.intp).itemsize
+    )
     n_directions = len(network.layers[0].directions)
     step, scratch = BYTES_PER_STEP[training] * n_directions, SCRATCH_SIZE * itemsize * training
     whole = int(lengths.sum()) * row + n_steps * step
@@ -144,7 +152,7 @@ def segment_length(
     return min(max(int(length), 1), n_steps)
 
 
-def _elements_per_row(network: SequenceNetwork, training: bool) -> int:
+def _elements_per_row(network: SequenceNetwork, training: bool, need_inputs: bool) -> int:
     """Return the number of array elements that layers and pooling keep for each packed row."""
     n_inputs = network.layers[0].n_inputs
     if not training:

@@ -34,4 +34,9 @@ def backward(params: Views, x: Array, dy: Array, grad: Views) -> Array:
     """Add the gradients of the parameters to ``grad``, and return the gradient at ``x``."""
     grad[f"{NAME}.weight"] += x.T @ dy
     grad[f"{NAME}.bias"] += dy.sum(axis=0)
+    return gradient_at_inputs(params, dy)
+
+
+def gradient_at_inputs(params: Views, dy: Array) -> Array:
+    """Return the gradient at the inputs."""
     return dy @ params[f"{NAME}.weight"].T

@@ -218,15 +218,45 @@ class SequenceNetwork:
         ``draw`` is the gradient at the raw predictions. The inputs are those of the first LSTM
         layer: for tokens, their vectors.
         """
-        gradient = self._unpool(dense.backward(params, cache.pooled_states, draw, grad), cache)
+        d = dense.backward(params, cache.pooled_states, draw, grad)
+        needed = need_inputs or self.embeds
+        dx = self._backward_layers(params, d, cache, grad, needed, parallel_map)
+        if self.embeds and dx is not None:
+            embedding.backward(cache.batch.values, dx, grad)
+        return dx
+
+    def input_gradients(
+        self, params: Views, draw: Array, cache: NetworkCache, parallel_map: MapFunction = map
+    ) -> Array:
+        """Return the gradient at the inputs of the first LSTM layer."""
+        d = dense.gradient_at_inputs(params, draw)
+        unused = self.unused_gradients(params)
+        dx = self._backward_layers(params, d, cache, unused, True, parallel_map)
+        assert dx is not None
+        return dx
+
+    def unused_gradients(self, params: Views) -> Views:
+        """Return arrays for gradients of the LSTM layers that are computed, but not used."""
+        names = [name for layer in self.layers for name in layer.shapes()]
+        return {name: np.zeros_like(params[name]) for name in names}
+
+    def _backward_layers(
+        self,
+        params: Views,
+        d: Array,
+        cache: NetworkCache,
+        grad: Views,
+        need_inputs: bool,
+        parallel_map: MapFunction,
+    ) -> Array | None:
+        """Compute the backward pass of the LSTM layers; ``d`` is the gradient after the pooling."""
+        gradient = self._unpool(d, cache)
         dx: Array | None = None
         for layer, layer_cache in zip(self.layers[::-1], cache.layers[::-1], strict=True):
             gradient = drop(gradient, layer, cache.masks, cache.batch)
-            needed = need_inputs or self.embeds or layer is not self.layers[0]
+            needed = need_inputs or layer is not self.layers[0]
             dx, _ = layer.backward(params, gradient, layer_cache, grad, None, needed, parallel_map)
             gradient = HiddenStates(dx, None)
-        if self.embeds and dx is not None:
-            embedding.backward(cache.batch.values, dx, grad)
         return dx
 
     @property

@@ -4,11 +4,9 @@ The forward pass keeps only the states at the beginning of each segment. The bac
 each segment again from there (Chen et al. 2016), and passes the gradient at its beginning to the
 segment before it. So activations take the memory of one segment, and of two states per segment.
 
-The layers are divided into *groups*. Each group has one or two directions. Layers with one
-direction are a single group: each segment passes through all of them. A bidirectional layer is a
-group of its own, because the next layer needs both of its directions, which reach a segment at
-different times. So each direction computes the groups below it again for each of its segments, and
-in the backward pass also the groups above it.
+The layers are divided into groups (see ``groups``). The two directions of a bidirectional group
+reach a segment at different times. So each direction computes the groups below it again for each of
+its segments, and in the backward pass also the groups above it.
 
 Shapes: ``n`` sequences of the batch, ``P`` packed rows of a segment, ``W`` the width of a group,
 ``K`` outputs. Indices: ``g`` of a group, ``k`` of a direction, ``s`` of a segment.
@@ -16,21 +14,43 @@ Shapes: ``n`` sequences of the batch, ``P`` packed rows of a segment, ``W`` the 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network import dense, embedding, pooling
-from sklstm._network.hidden import HiddenStates
-from sklstm._network.kernels.slots import SlotLayout
-from sklstm._network.lstm import LayerCache, LayerState, LSTMLayer, join_directions
-from sklstm._network.network import Batch, Masks, SequenceNetwork, drop
+from sklstm._network.groups import (
+    DirectedLayers,
+    States,
+    copy_states,
+    groups_of,
+    masks_of_directions,
+    update_states,
+)
+from sklstm._network.lstm import join_directions
+from sklstm._network.network import Batch, Masks, SequenceNetwork
 from sklstm._network.parameters import Views
 
 Array = NDArray[np.floating]
-#: The state of each of several layers, or the gradient at it.
-States = list[LayerState]
+_ALL = slice(None)
+
+
+class Segment(Batch, Protocol):
+    """A packed batch, and where its rows are outside of it."""
+
+    @property
+    def rows(self) -> NDArray[np.intp]: ...  # (P,), the row of each packed row in a result
+
+
+class WriteSteps(Protocol):
+    """A function that writes values of each packed row of a batch to the rows of a result."""
+
+    def __call__(
+        self, rows: NDArray[np.intp], values: Array, columns: slice = _ALL, add: bool = False
+    ) -> None:
+        """Write to some of the columns, or add to them."""
 
 
 class PackingPlan(Protocol):
@@ -42,74 +62,7 @@ class PackingPlan(Protocol):
     def lengths(self) -> NDArray[np.intp]: ...  # (n,), longest first
     @property
     def n_steps(self) -> int: ...
-    def segment(self, first: int = 0, stop: int | None = None) -> Batch: ...
-
-
-class DirectedLayers(NamedTuple):
-    """Stacked layers that process the steps in the same direction."""
-
-    layers: tuple[LSTMLayer, ...]
-    reverse: bool
-    columns: slice  # of the output of the group
-
-    def zero_states(self, n: int, dtype: np.dtype[Any]) -> States:
-        """Return states of ``n`` sequences."""
-        return [
-            [(np.zeros((n, layer.hidden), dtype), np.zeros((n, layer.hidden), dtype))]
-            for layer in self.layers
-        ]
-
-    def forward(
-        self, params: Views, x: Array, batch: Batch, masks: Masks, states: States
-    ) -> tuple[Array, States, list[LayerCache]]:
-        """Return the output of each step, the final states, and the caches for ``backward``."""
-        layouts = (SlotLayout(batch.batch_sizes, self.reverse),)
-        finals, caches = [], []
-        for layer, state in zip(self.layers, states, strict=True):
-            hidden, final, cache = layer.forward(params, x, layouts, masks, True, state)
-            x = _steps(drop(hidden, layer, masks, batch))
-            finals.append(final)
-            caches.append(cache)
-        return x, finals, caches
-
-    def infer(
-        self, params: Views, x: Array, batch: Batch, masks: Masks, states: States
-    ) -> tuple[Array, States]:
-        """Return the same as ``forward``, without caches."""
-        if masks:
-            return self.forward(params, x, batch, masks, states)[:2]
-        layouts, finals = (SlotLayout(batch.batch_sizes, self.reverse),), []
-        for layer, state in zip(self.layers, states, strict=True):
-            hidden, final = layer.infer(params, x, layouts, True, state)
-            x = _steps(hidden)
-            finals.append(final)
-        return x, finals
-
-    def backward(
-        self,
-        params: Views,
-        dy: Array | None,
-        batch: Batch,
-        masks: Masks,
-        caches: list[LayerCache],
-        grad: Views,
-        dstates: States,
-        need_inputs: bool,
-    ) -> tuple[Array | None, States]:
-        """Add the gradients of the parameters to ``grad``.
-
-        Returns the gradients at the inputs and at the initial states. ``dy`` and ``dstates`` are
-        those at the output and at the final states.
-        """
-        dinitials: States = []
-        for layer, cache, dstate in zip(
-            self.layers[::-1], caches[::-1], dstates[::-1], strict=True
-        ):
-            gradient = drop(HiddenStates(dy, None), layer, masks, batch)
-            needed = need_inputs or layer is not self.layers[0]
-            dy, dinitial = layer.backward(params, gradient, cache, grad, dstate, needed)
-            dinitials.append(dinitial)
-        return dy, dinitials[::-1]
+    def segment(self, first: int = 0, stop: int | None = None) -> Segment: ...
 
 
 class SegmentedPass:
@@ -132,7 +85,7 @@ class SegmentedPass:
         self.network = network
         self.params = params
         self.packing = packing
-        self.groups = _groups(network)
+        self.groups = groups_of(network)
         self.dtype = params[f"{dense.NAME}.bias"].dtype
         self.need_backward = need_backward
         self.first_steps = list(range(0, packing.n_steps, length))
@@ -141,7 +94,7 @@ class SegmentedPass:
         self.final_gradients = self._empty_states()
         self.pooled = network.initial_pooled(len(packing.lengths), params, need_backward)
         self.pooled_states: Array | None = None  # the input of the output layer
-        self._masks = _masks_of_directions(network, masks)
+        self._masks = masks_of_directions(network, masks)
         self._length = length
         self._n_rows = np.add.reduceat(packing.batch_sizes, self.first_steps).tolist()
 
@@ -158,7 +111,7 @@ class SegmentedPass:
         segments = list(range(len(self.first_steps)))
         return segments[::-1] if direction.reverse else segments
 
-    def batch(self, s: int) -> Batch:
+    def batch(self, s: int) -> Segment:
         """Pack the steps of a segment."""
         return self.packing.segment(self.first_steps[s], self.first_steps[s] + self._length)
 
@@ -205,21 +158,59 @@ def predict(network: SequenceNetwork, params: Views, packing: PackingPlan, lengt
     return _forward(SegmentedPass(network, params, packing, {}, length, need_backward=False))
 
 
+def hidden_states(
+    network: SequenceNetwork,
+    params: Views,
+    packing: PackingPlan,
+    length: int,
+    write: WriteSteps,
+) -> None:
+    """Write the hidden states of the last layer at each step, (P, W)."""
+
+    def write_segment(s: int, batch: Segment, direction: DirectedLayers, steps: Array) -> None:
+        write(batch.rows, steps, direction.columns)
+
+    forward_pass = SegmentedPass(network, params, packing, {}, length, need_backward=False)
+    _forward_groups(forward_pass, write_segment)
+
+
+#: Called with the hidden states of the last group in each segment and direction.
+_UseSteps = Callable[[int, Segment, DirectedLayers, Array], None]
+
+
 def _forward(forward_pass: SegmentedPass) -> Array:
-    network, params = forward_pass.network, forward_pass.params
+    """Return the raw predictions."""
+    network, params, pooled = forward_pass.network, forward_pass.params, forward_pass.pooled
     raw = _initial_raw(forward_pass)
-    for g in range(len(forward_pass.groups)):
-        finals = [
-            _forward_direction(forward_pass, g, k, raw) for k in range(len(forward_pass.groups[g]))
-        ]
-    if network.pooling is None or forward_pass.pooled is None:
+
+    def add_to_raw(s: int, batch: Segment, direction: DirectedLayers, steps: Array) -> None:
+        weight = params[f"{dense.NAME}.weight"][direction.columns]
+        raw[forward_pass.packed_rows(s)] += steps @ weight
+
+    def pool(s: int, batch: Segment, direction: DirectedLayers, steps: Array) -> None:
+        assert pooled is not None
+        part = pooled.part(columns=direction.columns)
+        pooling.add(part, steps, batch, forward_pass.first_steps[s], direction.reverse)
+
+    finals = _forward_groups(forward_pass, add_to_raw if pooled is None else pool)
+    if network.pooling is None or pooled is None:
         return raw
     pairs = zip(forward_pass.groups[-1], finals, strict=True)
     last = [forward_pass.mask_final(direction, states[-1][0][0]) for direction, states in pairs]
     lengths = forward_pass.packing.lengths
-    states = pooling.finish(network.pooling, forward_pass.pooled, join_directions(last), lengths)
+    states = pooling.finish(network.pooling, pooled, join_directions(last), lengths)
     forward_pass.pooled_states = states
     return dense.forward(params, states)
+
+
+def _forward_groups(forward_pass: SegmentedPass, use: _UseSteps) -> list[States]:
+    """Compute all groups, and return the final states of each direction of the last one."""
+    finals: list[States] = []
+    for g in range(len(forward_pass.groups)):
+        finals = [
+            _forward_direction(forward_pass, g, k, use) for k in range(len(forward_pass.groups[g]))
+        ]
+    return finals
 
 
 def _initial_raw(forward_pass: SegmentedPass) -> Array:
@@ -229,15 +220,15 @@ def _initial_raw(forward_pass: SegmentedPass) -> Array:
     return np.tile(forward_pass.params[f"{dense.NAME}.bias"], (n, 1))
 
 
-def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, raw: Array) -> States:
+def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, use: _UseSteps) -> States:
     """Compute all segments of a direction, keep the initial states, and return the final ones."""
     direction = forward_pass.groups[g][k]
     states = direction.zero_states(len(forward_pass.packing.lengths), forward_pass.dtype)
     for s in forward_pass.order(direction):
-        initial = _copy_states(states, forward_pass.n_sequences[s])
+        initial = copy_states(states, forward_pass.n_sequences[s])
         if forward_pass.need_backward or g < forward_pass.last_group:
             forward_pass.initial_states[g][k][s] = initial
-        _update_states(states, _forward_segment(forward_pass, g, k, s, initial, raw))
+        update_states(states, _forward_segment(forward_pass, g, k, s, initial, use))
     return states
 
 
@@ -245,25 +236,31 @@ def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, raw: Array) 
 
 
 def _forward_segment(
-    forward_pass: SegmentedPass, g: int, k: int, s: int, initial: States, raw: Array
+    forward_pass: SegmentedPass, g: int, k: int, s: int, initial: States, use: _UseSteps
 ) -> States:
     """Compute one segment of a direction, and return its final states."""
-    direction, params = forward_pass.groups[g][k], forward_pass.params
-    batch = forward_pass.batch(s)
+    direction, batch = forward_pass.groups[g][k], forward_pass.batch(s)
     x = forward_pass.inputs(batch, s, g)[-1]
-    steps, finals = direction.infer(params, x, batch, forward_pass.masks(s), initial)
-    if g < forward_pass.last_group:
-        return finals
-    if forward_pass.pooled is None:
-        weight = params[f"{dense.NAME}.weight"][direction.columns]
-        raw[forward_pass.packed_rows(s)] += steps @ weight
-    else:
-        pooled = forward_pass.pooled.part(columns=direction.columns)
-        pooling.add(pooled, steps, batch, forward_pass.first_steps[s], direction.reverse)
+    masks = forward_pass.masks(s)
+    steps, finals = direction.infer(forward_pass.params, x, batch, masks, initial)
+    if g == forward_pass.last_group:
+        use(s, batch, direction, steps)
     return finals
 
 
 # --- backward ---
+
+
+class _Gradients(NamedTuple):
+    """Where the backward pass writes gradients.
+
+    ``unused`` takes gradients of LSTM layers that are not needed: those of groups that are computed
+    again, and all of them if ``grad`` is None.
+    """
+
+    grad: Views | None
+    unused: Views
+    write_inputs: WriteSteps | None = None
 
 
 def backward(forward_pass: SegmentedPass, draw: Array, grad: Views) -> None:
@@ -273,50 +270,82 @@ def backward(forward_pass: SegmentedPass, draw: Array, grad: Views) -> None:
         d = dense.backward(forward_pass.params, forward_pass.pooled_states, draw, grad)
     else:
         grad[f"{dense.NAME}.bias"] += draw.sum(axis=0)
-    unused = {name: np.zeros_like(view) for name, view in grad.items()}
+    unused = forward_pass.network.unused_gradients(forward_pass.params)
+    _backward_groups(forward_pass, d, _Gradients(grad, unused))
+
+
+def input_gradients(forward_pass: SegmentedPass, draw: Array, write: WriteSteps) -> None:
+    """Write the gradient at the inputs of the first LSTM layer, (P, n_inputs)."""
+    d, params = draw, forward_pass.params
+    if forward_pass.pooled_states is not None:
+        d = dense.gradient_at_inputs(params, draw)
+    unused = forward_pass.network.unused_gradients(params)
+    _backward_groups(forward_pass, d, _Gradients(None, unused, write))
+
+
+def _backward_groups(forward_pass: SegmentedPass, d: Array, gradients: _Gradients) -> None:
+    """Compute the gradients of all groups, from the last to the first.
+
+    ``d`` is the gradient at the input of the output layer if there is a pooling, else at the raw
+    predictions.
+    """
     for g in reversed(range(len(forward_pass.groups))):
         for k in range(len(forward_pass.groups[g])):
-            _backward_direction(forward_pass, g, k, d, grad, unused)
+            _backward_direction(forward_pass, g, k, d, gradients)
 
 
 def _backward_direction(
-    forward_pass: SegmentedPass, g: int, k: int, d: Array, grad: Views, unused: Views
+    forward_pass: SegmentedPass, g: int, k: int, d: Array, gradients: _Gradients
 ) -> None:
-    """Compute the gradients of a direction, from its last segment to its first.
-
-    ``d`` is the gradient at the input of the output layer if there is a pooling, else at the raw
-    predictions. ``unused`` takes gradients of groups above: they are in ``grad`` already.
-    """
+    """Compute the gradients of a direction, from its last segment to its first."""
     direction = forward_pass.groups[g][k]
     dstates = direction.zero_states(len(forward_pass.packing.lengths), forward_pass.dtype)
     if g == forward_pass.last_group and forward_pass.network.pooling == "last":
         dstates[-1][0][0][...] = forward_pass.mask_final(direction, d[:, direction.columns])
     for s in forward_pass.order(direction)[::-1]:
-        dfinals = _copy_states(dstates, forward_pass.n_sequences[s])
+        dfinals = copy_states(dstates, forward_pass.n_sequences[s])
         forward_pass.final_gradients[g][k][s] = dfinals
-        _update_states(dstates, _backward_segment(forward_pass, g, k, s, d, grad, unused))
+        update_states(dstates, _backward_segment(forward_pass, g, k, s, d, gradients))
 
 
 def _backward_segment(
-    forward_pass: SegmentedPass, g: int, k: int, s: int, d: Array, grad: Views, unused: Views
+    forward_pass: SegmentedPass, g: int, k: int, s: int, d: Array, gradients: _Gradients
 ) -> States:
     """Compute the gradients of one segment, and return those at its initial states."""
     direction, params = forward_pass.groups[g][k], forward_pass.params
     batch, masks = forward_pass.batch(s), forward_pass.masks(s)
     xs = forward_pass.inputs(batch, s, forward_pass.last_group)
-    dy = _gradient_at_output(forward_pass, g, s, batch, xs, d, unused)
+    dy = _gradient_at_output(forward_pass, g, s, batch, xs, d, gradients.unused)
     initial = forward_pass.initial_states[g][k][s]
     steps, _, caches = direction.forward(params, xs[g], batch, masks, initial)
-    if g == forward_pass.last_group and forward_pass.network.pooling is None:
+    grad = gradients.grad
+    if grad is not None and g == forward_pass.last_group and forward_pass.network.pooling is None:
         weight_gradient = steps.T @ d[forward_pass.packed_rows(s)]
         grad[f"{dense.NAME}.weight"][direction.columns] += weight_gradient
     dy = None if dy is None else dy[:, direction.columns]
     dfinals = forward_pass.final_gradients[g][k][s]
-    embeds = g == 0 and forward_pass.network.embeds
-    dx, dinitials = direction.backward(params, dy, batch, masks, caches, grad, dfinals, embeds)
-    if embeds and dx is not None:
-        embedding.backward(batch.values, dx, grad)
+    needed = g == 0 and (forward_pass.network.embeds or gradients.write_inputs is not None)
+    dx, dinitials = direction.backward(
+        params,
+        dy,
+        batch,
+        masks,
+        caches,
+        gradients.unused if grad is None else grad,
+        dfinals,
+        needed,
+    )
+    if needed and dx is not None:
+        _use_gradient_at_inputs(gradients, batch, dx, k)
     return dinitials
+
+
+def _use_gradient_at_inputs(gradients: _Gradients, batch: Segment, dx: Array, k: int) -> None:
+    """Write the gradient of a direction at its inputs, or add it to that of the embedding."""
+    if gradients.write_inputs is not None:
+        gradients.write_inputs(batch.rows, dx, add=k > 0)
+    elif gradients.grad is not None:
+        embedding.backward(batch.values, dx, gradients.grad)
 
 
 def _gradient_at_output(
@@ -366,59 +395,10 @@ def _gradient_at_last_group(
     """Return the gradient at the last group's output, or None if it is zero."""
     kind = forward_pass.network.pooling
     if kind is None or forward_pass.pooled is None:
-        return d[forward_pass.packed_rows(s)] @ forward_pass.params[f"{dense.NAME}.weight"].T
+        return dense.gradient_at_inputs(forward_pass.params, d[forward_pass.packed_rows(s)])
     if not pooling.needs_steps(kind):
         return None
     active = slice(forward_pass.n_sequences[s])
     pooled, lengths = forward_pass.pooled.part(active), forward_pass.packing.lengths[active]
     first = forward_pass.first_steps[s]
     return pooling.backward(kind, d[active], pooled, batch, lengths, first).steps
-
-
-# --- groups, masks and states ---
-
-
-def _groups(network: SequenceNetwork) -> list[tuple[DirectedLayers, ...]]:
-    """Divide the layers into groups, each with its directions."""
-    layers = network.layers
-    if not network.bidirectional:
-        return [(DirectedLayers(tuple(layers), False, slice(0, layers[-1].width)),)]
-    return [
-        tuple(
-            DirectedLayers(
-                (LSTMLayer(name, layer.n_inputs, layer.hidden, False),),
-                reverse=k == 1,
-                columns=layer.columns(k),
-            )
-            for k, name in enumerate(layer.directions)
-        )
-        for layer in layers
-    ]
-
-
-def _masks_of_directions(network: SequenceNetwork, masks: Masks) -> Masks:
-    """Add the output mask of each direction to the masks."""
-    result = dict(masks)
-    for layer in network.layers:
-        mask = masks.get(f"{layer.name}.output")
-        if mask is not None:
-            for k, name in enumerate(layer.directions):
-                result[f"{name}.output"] = mask[:, layer.columns(k)]
-    return result
-
-
-def _copy_states(states: States, n: int) -> States:
-    """Copy the states of the first ``n`` sequences."""
-    return [[(h[:n].copy(), c[:n].copy()) for h, c in state] for state in states]
-
-
-def _update_states(states: States, new_states: States) -> None:
-    """Overwrite the states of the first sequences with the new states."""
-    for state, new_state in zip(states, new_states, strict=True):
-        for (h, c), (new_h, new_c) in zip(state, new_state, strict=True):
-            h[: len(new_h)], c[: len(new_c)] = new_h, new_c
-
-
-def _steps(hidden: HiddenStates) -> Array:
-    assert hidden.steps is not None
-    return hidden.steps

@@ -21,7 +21,7 @@ from sklstm._network.losses import Loss
 from sklstm._network.network import Masks, SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._threads import ParallelMap, serial_map
-from sklstm._training.prediction import raw_predictions, working_memory
+from sklstm._training.prediction import predict_chunks, working_memory
 from sklstm._training.samples import Samples, Totals
 from sklstm.sequences._packing import Packing
 
@@ -105,12 +105,25 @@ class Objective:
         return weight if n_batch == n else weight * n_batch / n
 
     def mean_loss(self, parameters: Array) -> float:
-        """Return the weighted mean of the loss, without penalty and dropout."""
-        sequences = self.samples.sequences
-        raw = raw_predictions(self.network, parameters, sequences, self._parallel_map)
-        with _ignore_overflow():
-            value, _ = self.loss.loss_gradient(self.samples.targets, raw, self.samples.weights)
-        return value / self._totals.weight
+        """Return the weighted mean of the loss, without penalty and dropout.
+
+        The arenas of another objective may keep their share of the working memory meanwhile.
+        """
+        samples = self.samples
+        memory = self._working_memory - costs.arena_memory(self._working_memory)
+
+        def loss_of_chunk(indices: Indices, raw: Array) -> float:
+            rows = samples.rows(indices)
+            with _ignore_overflow():
+                value, _ = self.loss.loss_gradient(
+                    samples.targets[rows], raw, samples.weights[rows]
+                )
+            return value
+
+        values = predict_chunks(
+            self.network, parameters, samples.sequences, self._parallel_map, memory, loss_of_chunk
+        )
+        return sum(values) / self._totals.weight
 
     def _sum_of_shards(
         self, parameters: Array, indices: Indices, batch_weight: float, masks: Masks
