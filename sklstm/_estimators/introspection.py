@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._estimators.model import FittedModel, joined
+from sklstm._estimators.model import FittedModel, checked_finite, joined
 from sklstm._threads import workers
 from sklstm._training.prediction import divide_into_chunks
 from sklstm.sequences import PackedSequences, Sequences
@@ -45,7 +45,7 @@ class Introspection:
             assert steps is not None
             return steps
 
-        return self._by_step(model, X, on_chunk)
+        return self._by_step(model, X, on_chunk, "hidden states")
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
         """Compute the gradient of a prediction with respect to its inputs.
@@ -81,17 +81,19 @@ class Introspection:
             assert dx is not None
             return dx
 
-        return self._by_step(model, X, on_chunk, like_values=not network.embeds)
+        return self._by_step(model, X, on_chunk, "input gradients", like_values=not network.embeds)
 
     def _by_step(
         self,
         model: FittedModel,
         X: Any,
         function: Callable[[PackedSequences], Array],
+        what: str,
         like_values: bool = False,
     ) -> Any:
         """What ``function`` returns for each packed step, in the form of X."""
         forms: list[Any] = []
+        first_sample = 0
         with workers(self.n_jobs) as parallel_map:
             for part in model.parts(X, self):
 
@@ -100,7 +102,10 @@ class Introspection:
                     return batch.unpack(function(batch))
 
                 chunks, chunk_map = divide_into_chunks(model.network, part.lengths, parallel_map)
-                steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
+                with model.naming_large_inputs(part, first_sample):
+                    steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
+                checked_finite(steps, what, self)
+                first_sample += len(part)
                 forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
         return joined(forms)
 

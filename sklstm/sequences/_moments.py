@@ -54,7 +54,7 @@ def segment_moments(
     exponent = _exponent(np.maximum(-low, high))
     origin = _scaled(low, -exponent) / 2 + _scaled(high, -exponent) / 2
     sums = _SegmentSums(values, starts, weights)
-    scaled = _scaled(values, -sums.repeat(exponent))
+    scaled = np.ldexp(values, -sums.repeat(exponent)) if exponent.any() else values
     distance: Array = np.subtract(scaled, sums.repeat(origin), dtype=np.float64)
     mean = sums.average(distance)
     distance -= sums.repeat(mean)
