@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._estimators.base import BaseLSTM
+from sklstm._estimators.reading import describe_too_large
 from sklstm._network import dense, pooling
+from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import checked, shallow_copy, with_format
@@ -54,7 +56,7 @@ class SequenceStream:
         steps and pass the last estimator.
     ValueError
         If the estimator is bidirectional: the reverse direction starts at the last time step, which
-        a stream does not have.
+        a stream does not have. If its parameters are so large that predictions may not be finite.
 
     See Also
     --------
@@ -105,6 +107,7 @@ class SequenceStream:
         self._shape, self._dtype = (n_streams, self._n_features), form.dtype
         self._embeds = network.embeds
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
+        self._check_parameters()
         self._pooled = None
         if network.pooling != "last":
             self._pooled = network.initial_pooled(n_streams, self._params, need_argmax=False)
@@ -113,6 +116,28 @@ class SequenceStream:
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
         self._guard = single_blas_thread if largest > SINGLE_THREAD_SIZE else None
 
+    def _check_parameters(self) -> None:
+        """Raise an error unless all accepted inputs give finite predictions, at every step."""
+        bounds = [1.0] * len(self._network.layers)
+        if not self._embeds:
+            bounds[0] = largest_input(self._dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = [
+                np.abs(self._params[f"{layer.name}.weight_ih"]).sum(axis=0) * bound
+                + np.abs(self._params[f"{layer.name}.weight_hh"]).sum(axis=0)
+                + np.abs(self._params[f"{layer.name}.bias"])
+                for layer, bound in zip(self._network.layers, bounds, strict=True)
+            ]
+            weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
+            sums.append(np.abs(weight).sum(axis=0) + np.abs(bias))
+            # Kernels may multiply the weights by a small constant.
+            finite = all(np.isfinite(part * 4).all() for part in sums)
+        if not finite:
+            raise ValueError(
+                f"estimator: the parameters of this {type(self._estimator).__name__} have "
+                "diverged; fit it again with a smaller learning_rate_init"
+            )
+
     def _make_output_layer(self) -> tuple[OutputWeights, bool]:
         """The output layer, and whether it gives predictions in the units of the targets."""
         weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
@@ -120,7 +145,11 @@ class SequenceStream:
         if not getattr(targets, "is_affine", False) or targets.dtype != self._dtype.name:
             return OutputWeights(weight, bias), False
         deviation, mean = targets.units
-        in_units = weight * deviation, bias * deviation + mean
+        with np.errstate(over="ignore"):
+            in_units = weight * deviation, bias * deviation + mean
+            largest = np.abs(in_units[0]).sum(axis=0) + np.abs(in_units[1])
+        if not np.isfinite(largest.astype(self._dtype)).all():
+            return OutputWeights(weight, bias), False
         return OutputWeights(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
@@ -165,8 +194,8 @@ class SequenceStream:
         Raises
         ------
         ValueError
-            If the shape is wrong, a value is not finite, or a token is not in the vocabulary. The
-            streams are then unchanged.
+            If the shape is wrong, a value is not finite or too large (1.8e19 in float32, 1.3e154 in
+            float64), or a token is not in the vocabulary. The streams are then unchanged.
         """
         raw = self._advance(X_t)
         return self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
@@ -238,16 +267,22 @@ class SequenceStream:
         Raises
         ------
         ValueError
-            If the state belongs to another network or another number of streams. The streams are
-            then unchanged.
+            If the state belongs to another network or another number of streams, or if one of its
+            values is impossible. The message names the array, and the streams are unchanged.
         """
-        given = {name: np.asarray(state[name]) for name in state}
-        shapes = {name: array.shape for name, array in given.items()}
-        expected = {name: array.shape for name, array in self.get_state().items()}
-        if shapes != expected:
-            raise ValueError(f"state: expected arrays of shapes {expected}, got {shapes}")
-        self._begun = self._n_calls - given["n_steps"]
-        for name, array in self._arrays().items():
+        current = self._arrays()
+        expected = ["n_steps", *current]
+        if set(state) != set(expected):
+            raise ValueError(f"state: expected the keys {expected}, got {list(state)}")
+        n_steps = _as_counts(state["n_steps"], self.n_streams)
+        # "maximum" is minus infinity before the first step.
+        none_yet = n_steps == 0
+        given = {
+            name: _as_state(name, state[name], array, none_yet if name == "maximum" else None)
+            for name, array in current.items()
+        }
+        self._begun = self._n_calls - n_steps
+        for name, array in current.items():
             array[...] = given[name]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -305,12 +340,62 @@ class SequenceStream:
             raise ValueError(
                 f"X_t: expected shape {expected}, (n_streams, n_features), got {np.shape(X_t)}"
             )
-        wrong = ~np.isfinite(x).all(axis=1)
-        if wrong.any():
-            k = int(np.argmax(wrong))
-            raise ValueError(f"X_t[{k}]: expected finite numbers, got {x[k]}")
+        if not all_accepted(x):
+            self._raise_too_large(np.asarray(X_t).reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
             return x
         tokens = Sequences(x, np.ones(len(x), np.intp), "list")
         return as_tokens(tokens, vocabulary_size, name="X_t").values
+
+    def _raise_too_large(self, given: NDArray[Any]) -> None:
+        """Raise an error that names the stream and the step of a value that is not accepted."""
+        values = given.astype(np.float64)
+        k, feature = np.argwhere(~(np.abs(values) <= largest_input(self._dtype)))[0]
+        value, where = values[k, feature], f"X_t[{k}], step {self.n_steps[k]}"
+        if not np.isfinite(value):
+            raise ValueError(f"{where}: expected finite numbers, got {value}")
+        raise ValueError(f"{where}: {describe_too_large(value, self._dtype)}")
+
+
+def _as_counts(given: ArrayLike, n_streams: int) -> NDArray[np.intp]:
+    """The numbers of steps of a saved state, checked."""
+    counts = _as_numbers("n_steps", given, (n_streams,), "iuf")
+    valid = (counts >= 0) & (counts == np.floor(counts)) & (counts < 2.0**62)
+    if not valid.all():
+        value = counts[np.argmin(valid)]
+        raise ValueError(f"state['n_steps']: expected whole numbers, zero or more, got {value}")
+    return counts.astype(np.intp)
+
+
+def _as_state(
+    name: str, given: ArrayLike, like: Array, may_be_minus_infinity: NDArray[np.bool_] | None
+) -> Array:
+    """An array of a saved state, checked, in the dtype of the current one.
+
+    ``may_be_minus_infinity`` (n_streams,) tells of which streams the values may be minus infinity.
+    """
+    numbers = _as_numbers(name, given, like.shape, "fiu")
+    valid = np.abs(numbers) <= largest_input(like.dtype)
+    if may_be_minus_infinity is not None:
+        valid |= (numbers == -np.inf) & may_be_minus_infinity[:, None]
+    if not valid.all():
+        value = numbers[tuple(np.argwhere(~valid)[0])]
+        raise ValueError(
+            f"state[{name!r}]: expected finite numbers that a stream can have, got {value}"
+        )
+    return numbers.astype(like.dtype)
+
+
+def _as_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
+    """An array of a saved state, if it has this shape and its dtype is of one of these kinds."""
+    try:
+        array = np.asarray(given)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"state[{name!r}]: expected an array of shape {shape}: {error}") from error
+    if array.shape != shape or array.dtype.kind not in kinds:
+        raise ValueError(
+            f"state[{name!r}]: expected numbers of shape {shape}, got shape {array.shape} and "
+            f"dtype {array.dtype}"
+        )
+    return array

@@ -168,15 +168,70 @@ def test_another_shape_is_refused_and_nothing_changes(n_streams, shape, model):
     assert_same_state(stream.get_state(), before)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_a_value_that_is_not_finite_is_refused_and_nothing_changes(bad, rng):
+@pytest.mark.parametrize("as_array", [False, True])
+@by_pooling
+@by_depth
+@pytest.mark.parametrize(
+    ("dtype", "bad"),
+    [
+        *(("f4", bad) for bad in (np.nan, np.inf, -3e38, 2e19)),
+        *(("f8", bad) for bad in (np.nan, -np.inf, 1.7e308, -1.4e154)),
+    ],
+)
+def test_a_value_that_is_not_accepted_changes_nothing(bad, dtype, sizes, pooling, as_array, rng):
     X, y = problem(rng)
-    stream = SequenceStream(fitted(LSTMRegressor, X.astype(np.float32), y), 2)
+    model = fitted(LSTMRegressor, X.astype(dtype), y, hidden_layer_sizes=sizes, pooling=pooling)
+    stream = SequenceStream(model, 2)
     stream.step(np.ones((2, 2)))
+    stream.reset(0)
     before = stream.get_state()
-    with pytest.raises(ValueError, match=r"X_t\[1\]: expected finite numbers"):
-        stream.step([[1.0, 2.0], [3.0, bad]])
+    message = "is too large for dtype=" if np.isfinite(bad) else "expected finite numbers, got"
+    x = [[1.0, 2.0], [3.0, bad]]
+    with pytest.raises(ValueError, match=rf"X_t\[1\], step 1: .*{message}"):
+        stream.step(np.array(x, dtype) if as_array else x)
     assert_same_state(stream.get_state(), before)
+    with pytest.raises(ValueError, match=rf"X_t\[0\], step 0: .*{message}"):
+        stream.step(np.array(x[::-1], dtype) if as_array else x[::-1])
+    assert_same_state(stream.get_state(), before)
+
+
+def test_a_number_too_large_for_the_dtype_is_named_as_it_was_given(rng):
+    X, y = problem(rng)
+    stream = SequenceStream(fitted(LSTMRegressor, X.astype(np.float32), y))
+    with pytest.raises(ValueError, match=r"X_t\[0\], step 0: 1e\+300 is too large .* 1\.8e\+19"):
+        stream.step([1.0, 1e300])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@by_pooling
+def test_the_largest_inputs_give_the_predictions_of_whole_sequences(pooling, dtype, rng):
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, X.astype(dtype), y, pooling=pooling)
+    largest = 1.8446743e19 if dtype == "f4" else 1.3407807929942596e154
+    large = np.where(rng.random((3, 5, 2)) < 0.5, largest, -largest).astype(dtype)
+    stream = SequenceStream(model, 3)
+    for t in range(5):
+        found = stream.step(large[:, t])
+        np.testing.assert_allclose(found, model.predict(large[:, : t + 1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm_0.weight_ih", "lstm_0.weight_hh", "dense.weight"])
+def test_diverged_parameters_are_refused(name, model):
+    model._model.views[name][:2] = 1.7e308
+    with pytest.raises(ValueError, match="parameters of this LSTMRegressor have diverged"):
+        SequenceStream(model)
+
+
+def test_targets_of_any_unit(rng):
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, X, 1.7e308 * np.where(y > 0, 1.0, -1.0))
+    model._model.views["dense.weight"][...] *= 1e10  # predictions beyond float64
+    stream = SequenceStream(model)
+    with np.errstate(over="ignore"):
+        found = [stream.step(x_t)[0] for x_t in X[0]]
+        expected = [model.predict(X[:1, : t + 1])[0] for t in range(len(X[0]))]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert np.isinf(found).any()
 
 
 # --- state ---
@@ -248,11 +303,72 @@ def test_a_state_is_a_copy(model):
 def test_a_state_of_another_kind_is_refused_and_nothing_changes(model, rng):
     stream = SequenceStream(model)
     before = stream.get_state()
-    with pytest.raises(ValueError, match="state: expected arrays of shapes"):
+    with pytest.raises(ValueError, match=r"state\['n_steps'\]: expected numbers of shape \(1,\)"):
         stream.set_state(SequenceStream(model, 2).get_state())
-    with pytest.raises(ValueError, match="state: expected arrays of shapes"):
-        stream.set_state({"n_steps": [3]})
+    for state in ({"n_steps": [3]}, {**before, "another": np.zeros(1)}):
+        with pytest.raises(ValueError, match=r"state: expected the keys \['n_steps', .*, got \["):
+            stream.set_state(state)
     assert_same_state(stream.get_state(), before)
+
+
+def stepped(rng, steps=3, **options):
+    """A stream of two sequences with two layers, after some steps; the second has begun anew."""
+    X, y = problem(rng)
+    model = fitted(LSTMRegressor, X, y, hidden_layer_sizes=(4, 3), **options)
+    stream = SequenceStream(model, 2)
+    run(stream, rng.normal(size=(steps, 2, 2)))
+    stream.reset(1)
+    return stream
+
+
+NAMES = ["n_steps", "lstm_0.h", "lstm_0.c", "lstm_1.h", "lstm_1.c", "total", "maximum"]
+BAD_VALUES = [np.nan, np.inf, -np.inf, 1e200, -1.0, 2.5, 1e30, "x", None, 1j]
+#: Numbers that only `n_steps` cannot have.
+POSSIBLE = [-1.0, 2.5, 1e30]
+
+
+@pytest.mark.parametrize("value", BAD_VALUES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_impossible_state_is_refused_and_nothing_changed(name, value, rng):
+    if name != "n_steps" and value in POSSIBLE:
+        pytest.skip("possible")
+    stream, other = (stepped(rng, steps) for steps in (3, 5))
+    before, state = stream.get_state(), other.get_state()
+    bad = state[name].astype(np.result_type(state[name], np.asarray(value)))
+    bad[(0,) * bad.ndim] = value
+    with pytest.raises(ValueError, match=rf"state\['{name}'\]: expected .*, got"):
+        stream.set_state({**state, name: bad})
+    assert_same_state(stream.get_state(), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_array_of_another_shape_is_refused_and_nothing_changed(name, rng):
+    stream = stepped(rng)
+    before = stream.get_state()
+    for bad in (before[name][:1], before[name][..., None], 0, [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=rf"state\['{name}'\]: expected .* of shape"):
+            stream.set_state({**before, name: bad})
+    assert_same_state(stream.get_state(), before)
+
+
+def test_the_maximum_is_minus_infinity_only_before_the_first_step(rng):
+    stream = stepped(rng)
+    before = stream.get_state()
+    assert np.isneginf(before["maximum"][1]).all()
+    stream.set_state(before)
+    with pytest.raises(ValueError, match=r"state\['maximum'\]: expected finite .*, got -inf"):
+        stream.set_state({**before, "n_steps": [3, 1]})
+    assert_same_state(stream.get_state(), before)
+
+
+def test_a_state_of_another_dtype_is_converted(rng):
+    stream = stepped(rng)
+    state = stream.get_state()
+    floats = {name: array.astype(np.float32).tolist() for name, array in state.items()}
+    stream.set_state(floats)
+    for name, array in stream.get_state().items():
+        np.testing.assert_array_equal(array, np.float32(state[name]))
+        assert array.dtype == state[name].dtype
 
 
 def test_a_later_fit_does_not_change_the_stream(rng):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._estimators.model import FittedModel, joined
+from sklstm._estimators.model import FittedModel, diverged, joined
 from sklstm._network.segments import WriteSteps
 from sklstm._threads import ParallelMap, workers
 from sklstm._training.prediction import hidden_states, input_gradients
@@ -45,7 +45,7 @@ class Introspection:
         def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
             hidden_states(network, parameters, part, parallel_map, write)
 
-        return self._by_step(model, X, network.layers[-1].width, compute)
+        return self._by_step(model, X, network.layers[-1].width, compute, "hidden states")
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
         """Compute the gradient of a prediction with respect to its inputs.
@@ -79,7 +79,8 @@ class Introspection:
         def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
             input_gradients(network, parameters, part, parallel_map, gradient, write)
 
-        return self._by_step(model, X, network.n_inputs, compute, like_values=not network.embeds)
+        width, like_values = network.n_inputs, not network.embeds
+        return self._by_step(model, X, width, compute, "input gradients", like_values)
 
     def _by_step(
         self,
@@ -87,14 +88,20 @@ class Introspection:
         X: Any,
         width: int,
         compute: Callable[[Sequences, ParallelMap, WriteSteps], None],
+        name: str,
         like_values: bool = False,
     ) -> Any:
         """What ``compute`` writes for each step, ``width`` values, in the form of X."""
         forms: list[Any] = []
+        first_sample = 0
         with workers(self.n_jobs) as parallel_map:
             for part in model.parts(X, self):
                 result = _StepResult(part, width, model.state.parameters.dtype)
-                compute(part, parallel_map, result.write)
+                with model.naming_large_inputs(part, first_sample):
+                    compute(part, parallel_map, result.write)
+                if not result.is_finite:
+                    raise diverged(name, model.form.dtype, self)
+                first_sample += len(part)
                 forms.append(result.like_input(squeezed=like_values and part.flat))
         return joined(forms)
 
@@ -120,6 +127,7 @@ class _StepResult:
         self._sequences = sequences
         n_rows = len(sequences.values)
         n_places = len(sequences) * (sequences.n_timesteps or 0)
+        self.is_finite = True
         #: The row of the result at which each sequence starts, if the input was padded.
         self._starts: NDArray[np.intp] | None = None
         if n_places > n_rows:
@@ -132,6 +140,8 @@ class _StepResult:
         self, rows: NDArray[np.intp], values: Array, columns: slice = _ALL, add: bool = False
     ) -> None:
         """Write values of these stacked rows, or add to them."""
+        if not np.isfinite(values).all():
+            self.is_finite = False
         if self._starts is not None:
             first = self._sequences.starts
             samples = np.searchsorted(first, rows, side="right") - 1

@@ -7,18 +7,20 @@ thread sees either the old model or the new one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._estimators.reading import DataForm, part_bounds
+from sklstm._estimators.reading import DataForm, part_bounds, too_large
 from sklstm._estimators.targets import NumberTargets, rescale_output
+from sklstm._network.kernels.limits import InputTooLargeError
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
-from sklstm._threads import workers
+from sklstm._threads import ParallelMap, workers
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
@@ -107,10 +109,11 @@ class FittedModel:
 
     def raw_parts(self, X: Any, estimator: Any) -> Iterator[tuple[Array, Sequences]]:
         """Raw predictions, (rows, n_outputs), of each part of X."""
-        network, parameters = self.network, self.state.parameters
+        first_sample = 0
         with workers(estimator.n_jobs) as parallel_map:
             for part in self.parts(X, estimator):
-                yield raw_predictions(network, parameters, part, parallel_map), part
+                yield self._raw(part, estimator, parallel_map, first_sample), part
+                first_sample += len(part)
 
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
@@ -124,8 +127,43 @@ class FittedModel:
         """Predictions with a row for each time step of all samples, and the sequences."""
         sequences = self.form.inputs.read(X, estimator)
         with workers(estimator.n_jobs) as parallel_map:
-            raw = raw_predictions(self.network, self.state.parameters, sequences, parallel_map)
+            raw = self._raw(sequences, estimator, parallel_map)
         return self.form.targets.decode(raw), sequences
+
+    def _raw(
+        self, part: Sequences, estimator: Any, parallel_map: ParallelMap, first_sample: int = 0
+    ) -> Array:
+        with self.naming_large_inputs(part, first_sample):
+            raw = raw_predictions(self.network, self.state.parameters, part, parallel_map)
+        return checked_finite(raw, "raw predictions", estimator)
+
+    @contextmanager
+    def naming_large_inputs(self, part: Sequences, first_sample: int) -> Iterator[None]:
+        """Name the sample and the step of an input that is too large for the network.
+
+        NumPy does not warn of numbers that are not finite: `checked_finite` raises an error.
+        """
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                yield
+        except InputTooLargeError:
+            raise too_large(part, self.form.dtype, first_sample) from None
+
+
+def checked_finite(array: Array, name: str, estimator: Any) -> Array:
+    """The array, if all its numbers are finite."""
+    if not np.isfinite(array).all():
+        raise diverged(name, array.dtype, estimator)
+    return array
+
+
+def diverged(name: str, dtype: np.dtype[Any], estimator: Any) -> ValueError:
+    """The error for results that are not finite."""
+    return ValueError(
+        f"The {name} of this {type(estimator).__name__} are not finite in {dtype}, although no "
+        "input is too large: its parameters have diverged. Fit it again with a smaller "
+        "learning_rate_init."
+    )
 
 
 def joined(forms: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
 from sklstm._estimators.targets import Targets, from_dict
+from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._persistence import require
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
@@ -227,15 +228,35 @@ def _at(rows: NDArray[np.intp], values: NDArray[Any], n: int) -> NDArray[Any]:
 
 
 def _cast(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
-    """The sequences in the dtype of the model; an error where a value overflows."""
+    """The sequences in the dtype of the model; an error where a value is too large."""
     with np.errstate(over="ignore"):
         cast = sequences.astype(dtype)
-    finite = cast.values is sequences.values or np.isfinite(cast.values).all()
-    if not finite:
-        row = int(np.argmin(np.isfinite(cast.values).all(axis=1)))
-        sample, _ = sequences.where(row)
-        raise ValueError(f"X[{sample}]: a value is too large for dtype={dtype.name}")
+    if cast.values.dtype.kind == "f" and not all_accepted(cast.values):
+        raise too_large(sequences, dtype)
     return cast
+
+
+def too_large(
+    sequences: Sequences, dtype: np.dtype[np.floating], first_sample: int = 0
+) -> Exception:
+    """The error for the first value that is too large for a network of this dtype."""
+    with np.errstate(over="ignore"):
+        wrong = ~(np.abs(sequences.values.astype(dtype)) <= largest_input(dtype))
+    row, feature = np.argwhere(wrong)[0]
+    sample, step = sequences.where(row)
+    return ValueError(
+        f"X[{first_sample + sample}], step {step}: "
+        f"{describe_too_large(sequences.values[row, feature], dtype)}"
+    )
+
+
+def describe_too_large(value: float, dtype: np.dtype[np.floating]) -> str:
+    """What is wrong with a value, and what to do."""
+    return (
+        f"{value:.3g} is too large for dtype={dtype.name}, expected at most "
+        f"{largest_input(dtype):.2g} in absolute value; scale the inputs, for example with "
+        "SequenceScaler"
+    )
 
 
 def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:

@@ -28,7 +28,14 @@ from sklstm._network.losses import (
     Quantile,
     SquaredError,
 )
-from sklstm.sequences._moments import Moments, is_constant, merge, moments, standardize
+from sklstm.sequences._moments import (
+    Moments,
+    is_constant,
+    merge,
+    moments,
+    standardize,
+    unstandardize,
+)
 
 Array = NDArray[np.floating]
 Weights = NDArray[np.float64]
@@ -332,7 +339,8 @@ class NumberTargets:
 
     def _with(self, seen: Moments) -> NumberTargets:
         weight, mean, deviation = seen
-        return replace(self, weight_seen=weight, mean_seen=mean, deviation_seen=deviation)
+        total = float(np.max(weight))  # the same for all outputs
+        return replace(self, weight_seen=total, mean_seen=mean, deviation_seen=deviation)
 
     @property
     def _seen(self) -> Moments:
@@ -355,11 +363,12 @@ class NumberTargets:
 
     def scale(self, rows: NDArray[Any]) -> NDArray[Any]:
         scale, mean = self.units
-        return standardize(rows, mean, scale)
+        return standardize(rows, mean, scale / 2)
 
     def decode(self, raw: Array) -> NDArray[Any]:
         scale, mean = self.units
-        y = self.loss.predictions(raw.astype(np.float64, copy=False)) * scale + mean
+        predictions = self.loss.predictions(raw.astype(np.float64, copy=False))
+        y = unstandardize(predictions, mean, scale / 2)
         return self.shaped(y.astype(self.dtype, copy=False))
 
     def shaped(self, predictions: NDArray[Any]) -> NDArray[Any]:

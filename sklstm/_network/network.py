@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import HiddenStates
+from sklstm._network.kernels.limits import InputTooLargeError, all_accepted, largest_input
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LayerCache, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
@@ -265,8 +266,16 @@ class SequenceNetwork:
         return self.pooling is None or pooling.needs_steps(self.pooling)
 
     def inputs(self, params: Views, values: NDArray[Any]) -> Array:
-        """Return the input of the first LSTM layer, (P, n_inputs)."""
-        return embedding.forward(params, values) if self.embeds else values
+        """Return the input of the first LSTM layer, (P, n_inputs).
+
+        Raises InputTooLargeError if a value is beyond `limits.largest_input`.
+        """
+        if self.embeds:
+            return embedding.forward(params, values)
+        if not all_accepted(values):
+            limit = largest_input(values.dtype)
+            raise InputTooLargeError(f"expected inputs of at most {limit:.2g} in absolute value")
+        return values
 
     def initial_pooled(
         self, n: int, params: Views, need_argmax: bool = True

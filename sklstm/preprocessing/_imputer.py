@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklstm._compat import Interval, StrOptions
 from sklstm.preprocessing._base import SequenceTransformer
 from sklstm.sequences import Sequences
+from sklstm.sequences._moments import moments
 
 Array = NDArray[np.floating]
 Indices = NDArray[np.intp]
@@ -123,12 +124,11 @@ class SequenceImputer(SequenceTransformer):
     def _learn(self, sequences: Sequences) -> None:
         values = sequences.values
         fallback = np.full(values.shape[1], float(self.fill_value))
-        if self.strategy != "constant":
-            observed = ~np.isnan(values)
-            total = np.sum(values, axis=0, dtype=np.float64, where=observed)
-            count = observed.sum(axis=0)
-            np.divide(total, count, out=fallback, where=count > 0)
-        self.statistics_ = fallback
+        if self.strategy == "constant":
+            self.statistics_ = fallback
+        else:
+            count, mean, _ = moments(values)
+            self.statistics_ = np.where(np.equal(count, 0), fallback, mean)
 
     def _apply(self, sequences: Sequences) -> Sequences:
         missing = np.isnan(sequences.values)
@@ -195,6 +195,9 @@ def _interpolate(missing: _MissingValues, fallback: Array) -> Array:
     none_observed = (before < 0) & (after < 0)
     left, right = np.where(before < 0, after, before), np.where(after < 0, before, after)
     values = missing.sequences.values
-    first, last = (values[side, missing.channel].astype(np.float64) for side in (left, right))
+    half_first, half_last = (  # the difference of halves does not overflow
+        np.multiply(values[side, missing.channel], 0.5, dtype=np.float64) for side in (left, right)
+    )
     fraction = (missing.row - left) / np.maximum(right - left, 1)
-    return np.where(none_observed, fallback, first + (last - first) * fraction)
+    half = half_first + (half_last - half_first) * fraction
+    return np.where(none_observed, fallback, half * 2)

@@ -18,9 +18,18 @@ from sklstm._compat import StrOptions, _fit_context
 from sklstm._persistence import shallow_copy
 from sklstm.preprocessing._base import SequenceTransformer, in_form_of
 from sklstm.sequences import Sequences
+from sklstm.sequences._moments import (
+    Moments,
+    is_constant,
+    merge,
+    segment_extremes,
+    segment_moments,
+    standardize,
+    unstandardize,
+)
 
-Array = NDArray[np.floating]
-#: Mean and variance, or minimum and maximum, or median and quantile range.
+Array = NDArray[np.float64]
+#: Mean and standard deviation, or minimum and maximum, or median and half of the quantile range.
 Summary = tuple[Array, Array]
 
 
@@ -75,8 +84,9 @@ class SequenceScaler(SequenceTransformer):
 
     scale_ : ndarray of shape (n_channels,) or None
         The scale of each channel, by which values are divided. For constant channels (up to
-        rounding errors), the standard deviation or range is taken as 1. None if ``per_sequence`` is
-        True.
+        rounding errors), the standard deviation or range is taken as 1. If the range is larger than
+        any float64 number, the scale is infinite, but values are scaled correctly. None if
+        ``per_sequence`` is True.
 
     n_steps_seen_ : int or None
         Number of time steps in the training data, without padding. None if ``per_sequence`` is
@@ -120,6 +130,7 @@ class SequenceScaler(SequenceTransformer):
     scale_: Any
     n_steps_seen_: int | None
     _summary: Summary
+    _half_scale: Array
 
     def __init__(
         self,
@@ -177,7 +188,8 @@ class SequenceScaler(SequenceTransformer):
         """
         check_is_fitted(self)
         sequences = self._read(X)
-        values = (sequences.values - self._lower) * self.scale_ + self.center_
+        values = np.subtract(sequences.values, self._lower, dtype=np.float64)
+        values = unstandardize(values, self.center_, self._half_scale)
         values = values.astype(sequences.values.dtype, copy=False)
         return in_form_of(X, replace(sequences, values=values))
 
@@ -198,42 +210,47 @@ class SequenceScaler(SequenceTransformer):
         seen, n_steps = getattr(self, "n_steps_seen_", None) or 0, len(sequences.values)
         summary = self._summarise(replace(sequences, lengths=np.array([n_steps])))
         if seen:
-            merge = _merge_moments if self.method == "standard" else _merge_extremes
-            summary = merge(self._summary, seen, summary, n_steps)
+            merge_summaries = _merge_moments if self.method == "standard" else _merge_extremes
+            summary = merge_summaries(self._summary, seen, summary, n_steps)
         self._summary, self.n_steps_seen_ = summary, seen + n_steps
-        center, scale = self._center_and_scale(summary)
-        self.center_, self.scale_ = center[0], scale[0]
+        center, half_scale = self._center_and_half_scale(summary)
+        self.center_, self._half_scale = center[0], half_scale[0]
+        self.scale_ = _twice(self._half_scale)
 
     def _apply(self, sequences: Sequences) -> Sequences:
-        center, scale = self.center_, self.scale_
         if self.per_sequence:
-            statistics = self._center_and_scale(self._summarise(sequences))
-            center, scale = (_at_steps(rows, sequences) for rows in statistics)
-        values = np.subtract(sequences.values, center, dtype=np.float64)
-        values /= scale
+            statistics = self._center_and_half_scale(self._summarise(sequences))
+            center, half_scale = (_at_steps(rows, sequences) for rows in statistics)
+        else:
+            center, half_scale = self.center_, self._half_scale
+        values = standardize(sequences.values, center, half_scale)
         values += self._lower
         return replace(sequences, values=values.astype(sequences.values.dtype, copy=False))
 
     def _summarise(self, sequences: Sequences) -> Summary:
         """Return statistics of each sequence, two arrays (n, D)."""
         if self.method == "standard":
-            return _moments(sequences)
+            _, mean, deviation = segment_moments(sequences.values, sequences.starts)
+            return mean, deviation
         if self.method == "minmax":
-            return _extremes(sequences)
-        return _median_and_range(sequences, self.quantile_range)
+            low, high = segment_extremes(sequences.values, sequences.starts)
+            return low.astype(np.float64), high.astype(np.float64)
+        return _median_and_half_range(sequences, self.quantile_range)
 
-    def _center_and_scale(self, summary: Summary) -> Summary:
-        """Return the values to subtract and to divide by."""
-        center, spread = summary
+    def _center_and_half_scale(self, summary: Summary) -> Summary:
+        """Return the values to subtract, and half of those to divide by.
+
+        Half of the range is finite, even if the range is not.
+        """
+        center, half_scale = summary
         if self.method == "standard":
-            spread = np.sqrt(spread)
+            half_scale = half_scale / 2
         elif self.method == "minmax":
-            spread = spread - center
-        constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(center)
-        spread = np.where(constant, 1.0, spread)
+            half_scale = half_scale / 2 - center / 2
+        half_scale = np.where(is_constant(center, _twice(half_scale)), 0.5, half_scale)
         if self.method == "minmax":
-            spread /= self.feature_range[1] - self.feature_range[0]
-        return center, spread
+            half_scale /= self.feature_range[1] - self.feature_range[0]
+        return center, half_scale
 
 
 def _check_ascending(name: str, pair: Any, low: float, high: float) -> None:
@@ -252,51 +269,28 @@ def _at_steps(rows: Array, sequences: Sequences) -> Array:
     return rows if len(rows) == 1 else np.repeat(rows, sequences.lengths, axis=0)
 
 
-def _moments(sequences: Sequences) -> Summary:
-    """Return the mean and variance of each sequence.
-
-    They are computed relative to the first step. So the variance of a constant channel is exactly
-    zero, and no precision is lost if the mean is large.
-    """
-    starts, n_steps = sequences.starts, sequences.lengths[:, None]
-    origin = sequences.values[starts].astype(np.float64)
-    steps = sequences.values - _at_steps(origin, sequences)
-    mean = np.add.reduceat(steps, starts, axis=0) / n_steps
-    steps -= _at_steps(mean, sequences)
-    variance = np.add.reduceat(np.square(steps, out=steps), starts, axis=0) / n_steps
-    return origin + mean, variance
+def _twice(half: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return half * 2
 
 
 def _merge_moments(one: Summary, n_one: int, other: Summary, n_other: int) -> Summary:
-    """Return the mean and variance of the union of two sets of steps."""
-    fraction = n_other / (n_one + n_other)
-    shift = other[0] - one[0]
-    variance = (
-        one[1] + (other[1] - one[1]) * fraction + np.square(shift) * fraction * (1 - fraction)
-    )
-    return one[0] + shift * fraction, variance
-
-
-def _extremes(sequences: Sequences) -> Summary:
-    """Return the minimum and maximum of each sequence."""
-    low, high = (
-        function.reduceat(sequences.values, sequences.starts, axis=0).astype(np.float64)
-        for function in (np.minimum, np.maximum)
-    )
-    return low, high
+    """Return the mean and standard deviation of the union of two sets of steps."""
+    _, mean, deviation = merge(Moments(n_one, *one), Moments(n_other, *other))
+    return mean, deviation
 
 
 def _merge_extremes(one: Summary, n_one: int, other: Summary, n_other: int) -> Summary:
     return np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
 
 
-def _median_and_range(sequences: Sequences, quantiles: tuple[float, float]) -> Summary:
-    """Return the median and the range between two percentiles of each sequence."""
+def _median_and_half_range(sequences: Sequences, quantiles: tuple[float, float]) -> Summary:
+    """Return the median, and half of the range between two percentiles, of each sequence."""
     found = np.empty((3, len(sequences), sequences.values.shape[1]))
     for length in np.unique(sequences.lengths):  # together, because a call of percentile is slow
         selected = np.flatnonzero(sequences.lengths == length)
         rows = sequences.starts[selected, None] + np.arange(length)
-        steps = sequences.values[rows].astype(np.float64)
-        found[:, selected] = np.percentile(steps, [50, *quantiles], axis=1)
-    median, low, high = found
-    return median, high - low
+        halves = np.multiply(sequences.values[rows], 0.5, dtype=np.float64)
+        found[:, selected] = np.percentile(halves, [50, *quantiles], axis=1)
+    half_median, half_low, half_high = found
+    return half_median * 2, half_high - half_low

@@ -1,50 +1,116 @@
 """Weighted mean and standard deviation of columns, of any finite scale.
 
-Values are multiplied by a power of two first, so that squares neither overflow nor underflow. This
-changes no digit of a result.
+Very large and very small values are multiplied by a power of two first, so that squares neither
+overflow nor underflow. This changes no digit of a result.
 
-Shapes: ``S`` rows, ``K`` columns.
+Shapes: ``S`` rows, ``n`` segments of rows, ``K`` columns.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 #: A column is constant if its deviation is at most this fraction of its mean: rounding errors.
 CONSTANT = 10 * np.finfo(np.float64).eps
 
+#: Sums of squares of numbers with smaller exponents neither overflow nor underflow.
+MODERATE_EXPONENT = 400
+
 
 class Moments(NamedTuple):
-    """Total weight of the rows, and mean and standard deviation of each column (K,)."""
+    """Total weight of the known values, and mean and standard deviation of each column."""
 
-    weight: float
+    weight: Array | float
     mean: Array
     deviation: Array
 
 
 def moments(values: NDArray[np.floating], weights: Array | None = None) -> Moments:
-    """The moments of the rows of ``values`` (S, K), weighted by ``weights`` (S,)."""
-    exponent = _exponent(np.abs(values).max(axis=0))
-    scaled = np.ldexp(values.astype(np.float64, copy=False), -exponent)
-    mean = np.average(scaled, axis=0, weights=weights)
-    deviation = np.sqrt(np.average((scaled - mean) ** 2, axis=0, weights=weights))
-    weight = float(len(values) if weights is None else weights.sum())
-    return Moments(weight, np.ldexp(mean, exponent), np.ldexp(deviation, exponent))
+    """Return the moments of the rows of ``values`` (S, K), with shapes (K,)."""
+    weight, mean, deviation = segment_moments(values, np.zeros(1, np.intp), weights)
+    return Moments(np.asarray(weight)[0], mean[0], deviation[0])
+
+
+def segment_moments(
+    values: NDArray[np.floating], starts: Indices, weights: Array | None = None
+) -> Moments:
+    """Return the moments of each segment of the rows of ``values`` (S, K), with shapes (n, K).
+
+    The segments begin at the rows ``starts`` (n,). A value is missing if it is NaN or if its row
+    has weight zero in ``weights`` (S,). The moments of no values are NaN.
+
+    Sums are taken relative to the middle between minimum and maximum. So the deviation of a
+    constant is zero, its mean is exact, and no precision is lost if the mean is large.
+    """
+    if weights is not None:
+        values = np.where(weights[:, None] > 0, values, np.nan)
+    low, high = (extremes.astype(np.float64) for extremes in segment_extremes(values, starts))
+    exponent = _exponent(np.maximum(-low, high))
+    origin = _scaled(low, -exponent) / 2 + _scaled(high, -exponent) / 2
+    sums = _SegmentSums(values, starts, weights)
+    scaled = np.ldexp(values, -sums.repeat(exponent)) if exponent.any() else values
+    distance: Array = np.subtract(scaled, sums.repeat(origin), dtype=np.float64)
+    mean = sums.average(distance)
+    distance -= sums.repeat(mean)
+    deviation = np.sqrt(sums.average(np.square(distance, out=distance)))
+    return Moments(sums.weight, np.ldexp(origin + mean, exponent), np.ldexp(deviation, exponent))
+
+
+def segment_extremes(values: NDArray[Any], starts: Indices) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the minimum and maximum (n, K) of each segment; NaN is a missing value."""
+    low, high = (function.reduceat(values, starts, axis=0) for function in (np.fmin, np.fmax))
+    return low, high
+
+
+class _SegmentSums:
+    """Weighted averages of the known values of segments; ``weight`` (n, K) is their weight."""
+
+    def __init__(
+        self, values: NDArray[np.floating], starts: Indices, weights: Array | None
+    ) -> None:
+        self._starts = starts
+        self._lengths = np.diff(starts, append=len(values))
+        missing = np.isnan(values)
+        self._missing = missing if missing.any() else None
+        factors = np.ones(len(values)) if weights is None else weights
+        exponent = _exponent(np.max(factors, keepdims=True))
+        factors = _scaled(factors, -exponent)
+        self._factors = factors[:, None] if self._missing is None else factors[:, None] * ~missing
+        shape = len(starts), values.shape[1]
+        self._total = np.broadcast_to(np.add.reduceat(self._factors, starts, axis=0), shape)
+        self._weighted = weights is not None
+        self.weight = np.ldexp(self._total, exponent)
+
+    def repeat(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Repeat the row of each segment for all its rows; a single row is left to broadcast."""
+        return rows if len(rows) == 1 else np.repeat(rows, self._lengths, axis=0)
+
+    def average(self, values: Array) -> Array:
+        """Return the weighted mean of each segment (n, K), NaN if no value is known.
+
+        Missing values are replaced by zero.
+        """
+        if self._missing is not None:
+            values[self._missing] = 0
+        weighted = values * self._factors if self._weighted else values
+        sums = np.add.reduceat(weighted, self._starts, axis=0)
+        return np.divide(sums, self._total, out=np.full_like(sums, np.nan), where=self._total > 0)
 
 
 def merge(one: Moments, other: Moments) -> Moments:
-    """The moments of the rows of both."""
+    """Return the moments of the rows of both."""
     weight = one.weight + other.weight
     share = other.weight / weight
     sizes = [np.abs(one.mean), np.abs(other.mean), one.deviation, other.deviation]
-    exponent = _exponent(np.max(sizes, axis=0)) + 1
+    exponent = _exponent(np.max(sizes, axis=0))
     mean_1, mean_2, deviation_1, deviation_2 = (
-        np.ldexp(part, -exponent) for part in (one.mean, other.mean, one.deviation, other.deviation)
+        _scaled(part, -exponent) for part in (one.mean, other.mean, one.deviation, other.deviation)
     )
     distance = mean_2 - mean_1
     within = deviation_1**2 * (1 - share) + deviation_2**2 * share
@@ -53,20 +119,36 @@ def merge(one: Moments, other: Moments) -> Moments:
     return Moments(weight, np.ldexp(mean, exponent), np.ldexp(deviation, exponent))
 
 
-def is_constant(mean: Array, deviation: Array) -> NDArray[np.bool_]:
-    """Whether the deviation of a column consists of rounding errors."""
+def is_constant(mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether the deviation of a column consists of rounding errors."""
     return np.asarray(deviation <= CONSTANT * np.abs(mean))
 
 
-def standardize(values: NDArray[np.floating], mean: Array, deviation: Array) -> Array:
-    """``(values - mean) / deviation`` in float64; zero where the deviation is zero."""
-    exponent = _exponent(np.maximum(np.abs(values).max(axis=0), np.abs(mean))) + 1
-    distance = np.ldexp(values.astype(np.float64, copy=False), -exponent)
-    distance -= np.ldexp(mean, -exponent)
-    scaled = np.ldexp(deviation, -exponent)
-    return np.divide(distance, scaled, out=np.zeros_like(distance), where=scaled != 0)
+def standardize(values: NDArray[np.floating], center: Array, half_scale: Array) -> Array:
+    """Return ``(values - center) / (2 half_scale)`` in float64; zero where the scale is zero.
+
+    With halves, the difference of two numbers does not overflow.
+    """
+    distance = np.multiply(values, 0.5, dtype=np.float64)
+    distance -= center * 0.5
+    scale = np.where(half_scale == 0, np.inf, half_scale)
+    return np.divide(distance, scale, out=distance)
 
 
-def _exponent(sizes: Array) -> NDArray[np.intc]:
-    """The exponents of the smallest powers of two above these sizes."""
-    return np.asarray(np.frexp(sizes)[1])
+def unstandardize(values: NDArray[np.floating], center: Array, half_scale: Array) -> Array:
+    """Return ``values * 2 half_scale + center`` in float64, the inverse of `standardize`."""
+    half = np.multiply(values, half_scale, dtype=np.float64)
+    half += center * 0.5
+    return np.multiply(half, 2, out=half)
+
+
+def _exponent(sizes: NDArray[np.floating]) -> NDArray[np.intc]:
+    """Return the exponents of these sizes; zero where scaling is not needed."""
+    exponent = np.frexp(sizes)[1]
+    needed = np.isfinite(sizes) & (np.abs(exponent) > MODERATE_EXPONENT)
+    return np.where(needed, exponent, 0)
+
+
+def _scaled(values: NDArray[Any], exponent: NDArray[np.intc]) -> NDArray[Any]:
+    """Return the values times two to the power of ``exponent``, copied only if that is not one."""
+    return np.ldexp(values, exponent) if exponent.any() else values

@@ -557,7 +557,7 @@ def test_other_objects_than_sequences_are_refused(Estimator, wrong, y):
 def test_numbers_too_large_for_single_precision(Estimator, rng):
     X, y = problem(rng)
     X[7, 3, 1] = 1e300
-    with pytest.raises(ValueError, match=r"X\[7\]: a value is too large for dtype=float32"):
+    with pytest.raises(ValueError, match=r"X\[7\], step 3: 1e\+300 is too large for dtype=float32"):
         Estimator(**SMALL, dtype="float32").fit(X, y)
 
 

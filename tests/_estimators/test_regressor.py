@@ -179,6 +179,42 @@ def test_a_constant_target(loss, value, rng, seed):
     np.testing.assert_allclose(reg.predict(X), value, rtol=0.05, atol=0.05)
 
 
+@every_loss
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("power", [512, 664, 1000, -548, -664, -1000])
+def test_a_power_of_two_changes_only_the_unit_of_the_targets(power, dtype, loss, rng, seed):
+    """Near 1e154, 1e200, 1e301, 1e-165, 1e-200 and 1e-301.
+
+    Only the order of the samples within the batch depends on the digits of the targets.
+    """
+    X, y = numbers(rng)
+    X, tolerance = X.astype(dtype), 1e-4 if dtype == "float32" else 1e-10
+    expected = fit(X, y, seed, loss=loss)
+    reg = fit(X, np.ldexp(y, power), seed, loss=loss)
+    found = np.ldexp(reg.predict(X), -power)
+    np.testing.assert_allclose(found, expected.predict(X), rtol=tolerance)
+    assert reg.loss_curve_ == pytest.approx(expected.loss_curve_, rel=tolerance)
+
+
+@every_loss
+@pytest.mark.parametrize("unit", [1e154, 1e200, 1e-165, 1e-200])
+def test_targets_of_any_unit_are_learnt(unit, loss, rng, seed):
+    X, y = numbers(rng, n=80)
+    predicted = fit(X, y * unit, seed, loss=loss, max_iter=80).predict(X) / unit
+    assert ((predicted - y) ** 2).mean() / y.var() < 0.3
+
+
+@pytest.mark.parametrize("value", [1e300, -1.7e308, 1e-300])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_constant_target_of_any_unit_is_predicted_exactly(per_step, value, rng, seed):
+    X, weights = rng.normal(size=(20, 4, 1)), rng.uniform(0.1, 2, 20)
+    y = np.full((20, 4) if per_step else 20, value)
+    if per_step:
+        y[3:, 2] = np.nan
+    reg = fit(X, y, seed, weights, return_sequences=per_step)
+    np.testing.assert_array_equal(reg.predict(X), np.full_like(y, value))
+
+
 def test_a_constant_target_beside_another(rng, seed):
     X, y = numbers(rng, n=80)
     reg = fit(X, np.c_[y, np.full(80, 5.0)], seed, max_iter=80)

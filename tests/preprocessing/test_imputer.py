@@ -162,3 +162,24 @@ def test_a_sample_without_valid_steps_is_an_error(strategy, rng):
     X[2] = np.nan
     with pytest.raises(ValueError, match=r"X\[2\]: expected at least one time step that is not"):
         SequenceImputer(strategy).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("power", "dtype"), [(1015, "f8"), (-900, "f8"), (115, "f4"), (-90, "f4")], ids=str
+)
+@strategies
+def test_a_power_of_two_changes_no_digit(strategy, power, dtype, with_nan):
+    X = [x.astype(dtype) for x in with_nan]
+    expected = SequenceImputer(strategy).fit(X)
+    large = [np.ldexp(x, power) for x in X]
+    imputer = SequenceImputer(strategy).fit(large)
+    np.testing.assert_array_equal(imputer.statistics_, np.ldexp(expected.statistics_, power))
+    for x, found in zip(expected.transform(X), imputer.transform(large), strict=True):
+        np.testing.assert_array_equal(found, np.ldexp(x, power))
+
+
+def test_means_and_differences_near_the_largest_number():
+    X = np.array([[1.7e308, np.nan, -1.7e308], [1.7e308, 1.7e308, np.nan]])
+    imputer = SequenceImputer("linear").fit(X)
+    np.testing.assert_allclose(imputer.statistics_, [0.85e308], rtol=1e-14)
+    np.testing.assert_array_equal(imputer.transform(X)[:, 1:], [[0, -1.7e308], [1.7e308] * 2])

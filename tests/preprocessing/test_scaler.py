@@ -177,3 +177,80 @@ def test_inverse_transform_in_every_form(method, form, ragged):
         assert_close(found, x)
     single = scaler.inverse_transform([x.astype(np.float32) for x in ragged])
     assert {x.dtype for x in single} == {np.dtype(np.float32)}
+
+
+# --- very large and very small values ---
+
+
+def scaled_exactly(X, power, dtype):
+    return [np.ldexp(x.astype(dtype), power) for x in X]
+
+
+@methods
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    ("power", "dtype"),
+    [(664, "f8"), (-664, "f8"), (1000, "f8"), (-1000, "f8"), (80, "f4"), (-80, "f4")],
+)
+def test_a_power_of_two_changes_only_the_scale(power, dtype, alone, method, rng):
+    X = [x.astype(dtype) for x in cut(problem(rng, n_features=3)[0], rng)]
+    plain, scaler = (SequenceScaler(method, per_sequence=alone) for _ in range(2))
+    expected = plain.fit_transform(X)
+    large = scaled_exactly(X, power, dtype)
+    found = scaler.fit_transform(large)
+    for x, x_found in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(x_found, x)
+        assert x_found.dtype == dtype
+    if not alone:
+        np.testing.assert_array_equal(scaler.center_, np.ldexp(plain.center_, power))
+        np.testing.assert_array_equal(scaler.scale_, np.ldexp(plain.scale_, power))
+        for x, x_back in zip(large, scaler.inverse_transform(found), strict=True):
+            np.testing.assert_allclose(x_back, x, rtol=1e-12 if dtype == "f8" else 1e-4)
+
+
+@methods
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_scaled_values_do_not_depend_on_the_unit(factor, alone, method, rng):
+    X = rng.normal(size=(5, 6, 2))
+    scaler = SequenceScaler(method, per_sequence=alone)
+    expected, found = scaler.fit_transform(X), scaler.fit_transform(X * factor)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_per_sequence_scales_each_sequence_by_its_own_unit(rng):
+    X = rng.normal(size=(4, 6, 2))
+    expected = SequenceScaler(per_sequence=True).fit_transform(X)
+    units = np.ldexp(1.0, [900, -900, 0, -600])[:, None, None]
+    found = SequenceScaler(per_sequence=True).fit_transform(X * units)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("method", ["standard", "minmax"])
+@pytest.mark.parametrize("power", [664, -664])
+def test_partial_fit_in_any_unit(power, method, ragged, rng):
+    parts, expected = SequenceScaler(method), SequenceScaler(method).fit(ragged)
+    for indices in np.array_split(rng.permutation(24), 5):
+        parts.partial_fit(scaled_exactly([ragged[k] for k in indices], power, "f8"))
+    np.testing.assert_allclose(np.ldexp(parts.center_, -power), expected.center_, rtol=1e-12)
+    varies = [0, 1]  # the scale of a constant channel is one in any unit
+    scale = np.ldexp(parts.scale_, -power)
+    np.testing.assert_allclose(scale[varies], expected.scale_[varies], rtol=1e-12)
+
+
+LARGEST = [
+    ("standard", [1, -1, 1, -1]),
+    ("minmax", [1, 0, 1, 0]),
+    ("robust", [0.5, -0.5, 0.5, -0.5]),
+]
+
+
+@pytest.mark.parametrize(("method", "expected"), LARGEST)
+@pytest.mark.parametrize(("value", "dtype"), [(1.7e308, "f8"), (3e38, "f4")])
+@pytest.mark.parametrize("alone", [False, True])
+def test_differences_near_the_largest_number_do_not_overflow(method, expected, value, dtype, alone):
+    X = np.array([[value, -value, value, -value]], dtype)
+    scaler = SequenceScaler(method, per_sequence=alone).fit(X)
+    np.testing.assert_array_equal(scaler.transform(X), [expected])
+    if not alone:
+        np.testing.assert_array_equal(scaler.inverse_transform(scaler.transform(X)), X)

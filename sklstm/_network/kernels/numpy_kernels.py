@@ -25,12 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
+from sklstm._network.kernels.limits import all_accepted
 from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, select_slots
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
@@ -145,7 +147,8 @@ class Stepper:
 
     The states ``h`` and ``c`` (n, H) are zero at first and may be overwritten. A call with inputs
     (n, D) returns the values of the output layer (n, K) or, if ``output`` is None, a view of the
-    hidden states. With inputs that are not finite it returns None and leaves the states unchanged.
+    hidden states. With inputs that are not finite or beyond `limits.largest_input`, it returns None
+    and leaves the states unchanged.
     """
 
     def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
@@ -159,11 +162,10 @@ class Stepper:
         self._step, self._results = _forward_step(product, _forward_scratch(n, hidden, dtype), n)
         self.c = self._results.c
         self.c[...] = 0
-        self._zeros = np.zeros((n, n_inputs), dtype)
         self._output = output
 
     def __call__(self, x: Array) -> Array | None:
-        if np.vdot(x, self._zeros) != 0:  # 0 * NaN and 0 * infinity are NaN
+        if not (isfinite(np.vdot(x, x)) or all_accepted(x)):
             return None
         self._inputs[...] = x
         with np.errstate(over="ignore"):

@@ -335,7 +335,23 @@ def test_products_that_overflow_give_no_warning(large, reverse, kernel, rng):
     state = problem.h0.copy(), problem.c0.copy()
     kernel.infer(x, weights, problem.layout, *state, None)
     assert np.isfinite(state).all()
-    assert np.isfinite(kernel.Stepper(weights, len(x))(x)).all()
+    weights = weights._replace(ih=weights.ih * 1e30)
+    assert np.isfinite(kernel.Stepper(weights, len(x))(x / 1e20)).all()
+
+
+@by_dtype
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_stepper_refuses_inputs_whose_square_is_not_finite(n, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, (1,) * n, False, dtype=dtype)
+    stepper, largest = kernel.Stepper(problem.weights, n), np.sqrt(np.finfo(dtype).max)
+    x = np.full_like(problem.batch.values, largest)
+    assert np.isfinite(stepper(x)).all()
+    states = stepper.h.copy(), stepper.c.copy()
+    for bad in (np.nextafter(largest, dtype(np.inf)), np.finfo(dtype).max, np.inf, np.nan):
+        for sign in (1, -1):
+            x[-1, -1] = sign * bad
+            assert stepper(x) is None
+            np.testing.assert_array_equal((stepper.h, stepper.c), states)
 
 
 @by_direction

@@ -118,7 +118,8 @@ class Stepper:
 
     The states ``h`` and ``c`` (n, H) are zero at first and may be overwritten. A call with inputs
     (n, D) returns the values of the output layer (n, K) or, if ``output`` is None, a view of the
-    hidden states. With inputs that are not finite it returns None and leaves the states unchanged.
+    hidden states. With inputs that are not finite or beyond `limits.largest_input`, it returns None
+    and leaves the states unchanged.
     """
 
     def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:

@@ -23,10 +23,11 @@ def step(
     """Replace ``operands`` (n, D + 1 + U) and ``cells`` (n, U) by those after a step.
 
     ``output`` (H + 1, K) has the weights of the output layer and, in its last row, the bias; the
-    result is written to ``out`` (n, K). Returns False, and changes nothing, unless ``x`` is finite.
+    result is written to ``out`` (n, K). Returns False, and changes nothing, unless the square of
+    each input is finite, see ``limits``.
     """
     for k in range(n * n_inputs):
-        if not np.isfinite(x[k]):
+        if not np.isfinite(x[k] * x[k]):
             return False
     n_lanes, depth, at = lanes(x), n_inputs + 1 + hidden, 0
     width = whole(hidden, n_lanes)
