@@ -4,7 +4,8 @@ Targets and predictions are lists with one array of shape (n_timesteps_i[, n_out
 sequence, or arrays of shape (n_sequences, n_timesteps[, n_outputs]). One of them may be a list and
 the other an array. Every metric stacks the time steps of all sequences and calls the metric of the
 same name in scikit-learn. ``sample_weight`` holds one weight for each sequence or one for each
-step; steps with weight zero are ignored, so their targets may be missing.
+step. Steps with weight zero, and steps whose target is missing, are ignored. At all other steps, a
+prediction that is NaN is an error.
 
 With one target for each sequence, use the metrics of scikit-learn.
 """

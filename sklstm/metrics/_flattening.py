@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sklstm.sequences._ragged import as_list, check_alike, check_lengths
 from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._step_values import known_rows, known_values, missing_values
 from sklstm.sequences._weights import check_step_weights
 
 Array = NDArray[Any]
@@ -27,13 +28,16 @@ def flatten_steps(
     Parameters
     ----------
     y_true : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of array-like
-        One or several targets for each step.
+        One or several targets for each step. Steps whose target is missing (NaN; None or
+        pandas.NA for labels) are dropped.
     y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of array-like
         Predictions or probabilities for the same steps. In an array, steps at the end of a
-        sequence that are NaN (or None) in every output are padding and are dropped; an estimator
-        predicts them where ``X`` was padded.
+        sequence that are NaN (or None) in every output may be padding: an estimator predicts them
+        where ``X`` was padded. They are dropped if ``y_true`` is shorter there, is missing there
+        too, or has labels, which need no value for padding. Floating targets are not labels.
     sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
-        One weight for each sequence, or one for each step. Steps with weight zero are dropped.
+        One weight for each sequence, or one for each step. Steps with weight zero are dropped,
+        whatever their target and prediction are.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def flatten_steps(
     ------
     ValueError
         If the sequences differ in number or length (the message names the first that differs), if
-        a weight is negative or not finite, or if all weights are zero.
+        a weight is negative or not finite, if no step has a target and a weight above zero, or if a
+        prediction is missing (the message names sequence and step) although its target is known.
 
     Examples
     --------
@@ -62,50 +67,98 @@ def flatten_steps(
     >>> cohen_kappa_score(y_true, y_pred, sample_weight=weight)
     1.0
     """
+    return _flattened(y_true, y_pred, sample_weight, None)
+
+
+def score_steps(
+    metric: Metric,
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    *,
+    labels_only: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Return the metric of all stacked steps.
+
+    ``labels_only`` tells whether the targets are labels for every metric of this kind; None if that
+    depends on their dtype. The metric is called without weights if all of them are 0 or 1, so that
+    it need not support any: steps with weight zero have been dropped.
+    """
+    true, predicted, weight = _flattened(y_true, y_pred, sample_weight, labels_only)
+    if weight is not None and (weight != 1).any():
+        options["sample_weight"] = weight
+    return metric(true, predicted, **options)
+
+
+def _flattened(
+    y_true: Any, y_pred: Any, sample_weight: Any, labels_only: bool | None
+) -> tuple[Array, Array, NDArray[np.float64] | None]:
+    """Return stacked targets, predictions and weights, see `flatten_steps`."""
     true, predicted = _steps(y_true, "y_true"), _steps(y_pred, "y_pred")
     n_timesteps = None
     if not is_list_of_sequences(y_pred):
         n_timesteps = len(predicted[0])
-        predicted = [part[: _n_predicted(part)] for part in predicted]
-        true = _without_padding(true, predicted, n_timesteps)
+        if labels_only is None:
+            labels_only = all(part.dtype.kind != "f" for part in true)
+        true, predicted = _without_padding(true, predicted, labels_only)
     check_lengths(predicted, true, "y_pred", "y_true")
-    if sample_weight is None:
-        return np.concatenate(true), np.concatenate(predicted), None
-    weight = check_step_weights(sample_weight, [len(part) for part in true], n_timesteps)
-    kept = weight > 0
-    if not kept.any():
+    lengths = np.array([len(part) for part in true])
+    weight = np.ones(lengths.sum())
+    if sample_weight is not None:
+        weight = check_step_weights(sample_weight, lengths, n_timesteps)
+    all_true, all_predicted = np.concatenate(true), np.concatenate(predicted)
+    known = known_rows(all_true, weight)
+    _check_known(known, weight)
+    _check_predicted(all_predicted, known, lengths)
+    flat = known_values(all_true, known), known_values(all_predicted, known)
+    return *flat, None if sample_weight is None else weight[known]
+
+
+def _check_known(known: NDArray[np.intp], weight: NDArray[np.float64]) -> None:
+    if not weight.any():
         raise ValueError("sample_weight: expected a weight above zero, all weights are zero")
-    return np.concatenate(true)[kept], np.concatenate(predicted)[kept], weight[kept]
+    if len(known) == 0:
+        raise ValueError("y_true: expected a known target at a step of weight above zero, got none")
 
 
-def score_steps(
-    metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any, **options: Any
-) -> Any:
-    """Return the metric of all stacked steps.
-
-    The metric is called without weights if all of them are 0 or 1, so that it need not support
-    any: steps with weight zero have been dropped.
-    """
-    true, predicted, weight = flatten_steps(y_true, y_pred, sample_weight)
-    if weight is not None and (weight != 1).any():
-        options["sample_weight"] = weight
-    return metric(true, predicted, **options)
+def _check_predicted(predicted: Array, known: NDArray[np.intp], lengths: NDArray[np.intp]) -> None:
+    """Raise an error that names the first known step whose prediction is missing."""
+    missing = missing_values(predicted[known]).reshape(len(known), -1).any(axis=1)
+    if missing.any():
+        row = int(known[np.argmax(missing)])
+        sequence = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
+        step = row - lengths[:sequence].sum()
+        raise ValueError(
+            f"y_pred[{sequence}], step {step}: expected a prediction, got {predicted[row]}. If "
+            "this step is padding, let its value in y_true be NaN, or its weight zero."
+        )
 
 
 def _steps(y: Any, name: str) -> list[Array]:
     return check_alike(as_list(y, name), name)
 
 
-def _n_predicted(steps: Array) -> int:
-    """Return the number of steps before the padding, which is NaN or None in every output."""
-    missing = steps == np.array(None) if steps.dtype.kind == "O" else steps != steps
-    predicted = np.flatnonzero(~missing.reshape(len(steps), -1).all(axis=1))
-    return int(predicted[-1]) + 1 if len(predicted) else 0
+def _without_padding(
+    true: list[Array], predicted: list[Array], labels_only: bool
+) -> tuple[list[Array], list[Array]]:
+    """Drop the padding at the end of each sequence of predictions.
+
+    At these steps, numbers must be missing among the targets too, but labels may have any value.
+    """
+    if len(true) != len(predicted):
+        return true, predicted
+    pairs = []
+    for targets, part in zip(true, predicted, strict=True):
+        n_steps = _n_known(part) or len(part)  # no sequence consists of padding only
+        if len(targets) == len(part):
+            n_steps = n_steps if labels_only else max(n_steps, _n_known(targets))
+            targets = targets[:n_steps]
+        pairs.append((targets, part[: max(n_steps, len(targets))]))
+    return [targets for targets, _ in pairs], [part for _, part in pairs]
 
 
-def _without_padding(parts: list[Array], like: list[Array], n_timesteps: int) -> list[Array]:
-    """Cut each part that has ``n_timesteps`` steps, padding included, to the length of another."""
-    if len(parts) != len(like):
-        return parts
-    pairs = zip(parts, like, strict=True)
-    return [part[: len(other)] if len(part) == n_timesteps else part for part, other in pairs]
+def _n_known(steps: Array) -> int:
+    """Return the number of steps without those at the end that are missing in every output."""
+    known = np.flatnonzero(~missing_values(steps).reshape(len(steps), -1).all(axis=1))
+    return int(known[-1]) + 1 if len(known) else 0

@@ -30,7 +30,9 @@ def accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> fl
     >>> accuracy_score([["a", "b"], ["a", "b", "a"]], [["a", "b"], ["a", "b", "b"]])
     0.8
     """
-    return score_steps(sklearn.metrics.accuracy_score, y_true, y_pred, sample_weight)
+    return score_steps(
+        sklearn.metrics.accuracy_score, y_true, y_pred, sample_weight, labels_only=True
+    )
 
 
 def balanced_accuracy_score(
@@ -59,7 +61,7 @@ def balanced_accuracy_score(
     0.5
     """
     metric = sklearn.metrics.balanced_accuracy_score
-    return score_steps(metric, y_true, y_pred, sample_weight, adjusted=adjusted)
+    return score_steps(metric, y_true, y_pred, sample_weight, labels_only=True, adjusted=adjusted)
 
 
 def f1_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any) -> Any:
@@ -86,7 +88,9 @@ def f1_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     >>> f1_score([["a", "b"], ["a", "c"]], [["a", "b"], ["a", "a"]], average="micro")
     0.75
     """
-    return score_steps(sklearn.metrics.f1_score, y_true, y_pred, sample_weight, **options)
+    return score_steps(
+        sklearn.metrics.f1_score, y_true, y_pred, sample_weight, labels_only=True, **options
+    )
 
 
 def log_loss(
@@ -120,7 +124,9 @@ def log_loss(
     0.3466
     """
     metric = sklearn.metrics.log_loss
-    return score_steps(metric, y_true, y_pred, sample_weight, labels=labels, **options)
+    return score_steps(
+        metric, y_true, y_pred, sample_weight, labels_only=True, labels=labels, **options
+    )
 
 
 def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: Any) -> Any:
@@ -147,7 +153,9 @@ def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     >>> r2_score([[1.0, 2.0], [3.0]], [[2.0, 2.0], [2.0]])
     0.0
     """
-    return score_steps(sklearn.metrics.r2_score, y_true, y_pred, sample_weight, **options)
+    return score_steps(
+        sklearn.metrics.r2_score, y_true, y_pred, sample_weight, labels_only=False, **options
+    )
 
 
 def mean_squared_error(
@@ -176,7 +184,14 @@ def mean_squared_error(
     >>> mean_squared_error([[1.0, 2.0], [3.0]], [[1.0, 2.0], [6.0]])
     3.0
     """
-    return score_steps(sklearn.metrics.mean_squared_error, y_true, y_pred, sample_weight, **options)
+    return score_steps(
+        sklearn.metrics.mean_squared_error,
+        y_true,
+        y_pred,
+        sample_weight,
+        labels_only=False,
+        **options,
+    )
 
 
 def mean_absolute_error(
@@ -206,5 +221,10 @@ def mean_absolute_error(
     1.5
     """
     return score_steps(
-        sklearn.metrics.mean_absolute_error, y_true, y_pred, sample_weight, **options
+        sklearn.metrics.mean_absolute_error,
+        y_true,
+        y_pred,
+        sample_weight,
+        labels_only=False,
+        **options,
     )

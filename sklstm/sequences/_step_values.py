@@ -45,15 +45,20 @@ def stack_weights(sample_weight: Any, sequences: Sequences) -> NDArray[np.float6
 def known_rows(values: Rows, weights: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the rows of weight above zero whose value is not missing.
 
-    Missing values are NaN, None and pandas.NA. A row of several values is known if all of them are.
+    A row of several values is known if all of them are.
     """
+    missing = missing_values(values).reshape(len(values), -1)
+    return np.flatnonzero((weights > 0) & ~missing.any(axis=1))
+
+
+def missing_values(values: Rows) -> NDArray[np.bool_]:
+    """Return which values are missing: NaN, None and pandas.NA."""
     if values.dtype.kind == "f":
-        missing = np.isnan(values)
-    elif values.dtype.kind == "O":
-        missing = np.reshape([_is_missing(value) for value in values.flat], values.shape)
-    else:
-        return np.flatnonzero(weights > 0)
-    return np.flatnonzero((weights > 0) & ~missing.reshape(len(values), -1).any(axis=1))
+        return np.isnan(values)
+    if values.dtype.kind == "O":
+        missing = [_is_missing(value) for value in values.flat]
+        return np.array(missing, dtype=bool).reshape(values.shape)
+    return np.zeros(values.shape, dtype=bool)
 
 
 def known_values(values: Rows, rows: NDArray[np.intp]) -> Rows:

@@ -30,7 +30,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklstm import LSTMClassifier, metrics
+from sklstm import LSTMClassifier, LSTMRegressor, metrics
 
 
 class StepClassifier(ClassifierMixin, BaseEstimator):
@@ -330,5 +330,53 @@ def test_padded_arrays_and_lists_have_the_same_scores(scoring, rng):
     scorer = metrics.get_scorer(scoring)
     expected = cross_val_score(model, X, y, scoring=scorer, cv=2, error_score="raise")
     padded = pad(X, 12, np.nan), pad(y, 12, 0).astype(int)
+    found = cross_val_score(model, *padded, scoring=scorer, cv=2, error_score="raise")
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+class Diverging(StepRegressor):
+    """Predict the targets, which are the first feature, exactly, or NaN in the later steps."""
+
+    def __init__(self, diverges=False):
+        self.diverges = diverges
+
+    def fit(self, X, y):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X):
+        values = [x[:, 0] + 0.1 for x in X]
+        if self.diverges:
+            values = [np.where(np.arange(len(x)) < 4, x[:, 0], np.nan) for x in X]
+        return np.array(values) if isinstance(X, np.ndarray) else values
+
+
+@pytest.mark.parametrize("form", ["list", "array"])
+@pytest.mark.parametrize("name", ["r2", "neg_mean_squared_error", "neg_mean_absolute_error"])
+@pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning")
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
+def test_a_diverged_candidate_does_not_win_a_search(name, form, rng):
+    lengths = np.full(12, 9) if form == "array" else draw_lengths(rng, 12, shortest=5)
+    X = [rng.normal(size=(k, 1)) for k in lengths]
+    y = [x[:, 0] for x in X]
+    if form == "array":
+        X, y = np.array(X), np.array(y)
+    search = GridSearchCV(
+        Diverging(), {"diverges": [True, False]}, scoring=metrics.get_scorer(name), cv=3,
+        error_score=np.nan,
+    ).fit(X, y)  # fmt: skip
+    assert search.best_params_ == {"diverges": False}
+    assert np.isnan(search.cv_results_["mean_test_score"][0])
+
+
+@pytest.mark.parametrize("scoring", ["r2", "neg_mean_squared_error"])
+def test_padded_arrays_and_lists_of_numbers_have_the_same_scores(scoring, rng):
+    X, y = regression(rng)
+    y[1][2] = y[5][0] = np.nan
+    model = LSTMRegressor(2, return_sequences=True, max_iter=5, tol=10, n_iter_no_change=1)
+    model.set_params(random_state=0)
+    scorer = metrics.get_scorer(scoring)
+    expected = cross_val_score(model, X, y, scoring=scorer, cv=2, error_score="raise")
+    padded = pad(X, 12, np.nan), pad(y, 12, np.nan)
     found = cross_val_score(model, *padded, scoring=scorer, cv=2, error_score="raise")
     np.testing.assert_allclose(found, expected, rtol=1e-9)
