@@ -14,7 +14,7 @@ from sklstm._network import dense, pooling
 from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import checked, shallow_copy, with_format
-from sklstm._threads import single_blas_thread
+from sklstm._threads import with_single_blas_thread
 from sklstm.sequences import Sequences
 from sklstm.sequences._input_form import as_tokens
 
@@ -111,7 +111,7 @@ class SequenceStream:
         self._output_layer, self._in_target_units = self._make_output_layer()
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
-        self._guard = single_blas_thread if largest > SINGLE_THREAD_SIZE else None
+        self._limits_blas = largest > SINGLE_THREAD_SIZE
 
     def _make_output_layer(self) -> tuple[OutputWeights, bool]:
         """The output layer, and whether it gives predictions in the units of the targets."""
@@ -267,10 +267,7 @@ class SequenceStream:
         x: Any = X_t if usual and not self._embeds else self._check(X_t)
         if self._embeds:
             x = self._network.inputs(self._params, x)
-        if self._guard is None:
-            return self._step(x)
-        with self._guard:
-            return self._step(x)
+        return with_single_blas_thread(self._step, x) if self._limits_blas else self._step(x)
 
     def _step(self, x: Any) -> Array:
         for stepper in self._steppers:

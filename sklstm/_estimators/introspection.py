@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._estimators.model import FittedModel, joined
-from sklstm._threads import workers
+from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import divide_into_chunks
 from sklstm.sequences import PackedSequences, Sequences
 
@@ -91,18 +91,22 @@ class Introspection:
         like_values: bool = False,
     ) -> Any:
         """What ``function`` returns for each packed step, in the form of X."""
-        forms: list[Any] = []
-        with workers(self.n_jobs) as parallel_map:
-            for part in model.parts(X, self):
 
-                def on_chunk(indices: NDArray[np.intp], part: Sequences = part) -> Array:
-                    batch = part.pack(indices, model.form.dtype)
-                    return batch.unpack(function(batch))
+        def on_part(part: Sequences, parallel_map: ParallelMap) -> Any:
+            def on_chunk(indices: NDArray[np.intp]) -> Array:
+                batch = part.pack(indices, model.form.dtype)
+                return batch.unpack(function(batch))
 
-                chunks, chunk_map = divide_into_chunks(model.network, part.lengths, parallel_map)
-                steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
-                forms.append(part.like_input(steps[:, 0] if like_values and part.flat else steps))
-        return joined(forms)
+            chunks, chunk_map = divide_into_chunks(model.network, part.lengths, parallel_map)
+            steps = np.concatenate(list(chunk_map(on_chunk, chunks)))
+            return part.like_input(steps[:, 0] if like_values and part.flat else steps)
+
+        return joined(
+            with_workers(
+                self.n_jobs,
+                lambda parallel_map: [on_part(part, parallel_map) for part in model.parts(X, self)],
+            )
+        )
 
     @property
     def parameters_(self) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklstm._estimators.targets import NumberTargets, rescale_output
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
-from sklstm._threads import workers
+from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
@@ -105,16 +106,18 @@ class FittedModel:
         for first, stop in part_bounds(X):
             yield read(X[first:stop], estimator, first)
 
-    def raw_parts(self, X: Any, estimator: Any) -> Iterator[tuple[Array, Sequences]]:
-        """Raw predictions, (rows, n_outputs), of each part of X."""
-        network, parameters = self.network, self.state.parameters
-        with workers(estimator.n_jobs) as parallel_map:
-            for part in self.parts(X, estimator):
-                yield raw_predictions(network, parameters, part, parallel_map), part
+    def raw_predictions(self, sequences: Sequences, parallel_map: ParallelMap) -> Array:
+        """Raw predictions, (rows, n_outputs)."""
+        return raw_predictions(self.network, self.state.parameters, sequences, parallel_map)
 
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
-        parts = [(decode(raw), part) for raw, part in self.raw_parts(X, estimator)]
+
+        def predict_parts(parallel_map: ParallelMap) -> list[tuple[NDArray[Any], Sequences]]:
+            parts = self.parts(X, estimator)
+            return [(decode(self.raw_predictions(part, parallel_map)), part) for part in parts]
+
+        parts = with_workers(estimator.n_jobs, predict_parts)
         if not self.form.per_step:
             return np.concatenate([rows for rows, _ in parts])
         as_array = self.form.as_array
@@ -123,8 +126,7 @@ class FittedModel:
     def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
         """Predictions with a row for each time step of all samples, and the sequences."""
         sequences = self.form.inputs.read(X, estimator)
-        with workers(estimator.n_jobs) as parallel_map:
-            raw = raw_predictions(self.network, self.state.parameters, sequences, parallel_map)
+        raw = with_workers(estimator.n_jobs, partial(self.raw_predictions, sequences))
         return self.form.targets.decode(raw), sequences
 
 
