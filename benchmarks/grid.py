@@ -11,7 +11,7 @@ from problem import Problem, Shape, disagreements
 from rivals import load
 from timing import Turns, interleaved
 
-from sklstm._threads import ParallelMap, workers
+from sklstm._threads import ParallelMap, with_workers
 
 #: For each kind of measurement, the method that is timed and the rivals that have it.
 KINDS = {"training": ("train", ["torch"]), "inference": ("infer", ["torch", "onnxruntime"])}
@@ -24,7 +24,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    with workers(threads) as parallel_map:
+
+    def measure_all(parallel_map: ParallelMap) -> None:
         for kind, (call, rivals) in KINDS.items():
             wanted = [rival for rival in rivals if rival in options.rivals]
             print(report.grid_title(kind, threads, options.kernels, wanted))
@@ -34,6 +35,8 @@ def _measure(threads: int, options: argparse.Namespace) -> dict[str, Any]:
                 row = _times(sides, call, threads, options)
                 found[kind][str(shape)] = row
                 print(report.grid_line(shape, row, options.kernels, wanted), flush=True)
+
+    with_workers(threads, measure_all)
     print()
     return found
 

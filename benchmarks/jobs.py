@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from timing import Turns, interleaved
 
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._network.network import SequenceNetwork
-from sklstm._threads import ParallelMap, workers
+from sklstm._threads import ParallelMap, serial_map, with_workers
 from sklstm._training.objective import Objective
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.samples import Samples
@@ -56,9 +55,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _times(shape: Shape, bidirectional: bool, options: argparse.Namespace) -> dict[str, Any]:
     turns = replace(Turns.of(options, threads=2), pause=0.0)  # there are no threads of OpenMP
-    with ExitStack() as stack:
-        maps = {n: stack.enter_context(workers(n)) for n in (1, 2)}
-        found = {}
+
+    def compare(two_workers: ParallelMap) -> dict[str, Any]:
+        maps, found = {1: serial_map, 2: two_workers}, {}
         for kind, make in (("training", _training), ("predictions", _predictions)):
             calls = {
                 f"sklstm, n_jobs={n}": make(shape, bidirectional, parallel_map)
@@ -66,6 +65,8 @@ def _times(shape: Shape, bidirectional: bool, options: argparse.Namespace) -> di
             }
             found[kind] = interleaved(calls, turns)
         return found
+
+    return with_workers(2, compare)
 
 
 def _training(shape: Shape, bidirectional: bool, parallel_map: ParallelMap) -> Any:

@@ -16,7 +16,7 @@ from problem import GRID, Problem, Shape
 from timing import Turns, interleaved
 
 from sklstm._network import costs
-from sklstm._threads import workers
+from sklstm._threads import ParallelMap, with_workers
 
 HIDDEN = 128
 
@@ -29,12 +29,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     problem = Problem.random(shape)
-    with workers(1) as parallel_map:
+
+    def compare(parallel_map: ParallelMap) -> dict[str, Any]:
         with using(options.kernels[0]):  # the shards depend on the kernels
             calls = {"products": products(problem)}
         layers = [Layer(problem, parallel_map, name) for name in options.kernels]
         calls |= {layer.name: layer.train for layer in layers}
-        found = interleaved(calls, Turns.of(options))
+        return interleaved(calls, Turns.of(options))
+
+    found = with_workers(1, compare)
     seconds = found["seconds"]
     shares = {name: seconds["products"] / seconds[f"sklstm {name}"] for name in options.kernels}
     return found | {"shares": shares}

@@ -1,58 +1,107 @@
 """A parallel ``map`` over threads, with BLAS limited to one thread.
 
 The products of a step are too small for BLAS threads to be faster. BLAS threads would also change
-results, because a sum that is split differently rounds differently. ``threadpoolctl`` limits BLAS
-for the whole process, so the guard counts how many blocks of code use it at the same time: the
-first one sets the limit, and the last one restores it.
+results, because a sum that is split differently rounds differently. The limit holds for the whole
+process, so it is set by the first of several calls at the same time, and removed by the last one.
+
+Both functions take the code to execute as a function, and are no context managers: a
+KeyboardInterrupt that is raised as a ``with`` block begins or ends can skip ``__exit__``, and the
+limit would never be removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from itertools import starmap
-from threading import Lock
-from typing import Any, TypeVar
+from threading import RLock
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import ThreadpoolController
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _BlasGuard:
-    """Limit BLAS to one thread while at least one block of code is inside."""
+def with_single_blas_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call the function with BLAS limited to one thread."""
+    call = object()
+    try:
+        _blas_limit.enter(call)
+        return function(*args, **kwargs)
+    finally:
+        try:
+            _blas_limit.leave(call)
+        finally:  # a KeyboardInterrupt may have ended the first attempt
+            _blas_limit.leave(call)
+
+
+class _BlasLimit:
+    """Limits BLAS to one thread while at least one call is inside.
+
+    A KeyboardInterrupt may end each method at any line. The order of the lines makes sure that
+    ``leave`` restores the limits of before in any case.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_inside = 0
-        self._limiter: Any = None
+        # A signal handler may call this object while its thread holds the lock.
+        self._lock = RLock()
+        self._calls: set[object] = set()
+        self._limits_before: list[tuple[Any, int]] | None = None
+        self._is_set = False
 
-    def __enter__(self) -> None:
+    def enter(self, call: object) -> None:
         with self._lock:
-            if self._n_inside == 0:
-                _release_control()
-                self._limiter = _controller().limit(limits=1)
-            self._n_inside += 1
+            self._calls.add(call)
+            if not self._is_set:
+                self._set()
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self, call: object) -> None:
+        """Do nothing if the call is not inside."""
         with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                _release_control()
-                self._limiter.restore_original_limits()
-                self._limiter = None
-                _release_control()
+            self._calls.discard(call)
+            if not self._calls:
+                self._restore()
 
-    def __reduce__(self) -> str:
-        return "single_blas_thread"
+    def before_fork(self) -> None:
+        """Wait until no other thread changes a limit: the child would get a locked BLAS."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget all calls: the child has none of the other threads, and may leave this call."""
+        self._lock = RLock()
+        self._calls.clear()
+        self._restore()
+
+    def _set(self) -> None:
+        libraries = _controller().lib_controllers
+        if self._limits_before is None:
+            self._limits_before = [(library, library.num_threads) for library in libraries]
+        _set_num_threads([(library, 1) for library in libraries])
+        self._is_set = True
+
+    def _restore(self) -> None:
+        self._is_set = False
+        if self._limits_before is not None:
+            _set_num_threads(self._limits_before)
+            self._limits_before = None
 
 
-single_blas_thread = _BlasGuard()
+_blas_limit = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_blas_limit.before_fork,
+        after_in_parent=_blas_limit.after_fork_in_parent,
+        after_in_child=_blas_limit.after_fork_in_child,
+    )
 
 
 @cache
@@ -64,15 +113,21 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def _release_control() -> None:
-    """Let any thread set limits.
+def _set_num_threads(limits: list[tuple[Any, int]]) -> None:
+    """Set the number of threads of each library, from any thread.
 
     Since version 3.8, threadpoolctl ignores limits from all threads but the first that set one. The
-    lock and the counter of the guard already prevent the conflicts that this rule is made for.
+    lock above already prevents the conflicts that this rule is made for.
     """
-    for library in _controller().lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
+    for library, n_threads in limits:
+        clear = getattr(library, "clear_controlling_thread", _do_nothing)
+        clear(force=True)
+        library.set_num_threads(n_threads)
+        clear(force=True)
+
+
+def _do_nothing(force: bool) -> None:
+    """Take the place of a method that older versions of threadpoolctl do not have."""
 
 
 class ParallelMap:
@@ -103,16 +158,17 @@ class ParallelMap:
 serial_map = ParallelMap()
 
 
-@contextmanager
-def workers(n_jobs: int | None) -> Iterator[ParallelMap]:
-    """Yield a parallel map with ``n_jobs`` workers, as joblib counts them."""
+def with_workers(n_jobs: int | None, function: Callable[[ParallelMap], R]) -> R:
+    """Call the function with a parallel map that has ``n_jobs`` workers, as joblib counts them."""
     n_workers = effective_n_jobs(n_jobs)
-    with single_blas_thread:
-        if n_workers == 1:
-            yield serial_map
-            return
-        with ThreadPoolExecutor(n_workers - 1) as pool:
-            yield ParallelMap(n_workers, pool)
+    return with_single_blas_thread(_call_with_workers, n_workers, function)
+
+
+def _call_with_workers(n_workers: int, function: Callable[[ParallelMap], R]) -> R:
+    if n_workers == 1:
+        return function(serial_map)
+    with ThreadPoolExecutor(n_workers - 1) as pool:
+        return function(ParallelMap(n_workers, pool))
 
 
 def _call_in_parallel(

@@ -5,9 +5,8 @@ Shapes: ``T`` time steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units, ``K
 
 The parameters are a dict with ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,).
 The gates are in the order input, forget, output, candidate. With an output layer, the dict also
-has ``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored. The parameters of the
-first layer of a fitted estimator are
-``{name.removeprefix("lstm_0."): value for name, value in estimator.parameters_.items()}``.
+has ``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored. ``parameters_`` of a
+fitted estimator has those of its first layer, with ``lstm_0.`` before their names.
 
 If all arguments of a forward pass are float32, so are its results and gradients. Otherwise they are
 float64. No argument is modified. A cache holds copies and can be used for several backward passes.
@@ -24,12 +23,19 @@ from numpy.typing import ArrayLike, NDArray
 from sklstm._network import dense, kernels, losses
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
-from sklstm._threads import single_blas_thread
+from sklstm._threads import with_single_blas_thread
 
 __all__ = [
-    "lstm_backward", "lstm_cell_backward", "lstm_cell_forward", "lstm_forward",
-    "lstm_predict_backward", "lstm_predict_forward", "parameters_from_gates",
-    "parameters_to_gates", "sigmoid", "softmax",
+    "lstm_backward",
+    "lstm_cell_backward",
+    "lstm_cell_forward",
+    "lstm_forward",
+    "lstm_predict_backward",
+    "lstm_predict_forward",
+    "parameters_from_gates",
+    "parameters_to_gates",
+    "sigmoid",
+    "softmax",
 ]  # fmt: skip
 
 Array = NDArray[np.floating]
@@ -273,8 +279,7 @@ def lstm_predict_forward(
     """
     arguments = {"x": x, "h0": h0, "c0": c0}
     h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, *_OUTPUT_LAYER)
-    with single_blas_thread:
-        logits = dense.forward(cache.output_layer, cache.hidden)
+    logits = with_single_blas_thread(dense.forward, cache.output_layer, cache.hidden)
     return h, c, losses.softmax(logits).reshape(*h.shape[:-1], -1), cache
 
 
@@ -307,8 +312,9 @@ def lstm_predict_backward(
     _check_cache(cache, "lstm_predict_forward")
     gradient = {name: np.zeros_like(array) for name, array in cache.output_layer.items()}
     at_logits = _upstream("dy", dy, cache, K=len(cache.output_layer[_OUTPUT_LAYER[1]]))
-    with single_blas_thread:
-        at_hidden = dense.backward(cache.output_layer, cache.hidden, at_logits, gradient)
+    at_hidden = with_single_blas_thread(
+        dense.backward, cache.output_layer, cache.hidden, at_logits, gradient
+    )
     if dh is not None:
         at_hidden += _upstream("dh", dh, cache)
     return _backward(cache, at_hidden.reshape(*cache.shape[:-1], -1), dc) | gradient
@@ -426,8 +432,9 @@ def _forward(
     weights = kernels.Weights(*(copies.pop(name) for name in _LSTM))
     packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
     slots = SlotLayout(np.full(len(packed) // n, n, np.intp), reverse=False)
-    with single_blas_thread:  # as in the estimators, for bitwise equal results
-        h, c, recurrence = kernels.forward(packed, weights, slots, h0, c0, None)
+    h, c, recurrence = with_single_blas_thread(  # as in the estimators, for bitwise equal results
+        kernels.forward, packed, weights, slots, h0, c0, None
+    )
     h, c = h[slots.outputs], c[slots.outputs]
     cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h, recurrence)
     shape = (*x.shape[:-1], hidden)
@@ -440,8 +447,9 @@ def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
     dcells = None if dc is None else _upstream("dc", dc, cache)
     into = kernels.Weights(*(np.zeros_like(weight) for weight in cache.weights))
     h, c = np.zeros((2, cache.shape[-2], cache.hidden.shape[1]), cache.hidden.dtype)
-    with single_blas_thread:
-        dx = kernels.backward(cache.recurrence, cache.weights, into, h, c, dy, dcells, True)
+    dx = with_single_blas_thread(
+        kernels.backward, cache.recurrence, cache.weights, into, h, c, dy, dcells, True
+    )
     assert dx is not None
     names = (*cache.arguments, *_LSTM)
     return dict(zip(names, (dx.reshape(cache.shape), h, c, *into), strict=True))

@@ -16,7 +16,7 @@ from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import checked, shallow_copy, with_format
-from sklstm._threads import single_blas_thread
+from sklstm._threads import with_single_blas_thread
 from sklstm.sequences import Sequences
 from sklstm.sequences._input_form import as_tokens
 
@@ -114,7 +114,7 @@ class SequenceStream:
         self._output_layer, self._in_target_units = self._make_output_layer()
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
-        self._guard = single_blas_thread if largest > SINGLE_THREAD_SIZE else None
+        self._limits_blas = largest > SINGLE_THREAD_SIZE
 
     def _check_parameters(self) -> None:
         """Raise an error unless all accepted inputs give finite predictions, at every step."""
@@ -302,10 +302,7 @@ class SequenceStream:
         x: Any = X_t if usual and not self._embeds else self._check(X_t)
         if self._embeds:
             x = self._network.inputs(self._params, x)
-        if self._guard is None:
-            return self._step(x)
-        with self._guard:
-            return self._step(x)
+        return with_single_blas_thread(self._step, x) if self._limits_blas else self._step(x)
 
     def _step(self, x: Any) -> Array:
         for stepper in self._steppers:

@@ -12,7 +12,7 @@ import sklstm
 from sklstm import LSTMClassifier, _config
 from sklstm._network import kernels
 from sklstm._network.kernels import numpy_kernels
-from sklstm._threads import workers
+from sklstm._threads import with_workers
 
 SETS = ("numpy", "numba")
 
@@ -106,10 +106,12 @@ def test_a_block_affects_the_workers_of_its_calls(n_jobs):
         barrier.wait(timeout=60)  # so that all workers are active at the same time
         return names()
 
-    with workers(n_jobs) as parallel_map:
+    def look_twice(parallel_map):
         with sklstm.config_context(kernels="numpy"):
             assert list(parallel_map(look, range(n_jobs))) == ["numpy"] * n_jobs
         assert list(parallel_map(look, range(n_jobs))) == ["auto"] * n_jobs
+
+    with_workers(n_jobs, look_twice)
 
 
 def test_the_chosen_kernels_are_used(monkeypatch):

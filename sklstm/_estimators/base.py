@@ -31,7 +31,7 @@ from sklstm._estimators.reading import (
 from sklstm._estimators.targets import Targets
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import PlainState
-from sklstm._threads import workers
+from sklstm._threads import with_workers
 from sklstm._training.state import TrainingState
 from sklstm.sequences._step_values import (
     known_rows,
@@ -225,8 +225,10 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         from sklstm._training.train import Task, train  # loads the solvers
 
         task = Task(model.network, model.form.targets.loss, samples, held_out)
-        with workers(self.n_jobs) as parallel_map:
-            return train(task, model.state, self, n_epochs, parallel_map, callbacks)
+        return with_workers(
+            self.n_jobs,
+            lambda parallel_map: train(task, model.state, self, n_epochs, parallel_map, callbacks),
+        )
 
     def _set_model(self, model: FittedModel) -> None:
         """Replace the fitted model and the public attributes, all at once."""

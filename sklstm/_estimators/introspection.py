@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sklstm._estimators.model import FittedModel, diverged, joined
 from sklstm._network.segments import WriteSteps
-from sklstm._threads import ParallelMap, workers
+from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import hidden_states, input_gradients
 from sklstm.sequences import Sequences
 
@@ -92,9 +92,10 @@ class Introspection:
         like_values: bool = False,
     ) -> Any:
         """What ``compute`` writes for each step, ``width`` values, in the form of X."""
-        forms: list[Any] = []
-        first_sample = 0
-        with workers(self.n_jobs) as parallel_map:
+
+        def on_parts(parallel_map: ParallelMap) -> list[Any]:
+            forms: list[Any] = []
+            first_sample = 0
             for part in model.parts(X, self):
                 result = _StepResult(part, width, model.state.parameters.dtype)
                 with model.naming_large_inputs(part, first_sample):
@@ -103,7 +104,9 @@ class Introspection:
                     raise diverged(name, model.form.dtype, self)
                 first_sample += len(part)
                 forms.append(result.like_input(squeezed=like_values and part.flat))
-        return joined(forms)
+            return forms
+
+        return joined(with_workers(self.n_jobs, on_parts))
 
     @property
     def parameters_(self) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklstm._network.kernels.limits import InputTooLargeError
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
-from sklstm._threads import ParallelMap, workers
+from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
@@ -107,17 +108,18 @@ class FittedModel:
         for first, stop in part_bounds(X):
             yield read(X[first:stop], estimator, first)
 
-    def raw_parts(self, X: Any, estimator: Any) -> Iterator[tuple[Array, Sequences]]:
-        """Raw predictions, (rows, n_outputs), of each part of X."""
-        first_sample = 0
-        with workers(estimator.n_jobs) as parallel_map:
-            for part in self.parts(X, estimator):
-                yield self._raw(part, estimator, parallel_map, first_sample), part
-                first_sample += len(part)
-
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
-        parts = [(decode(raw), part) for raw, part in self.raw_parts(X, estimator)]
+
+        def predict_parts(parallel_map: ParallelMap) -> list[tuple[NDArray[Any], Sequences]]:
+            decoded, first_sample = [], 0
+            for part in self.parts(X, estimator):
+                raw = self._raw(part, estimator, parallel_map, first_sample)
+                decoded.append((decode(raw), part))
+                first_sample += len(part)
+            return decoded
+
+        parts = with_workers(estimator.n_jobs, predict_parts)
         if not self.form.per_step:
             return np.concatenate([rows for rows, _ in parts])
         as_array = self.form.as_array
@@ -126,8 +128,7 @@ class FittedModel:
     def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
         """Predictions with a row for each time step of all samples, and the sequences."""
         sequences = self.form.inputs.read(X, estimator)
-        with workers(estimator.n_jobs) as parallel_map:
-            raw = self._raw(sequences, estimator, parallel_map)
+        raw = with_workers(estimator.n_jobs, partial(self._raw, sequences, estimator))
         return self.form.targets.decode(raw), sequences
 
     def _raw(

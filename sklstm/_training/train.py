@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._network import kernels
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._solvers import (
@@ -124,6 +125,7 @@ def train(
     ``n_epochs=None`` trains for one epoch of many, as partial_fit does.
     """
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
+    kernels.prepare(dtype)
     task = task.astype(dtype)
     n_recorded = len(state.epochs)
     _match_moments(state, settings)

@@ -8,9 +8,11 @@ import pytest
 from data import SMALL, outputs, problem
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._compat import CALLBACK_ATTRIBUTES
+from sklstm._network import kernels
 from sklstm._training.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -134,3 +136,32 @@ def test_a_thread_predicts_while_another_fits(rng, seed):
     assert len(found) > 10
     for predictions in found:
         assert any(np.array_equal(predictions, whole) for whole in expected)
+
+
+# --- the limit on the threads of BLAS ---
+
+
+def blas_threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("method", ["predict", "hidden_states", "input_gradients"])
+def test_an_error_in_a_prediction_leaves_no_limit(method, rng, monkeypatch):
+    """The frames of its traceback stay alive as long as the error."""
+    X, y = problem(rng)
+    model = LSTMRegressor(**SMALL).fit(X, y)
+
+    def fail(*arguments):
+        raise ZeroDivisionError
+
+    kernel = "infer" if method == "hidden_states" else "forward"
+    if method == "predict":
+        monkeypatch.setattr(type(model._model.form.targets), "decode", fail)
+    else:
+        monkeypatch.setattr(kernels, kernel, fail)
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        with pytest.raises(ZeroDivisionError) as caught:
+            getattr(model, method)(X)
+        assert blas_threads() == before
+        assert caught.value.__traceback__ is not None

@@ -12,7 +12,7 @@ from numerics import assert_close
 
 from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
-from sklstm._threads import serial_map, workers
+from sklstm._threads import serial_map, with_workers
 from sklstm._training.objective import Objective
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.samples import Totals
@@ -197,17 +197,18 @@ def test_the_number_of_threads_changes_no_bit(n_batch, dtype, threads_pay, rng, 
     """A batch of 50 is a single shard, whose directions are computed at the same time."""
     network, samples = make_network(**RATES), draw_samples(rng, 400, dtype)
     parameters, batch = draw_parameters(rng, network, dtype), rng.permutation(400)[:n_batch]
+
+    def compute(parallel_map):
+        masks_of = np.random.RandomState(seed)
+        objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, parallel_map)
+        return *objective(parameters, batch, masks_of), objective.mean_loss(parameters)
+
     results = []
     for n_threads in (1, 2, 3, 1):
-        with workers(n_threads) as parallel_map:
-            masks_of = np.random.RandomState(seed)
-            objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, parallel_map)
-            threads_pay.clear()
-            threads_pay.several = n_threads > 1
-            results.append(
-                (*objective(parameters, batch, masks_of), objective.mean_loss(parameters))
-            )
-            assert (len(threads_pay) > 1) == (n_threads > 1)
+        threads_pay.clear()
+        threads_pay.several = n_threads > 1
+        results.append(with_workers(n_threads, compute))
+        assert (len(threads_pay) > 1) == (n_threads > 1)
     for value, gradient, weight, mean_loss in results[1:]:
         assert (value, weight, mean_loss) == (results[0][0], *results[0][2:])
         np.testing.assert_array_equal(gradient, results[0][1])
@@ -251,12 +252,13 @@ def test_an_error_in_a_shard_is_raised(threads_pay, rng):
 
     network, samples = make_network(), draw_samples(rng, 200)
     parameters = draw_parameters(rng, network)
+
+    def compute(parallel_map):
+        Objective(network, Broken(), samples, 0.0, parallel_map)(parameters)
+
     for n_threads in (1, 2):
-        with (
-            workers(n_threads) as parallel_map,
-            pytest.raises(ZeroDivisionError, match="from a shard"),
-        ):
-            Objective(network, Broken(), samples, 0.0, parallel_map)(parameters)
+        with pytest.raises(ZeroDivisionError, match="from a shard"):
+            with_workers(n_threads, compute)
 
 
 def test_a_batch_does_not_depend_on_the_batches_before(rng):

@@ -1,6 +1,7 @@
 """Raw predictions: order, chunks, and segments within the working memory."""
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from _training.problems import draw_parameters, draw_samples, make_network
 from numerics import draw_sequences
 
 from sklstm._network import costs
-from sklstm._threads import ParallelMap, workers
+from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import raw_predictions
 
 
@@ -19,8 +20,7 @@ def test_predictions_have_the_order_of_the_sequences(n, n_jobs, threads_pay, rng
     network, sequences = make_network(), draw_samples(rng, n).sequences
     parameters = draw_parameters(rng, network)
     params = network.layout.views(parameters)
-    with workers(n_jobs) as parallel_map:
-        actual = raw_predictions(network, parameters, sequences, parallel_map)
+    actual = with_workers(n_jobs, partial(raw_predictions, network, parameters, sequences))
     for k in np.unique(np.concatenate([[0, n - 1], rng.integers(0, n, 20)])):
         expected = network.predict(params, sequences.pack(np.array([k])))
         np.testing.assert_allclose(actual[k : k + 1], expected, rtol=1e-12, atol=1e-13)

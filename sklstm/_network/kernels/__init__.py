@@ -1,8 +1,10 @@
 """The recurrence of an LSTM layer over a packed batch, in one direction.
 
 There are two implementations with the same interface: ``numpy_kernels``, and
-``compiled.compiled_kernels``. The configuration (``sklstm.set_config``) selects one of them.
-``backward`` uses the kernels that made its cache, even if the configuration has changed since.
+``compiled.compiled_kernels``. The configuration (``sklstm.set_config``) selects one of them; with
+"auto", NumPy takes the place of compiled functions that cannot be loaded or compiled. All functions
+that training needs are loaded before it begins (``prepare``). ``backward`` uses the kernels that
+made its cache, even if the configuration has changed since.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` inputs, ``H`` hidden
 units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
@@ -13,7 +15,8 @@ are the gradients ``dy`` and ``dcells`` at the hidden and cell states of all ste
 from __future__ import annotations
 
 import functools
-from importlib import import_module
+import warnings
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -21,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm import _config
-from sklstm._network.kernels import numpy_kernels
+from sklstm._network.kernels import load_lock, numpy_kernels
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
@@ -38,12 +41,23 @@ __all__ = [
     "forward",
     "infer",
     "min_rows",
+    "prepare",
     "stepper",
     "threads_pay",
     "values_per_unit",
 ]
 
 Array = NDArray[np.floating]
+DType = np.dtype[np.floating]
+
+#: The compiled functions that are loaded together.
+_TRAINING, _INFERENCE, _STEP = ("forward", "backward"), ("infer",), ("pack", "step")
+
+
+def prepare(dtype: DType) -> None:
+    """Load or compile all that training in this dtype needs."""
+    for names in (_TRAINING, _INFERENCE):
+        _chosen(names, dtype)
 
 
 def forward(
@@ -55,14 +69,14 @@ def forward(
     mask: Array | None,
 ) -> tuple[Array, Array, Cache]:
     """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
-    return _chosen().forward(x, weights, layout, h0, c0, mask)
+    return _chosen(_TRAINING, x.dtype).forward(x, weights, layout, h0, c0, mask)
 
 
 def infer(
     x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
 ) -> None:
     """Replace the initial ``h`` and ``c`` by the final ones; write all hidden states to ``y``."""
-    _chosen().infer(x, weights, layout, h, c, y)
+    _chosen(_INFERENCE, x.dtype).infer(x, weights, layout, h, c, y)
 
 
 def backward(
@@ -87,7 +101,7 @@ def backward(
 
 def stepper(weights: Weights, n: int, output: OutputWeights | None) -> Stepper:
     """Return a callable that advances ``n`` sequences by one step at each call."""
-    return _chosen().Stepper(weights, n, output)
+    return _chosen(_STEP, weights.hh.dtype).Stepper(weights, n, output)
 
 
 def min_rows(work: float) -> int:
@@ -112,36 +126,79 @@ def threads_pay(work: float, values: float) -> bool:
     return bool(work >= chosen.MIN_WORK and values >= chosen.MIN_VALUES)
 
 
-def _chosen() -> ModuleType:
-    """Return the kernels that the configuration selects."""
-    name = _config.get_config()["kernels"]
-    if name == "numpy" or (name == "auto" and not _compiled_kernels_available()):
+def _chosen(names: tuple[str, ...] = (), dtype: DType | None = None) -> ModuleType:
+    """Return the kernels that the configuration selects, with these functions loaded."""
+    option = _config.get_config()["kernels"]
+    if option == "numpy":
         return numpy_kernels
-    return _compiled_kernels()
+    loaded = _loaded.get((names, dtype))
+    if loaded is not None:
+        return loaded
+    if option == "auto" and _failed:
+        return numpy_kernels
+    with load_lock.lock:
+        return _load_or_numpy(names, dtype) if option == "auto" else _load(names, dtype)
 
 
-@functools.cache
-def _compiled_kernels_available() -> bool:
+#: The compiled kernels, for all functions and dtypes that have been loaded.
+_loaded: dict[tuple[tuple[str, ...], DType | None], ModuleType] = {}
+
+#: Whether NumPy takes the place of everything that has not been loaded.
+_failed = False
+
+
+def _load_or_numpy(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
+    """Load compiled functions; after the first error, return the kernels of NumPy."""
+    global _failed
+    if not _failed:
+        try:
+            return _load(names, dtype)
+        except Exception as error:
+            _failed = True
+            if _loaded.keys() <= {((), None)}:  # sizes are those of the kernels that are used
+                _loaded.clear()
+            if find_spec("numba") is not None:
+                _warn(error)
+    return numpy_kernels
+
+
+def _warn(error: Exception) -> None:
+    warnings.warn(
+        f"NumPy computes the recurrence, several times as slowly as compiled kernels: {error}. "
+        'Set kernels="numpy" or SKLSTM_KERNELS=numpy to use NumPy without this warning.',
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _load(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
+    """Load compiled functions, or raise an error that says why this is not possible."""
     try:
-        _compiled_kernels()
-    except ImportError:
-        return False
-    return True
+        kernels = _compiled_kernels()
+        if dtype is not None:
+            _load_functions(names, dtype)
+    except Exception as error:
+        kind = ImportError if isinstance(error, ImportError) else RuntimeError
+        raise kind(_reason(error)) from error
+    _loaded[names, dtype] = kernels
+    return kernels
+
+
+def _reason(error: Exception) -> str:
+    if find_spec("numba") is None:
+        return f'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs: {error}'
+    return f"Numba cannot load or compile the kernels: {type(error).__name__}: {error}"
+
+
+def _load_functions(names: tuple[str, ...], dtype: DType) -> None:
+    from sklstm._network.kernels.compiled import loading
+
+    for name in names:
+        loading.load(name, dtype)
 
 
 @functools.cache
 def _compiled_kernels() -> ModuleType:
-    """Import the compiled kernels, if Numba or code from an earlier compilation is available.
+    from sklstm._network.kernels.compiled import compiled_kernels
 
-    Importing Numba also tests whether it supports this version of NumPy. Code on disk shows that it
-    does, so the slow import is then skipped.
-    """
-    try:
-        from sklstm._network.kernels.compiled import compiled_kernels, disk_cache
-
-        if not disk_cache.has_code():
-            import_module("numba")
-    except ImportError as error:
-        message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
-        raise ImportError(f"{message}: {error}") from error
     return compiled_kernels

@@ -4,14 +4,21 @@ There is one file for each function and dtype. Its name contains a digest of eve
 code depends on: the sources of this package, the versions of NumPy, Numba and llvmlite, and the
 processor. So a change of any of them leads to a new file, and old code is never loaded. The file
 begins with a checksum; a file that is damaged or cannot be read is ignored.
+
+Code that is loaded can do all that the user can do. So files and folders are ignored unless they
+belong to the user or to root and no one else can write to them. Windows has no such permission
+bits; there, the folder of the user is protected by default.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import stat
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from importlib import import_module, metadata
 from pathlib import Path
@@ -23,12 +30,30 @@ from sklstm._network.kernels.compiled.cpu import DESCRIPTION
 
 CHECKSUM_BYTES = 16
 
+DAY = 86400  # seconds
+
+#: Files with another key are removed when they have not been used for this time.
+MAX_UNUSED = 30 * DAY
+
+#: Maximum number of files of one function and dtype. Several environments may share a folder.
+MAX_KEYS = 4
+
+#: Unfinished files of this age are left from processes that have ended.
+MAX_WRITING = 60
+
+#: Files are opened without following a link, and without waiting for the other end of a pipe.
+_BINARY = getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+
+_HAS_OWNERS = hasattr(os, "geteuid")
+
 
 def read(name: str) -> bytes | None:
     """Return the object code stored under this name, or None if no intact file exists."""
     for folder in folders():
         try:
-            content = (folder / _file_name(name)).read_bytes()
+            content = _read(folder, _file_name(name))
         except OSError:
             continue
         code = content[CHECKSUM_BYTES:]
@@ -38,52 +63,133 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """Store object code in the first writable folder, if there is one.
-
-    The file is renamed when it is complete, so other processes never see a part of it.
-    """
+    """Store object code in the first folder that is trusted and writable, if there is one."""
     for folder in folders():
-        part = folder / f"{uuid4().hex}.part"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(_checksum(name, code) + code)
-            part.replace(folder / _file_name(name))
-            return
+            _make(folder)
+            _write(folder, _file_name(name), _checksum(name, code) + code)
         except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-
-
-def has_code() -> bool:
-    """Return whether any function has been stored with these sources, versions and processor."""
-    return any(any(folder.glob(_file_name("*"))) for folder in folders())
+            continue
+        with suppress(OSError):
+            _remove_old(folder, name)
+        return
 
 
 def folders() -> list[Path]:
     """Return the folders of the cache, in the order in which they are tried.
 
     These are ``$NUMBA_CACHE_DIR/sklstm`` if that is set, otherwise ``__pycache__`` beside the
-    sources and the cache folder of the user. Without source files, as in some frozen applications,
-    there is no cache, because a change of the sources could not be noticed.
+    sources and the cache folder of the user. Relative paths are ignored: they would depend on the
+    working directory. Without source files, as in some frozen applications, there is no cache,
+    because a change of the sources could not be noticed.
     """
     if not _sources():
         return []
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        return [Path(given) / "sklstm"]
-    beside = Path(__file__).parent / "__pycache__"
+    given = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
+    if given.is_absolute():
+        return [given / "sklstm"]
+    found = [_BESIDE, _user_folder()]
+    return [folder for folder in found if folder is not None and folder.is_absolute()]
+
+
+_BESIDE = Path(__file__).parent / "__pycache__"
+
+
+def _user_folder() -> Path | None:
+    """Return the folder in the user's cache, or None if the user has no home folder."""
+    variable, *names = {
+        "win32": ("LOCALAPPDATA", "AppData", "Local"),
+        "darwin": ("", "Library", "Caches"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():
+        return given / "sklstm"
     try:
-        return [beside, _user_cache() / "sklstm"]
-    except RuntimeError:  # the user has no home folder
-        return [beside]
+        return Path.home().joinpath(*names, "sklstm")
+    except RuntimeError:
+        return None
 
 
-def _user_cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+# --- trusted files ---
+
+
+def _read(folder: Path, file_name: str) -> bytes:
+    """Return the content of a file; raise PermissionError if others could have written it.
+
+    What is checked is the open folder and the open file, which can no longer be exchanged.
+    """
+    with _opened(folder) as inside:
+        path = folder / file_name if inside is None else file_name
+        descriptor = os.open(path, _READ, dir_fd=inside)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        _check_trusted(status, stat.S_ISREG(status.st_mode))
+        if os.utime in os.supports_fd and time.time() - status.st_mtime > DAY:
+            with suppress(OSError):
+                os.utime(descriptor)  # the file is in use
+        return file.read()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    """Yield a descriptor of a trusted folder, or None on Windows."""
+    if not _HAS_OWNERS:
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _check_trusted(os.fstat(descriptor), True)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_trusted(status: os.stat_result, has_right_type: bool) -> None:
+    """Raise an error unless only the user or root can write to a file or folder."""
+    trusted = has_right_type
+    if _HAS_OWNERS:
+        writable_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        trusted &= status.st_uid in (0, os.geteuid()) and not writable_by_others
+    if not trusted:
+        raise PermissionError
+
+
+def _make(folder: Path) -> None:
+    """Make the folder if it does not exist; raise an error if it is not trusted."""
+    private = folder == _user_folder()
+    folder.mkdir(mode=0o700 if private else 0o755, parents=True, exist_ok=True)
+    with _opened(folder):
+        pass
+
+
+def _write(folder: Path, file_name: str, content: bytes) -> None:
+    """Write a file, which is renamed when it is complete: other processes never see a part."""
+    part = folder / f"{uuid4().hex}.part"
+    try:
+        with open(os.open(part, _CREATE, 0o644), "wb") as file:
+            file.write(content)
+        part.replace(folder / file_name)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _remove_old(folder: Path, name: str) -> None:
+    """Remove unfinished files, and files with another key that are no longer used."""
+    outdated = [path for path in folder.glob("*.part") if _age(path) > MAX_WRITING]
+    others = [path for path in folder.glob("*.native") if not path.stem.endswith(key())]
+    outdated += [path for path in others if _age(path) > MAX_UNUSED]
+    same_name = [path for path in others if path.name.startswith(f"{name}-")]
+    outdated += sorted(same_name, key=_age)[MAX_KEYS - 1 :]
+    for path in outdated:
+        path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+# --- names and checksums ---
 
 
 def _file_name(name: str) -> str:

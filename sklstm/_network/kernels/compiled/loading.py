@@ -6,78 +6,84 @@ addresses and sizes. Each function is loaded once per process and dtype.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
-from functools import partial
+from functools import cache, partial
 from struct import Struct
-from threading import Lock
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._network.kernels import load_lock
 from sklstm._network.kernels.compiled import disk_cache
 from sklstm._network.kernels.compiled.cpu import target_machine
 
 
 def call(name: str, dtype: np.dtype[np.floating], *arguments: int) -> None:
     """Call a compiled function with these addresses and integers."""
-    function, pack = _loaded.get((name, dtype)) or _load_once(name, dtype, len(arguments))
-    function(pack(*arguments))
+    load(name, dtype)(_packer(len(arguments))(*arguments))
 
 
 def bind(name: str, dtype: np.dtype[np.floating], *arguments: int) -> Callable[[], int]:
     """Return a compiled function with all its arguments bound; it returns whether it succeeded."""
-    function, pack = _loaded.get((name, dtype)) or _load_once(name, dtype, len(arguments))
-    return partial(function, pack(*arguments))
+    return partial(load(name, dtype), _packer(len(arguments))(*arguments))
 
 
-def _renew_lock() -> None:
-    """Replace the lock in a forked process, where the thread that held it does not exist."""
-    global _lock
-    _lock = Lock()
+@cache
+def _packer(n_arguments: int) -> Callable[..., bytes]:
+    """Return a function that packs arguments into an array."""
+    return Struct(f"{n_arguments}q").pack
 
 
-_lock = Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
-
-#: Loaded functions, each with a function that packs its arguments into an array.
-_loaded: dict[tuple[str, np.dtype[np.floating]], tuple[Any, Callable[..., bytes]]] = {}
+_loaded: dict[tuple[str, np.dtype[np.floating]], Callable[[bytes], int]] = {}
 
 
-def _load_once(name: str, dtype: np.dtype[np.floating], n_arguments: int) -> Any:
+def load(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
+    """Return a compiled function, which is loaded or compiled if this has not been done yet."""
+    return _loaded.get((name, dtype)) or _load_once(name, dtype)
+
+
+def _load_once(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
     """Load a function unless another thread has loaded it in the meantime."""
-    with _lock:
+    with load_lock.lock:
         if (name, dtype) not in _loaded:
-            _loaded[name, dtype] = _load(name, dtype), Struct(f"{n_arguments}q").pack
+            _loaded[name, dtype] = _load(name, dtype)
         return _loaded[name, dtype]
 
 
-def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
+def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
     if dtype not in (np.float32, np.float64):  # a different byte order is refused too
         raise TypeError(f"expected float32 or float64 in native byte order, got {dtype!r}")
     symbol = f"sklstm_{name}_{dtype.name}"
     code = disk_cache.read(symbol)
     if code is None:
-        try:
-            from sklstm._network.kernels.compiled.compiling import object_code
-        except ImportError as error:
-            raise ImportError(f"Numba is needed to compile {symbol}: {error}") from error
-        code = object_code(name, dtype, symbol)
+        code = _compile(name, dtype, symbol)
         disk_cache.write(symbol, code)
     return _link(code, symbol)
 
 
-def _link(code: bytes, symbol: str) -> Any:
+def _compile(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
+    from numba import config
+
+    if config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT turns the compiler off")
+    from sklstm._network.kernels.compiled.compiling import object_code
+
+    return object_code(name, dtype, symbol)
+
+
+def _link(code: bytes, symbol: str) -> Callable[[bytes], int]:
     """Return the function of an object file; it releases the GIL while it runs."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
+    address = engine.get_function_address(symbol)
+    if not address:
+        raise RuntimeError(f"the object code does not contain {symbol}")
     _engines.append(engine)
-    return CFUNCTYPE(c_int64, c_void_p)(engine.get_function_address(symbol))
+    return CFUNCTYPE(c_int64, c_void_p)(address)
 
 
 #: The engines own the machine code of loaded functions.

@@ -1,9 +1,11 @@
 """Object code on disk: later processes load it without Numba, and ignore damaged files."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -160,9 +162,7 @@ def test_a_renamed_file_is_not_loaded(folder):
 
 def test_code_with_another_key_is_not_loaded(folder, compilations, monkeypatch):
     pack()
-    assert disk_cache.has_code()
     monkeypatch.setattr(disk_cache, "key", lambda: "0" * 16)
-    assert not disk_cache.has_code()
     unload_functions()
     pack()
     assert compilations == ["pack", "pack"]
@@ -212,6 +212,204 @@ def test_no_key_after_numba_is_uninstalled(monkeypatch):
         new_key()
 
 
+def test_a_failed_write_leaves_no_file(folder, monkeypatch):
+    def fail(*arguments):
+        raise OSError
+
+    monkeypatch.setattr(Path, "replace", fail)
+    disk_cache.write("name", b"code")
+    assert list(folder.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_no_file(folder, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        disk_cache.write("name", b"code")
+    assert list(folder.iterdir()) == []
+
+
+# --- old files ---
+
+
+def make_file(folder, name, age=0.0):
+    path = folder / name
+    path.write_bytes(b"")
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_unfinished_files_are_removed(folder):
+    old = make_file(folder, "1.part", disk_cache.MAX_WRITING + 10)
+    new = make_file(folder, "2.part")
+    disk_cache.write("name", b"code")
+    assert not old.exists()
+    assert new.exists(), "another process may be writing it"
+
+
+def test_unused_files_with_another_key_are_removed(folder):
+    old, new = disk_cache.MAX_UNUSED + 10, disk_cache.MAX_UNUSED - 1000
+    removed = make_file(folder, "other-0123.native", old)
+    kept = [
+        make_file(folder, "other-4567.native", new),
+        make_file(folder, f"other-{disk_cache.key()}.native", old),
+        make_file(folder, "module.cpython-311.pyc", old),
+    ]
+    disk_cache.write("name", b"code")
+    assert not removed.exists()
+    assert all(path.exists() for path in kept)
+
+
+def test_the_number_of_files_of_one_function_is_limited(folder):
+    paths = [make_file(folder, f"name-{k}.native", 10 * k) for k in range(9)]
+    other = make_file(folder, "names-1.native", 100)
+    disk_cache.write("name", b"code")
+    assert [path.exists() for path in paths] == [k < disk_cache.MAX_KEYS - 1 for k in range(9)]
+    assert other.exists()
+
+
+def test_a_file_that_is_read_counts_as_used(folder):
+    disk_cache.write("name", b"code")
+    (path,) = folder.iterdir()
+    os.utime(path, (0, 0))
+    assert disk_cache.read("name") == b"code"
+    if os.utime in os.supports_fd:
+        assert path.stat().st_mtime > time.time() - 1000
+
+
+# --- trust ---
+
+has_owners = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners of files")
+
+
+@pytest.fixture
+def path(folder):
+    """A file with code that can be read."""
+    disk_cache.write("name", b"code")
+    (path,) = folder.iterdir()
+    assert disk_cache.read("name") == b"code"
+    return path
+
+
+@has_owners
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_files_that_others_can_write_are_ignored(mode, path):
+    path.chmod(mode)
+    assert disk_cache.read("name") is None
+
+
+@has_owners
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_folders_that_others_can_write_are_ignored(mode, path, folder):
+    folder.chmod(mode)
+    assert disk_cache.read("name") is None
+    disk_cache.write("other", b"code")
+    assert len(list(folder.iterdir())) == 1
+    folder.chmod(0o755)
+    assert disk_cache.read("name") == b"code"
+
+
+def pretend_owner(monkeypatch, path, owner):
+    """Let ``os.fstat`` report another owner of this path."""
+    inode, fstat = path.stat().st_ino, os.fstat
+
+    def changed(descriptor):
+        status = fstat(descriptor)
+        owned_by = (*status[:4], owner, *status[5:])
+        return os.stat_result(owned_by) if status.st_ino == inode else status
+
+    monkeypatch.setattr(os, "fstat", changed)
+
+
+@has_owners
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_files_and_folders_of_other_users_are_ignored(what, path, folder, monkeypatch):
+    user = os.geteuid()
+    pretend_owner(monkeypatch, {"file": path, "folder": folder}[what], user + 1)
+    assert disk_cache.read("name") is None
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert (disk_cache.read("name") is None) == (user != 0)
+
+
+@has_owners
+def test_files_and_folders_of_root_are_read(path, folder, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    pretend_owner(monkeypatch, path, 0)
+    pretend_owner(monkeypatch, folder, 0)
+    assert disk_cache.read("name") == b"code"
+
+
+@has_owners
+def test_links_are_ignored(path, tmp_path):
+    target = path.rename(tmp_path / "target")
+    path.symlink_to(target)
+    assert disk_cache.read("name") is None
+
+
+@has_owners
+def test_a_pipe_is_ignored(path):
+    """Opening it must not wait for a process that writes to it."""
+    path.unlink()
+    os.mkfifo(path, 0o644)
+    assert disk_cache.read("name") is None
+
+
+@has_owners
+def test_a_folder_in_place_of_a_file_is_ignored(path):
+    path.unlink()
+    path.mkdir(0o755)
+    assert disk_cache.read("name") is None
+
+
+@pytest.fixture(params=[0o000, 0o002, 0o022])
+def umask(request):
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def permissions(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@has_owners
+@pytest.mark.usefixtures("umask")
+def test_permissions_of_the_folder_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(disk_cache, "_BESIDE", tmp_path / "file" / "__pycache__")
+    make_file(tmp_path, "file")
+    disk_cache.write("name", b"code")
+    (path,) = (tmp_path / "cache" / "sklstm").iterdir()
+    assert permissions(path.parent) == 0o700
+    assert permissions(path) == 0o644
+    assert disk_cache.read("name") == b"code"
+
+
+@has_owners
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("given", [True, False])
+def test_permissions_of_other_folders(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_cache, "_BESIDE", tmp_path / "__pycache__")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path) if given else "")
+    disk_cache.write("name", b"code")
+    (path,) = (tmp_path / ("sklstm" if given else "__pycache__")).iterdir()
+    assert permissions(path.parent) == 0o755
+    assert permissions(path) == 0o644
+
+
+def test_files_without_owners(path, monkeypatch):
+    """As on Windows."""
+    monkeypatch.setattr(disk_cache, "_HAS_OWNERS", False)
+    path.chmod(0o666)
+    assert disk_cache.read("name") == b"code"
+    disk_cache.write("other", b"other code")
+    assert disk_cache.read("other") == b"other code"
+
+
 # --- folders ---
 
 
@@ -220,7 +418,7 @@ def test_compilation_without_a_writable_folder(tmp_path, compilations, monkeypat
     monkeypatch.setattr(disk_cache, "folders", lambda: [tmp_path / "file" / "folder"])
     pack()
     assert compilations == ["pack"]
-    assert not disk_cache.has_code()
+    assert disk_cache.read("sklstm_pack_float32") is None
 
 
 def test_the_second_folder_is_used_if_the_first_is_not_writable(tmp_path, monkeypatch):
@@ -229,16 +427,6 @@ def test_the_second_folder_is_used_if_the_first_is_not_writable(tmp_path, monkey
     monkeypatch.setattr(disk_cache, "folders", lambda: folders)
     disk_cache.write("name", b"code")
     assert disk_cache.read("name") == b"code"
-    assert disk_cache.has_code()
-
-
-def test_a_failed_write_leaves_no_file(folder, monkeypatch):
-    def fail(*arguments):
-        raise OSError
-
-    monkeypatch.setattr(Path, "replace", fail)
-    disk_cache.write("name", b"code")
-    assert list(folder.iterdir()) == []
 
 
 BASES = {"linux": "XDG_CACHE_HOME", "win32": "LOCALAPPDATA", "darwin": "HOME"}
@@ -255,6 +443,20 @@ def test_folders_of_each_platform(platform, tmp_path, monkeypatch):
     assert tmp_path in user_folder.parents
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "given"))
     assert disk_cache.folders() == [tmp_path / "given" / "sklstm"]
+
+
+@pytest.mark.parametrize("platform", BASES)
+def test_relative_folders_are_ignored(platform, tmp_path, monkeypatch):
+    """They would load code from the working directory."""
+    monkeypatch.setattr(sys, "platform", platform)
+    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(variable, "cache")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    beside, user_folder = disk_cache.folders()
+    assert beside == Path(disk_cache.__file__).parent / "__pycache__"
+    assert tmp_path in user_folder.parents
+    monkeypatch.setattr(Path, "home", lambda: Path("home"))
+    assert disk_cache.folders() == [beside]
 
 
 def test_folders_of_a_user_without_a_home(monkeypatch):
@@ -275,7 +477,7 @@ def test_concurrent_threads_load_a_function_once(folder, compilations):
 
     def load():
         barrier.wait(timeout=60)
-        found.append(loading._load_once("pack", SINGLE, 6))
+        found.append(loading._load_once("pack", SINGLE))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:

@@ -1,0 +1,115 @@
+"""The choice between compiled kernels and NumPy, with installations of Numba that do not work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sklstm
+
+SCRIPT = """
+import sys
+import warnings
+import numpy as np
+import sklstm
+from sklstm import LSTMRegressor
+from sklstm._network import kernels
+from sklstm._network.kernels import numpy_kernels
+{setup}
+X = np.random.default_rng(0).normal(size=(8, 4, 2))
+model = LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3, random_state=0)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for dtype in (np.float32, np.float64, np.float32):
+        model.fit(X.astype(dtype), X[:, 0, 0]).predict(X)
+    assert kernels.min_rows(1e4) == numpy_kernels.min_rows(1e4)
+with sklstm.config_context(kernels="numpy"):
+    model = model.fit(X, X[:, 0, 0])
+before = vars(model).copy()
+try:
+    with sklstm.config_context(kernels="numba"):
+        model.fit(X, X[:, 0, 0])
+except (ImportError, RuntimeError) as error:
+    print(type(error).__name__, error)
+assert vars(model) == before
+for warning in caught:
+    print(warning.category.__name__, warning.message)
+"""
+REPLACED = """
+from sklstm._network.kernels.compiled import {module}
+def fail(*arguments):
+    raise {error}
+{module}.{name} = fail
+"""
+
+
+def output(folder, setup, **environment):
+    """Return the error with kernels="numba", and the warnings with "auto"."""
+    path = str(Path(sklstm.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder)} | environment
+    environment |= {"SKLSTM_KERNELS": "auto"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(setup=setup)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def assert_falls_back(lines, error):
+    """There is one warning, for all fits, and it names the cause as the error does."""
+    assert len(lines) == 2
+    kind = "ImportError" if error.startswith(("ImportError", "ModuleNotFound")) else "RuntimeError"
+    reason = f"Numba cannot load or compile the kernels: {error}"
+    assert lines[0].startswith(f"{kind} {reason}")
+    assert lines[1].startswith("RuntimeWarning NumPy computes the recurrence")
+    assert reason in lines[1]
+    assert "SKLSTM_KERNELS=numpy" in lines[1]
+
+
+@pytest.fixture(scope="module")
+def llvmlite_folder(tmp_path_factory):
+    """A folder with an llvmlite whose shared library cannot be loaded."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "llvmlite.py").write_text("raise OSError('no shared library')")
+    return folder
+
+
+def test_llvmlite_that_cannot_be_loaded(tmp_path, llvmlite_folder):
+    pytest.importorskip("numba")
+    setup = f"sys.path.insert(0, {str(llvmlite_folder)!r})"
+    assert_falls_back(output(tmp_path, setup), "OSError: no shared library")
+
+
+def test_numba_with_its_compiler_turned_off(tmp_path):
+    pytest.importorskip("numba")
+    lines = output(tmp_path, "", NUMBA_DISABLE_JIT="1")
+    assert_falls_back(lines, "RuntimeError: NUMBA_DISABLE_JIT")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        ("loading", "_compile", "OSError('no memory')"),
+        ("loading", "_link", "RuntimeError('bad code')"),
+        ("disk_cache", "read", "ImportError('no metadata')"),
+        ("disk_cache", "read", "ValueError('bad path')"),
+    ],
+)
+def test_any_error_of_loading_or_compiling(module, name, error, tmp_path):
+    pytest.importorskip("numba")
+    setup = REPLACED.format(module=module, name=name, error=error)
+    if name == "_link":
+        setup += "\nloading._compile = lambda *arguments: b'code'"
+    kind, message = error.removesuffix("')").split("('")
+    assert_falls_back(output(tmp_path, setup), f"{kind}: {message}")
+
+
+@pytest.mark.parametrize("missing", ["numba", "llvmlite"])
+def test_without_numba_there_is_no_warning(missing, tmp_path):
+    setup = f"sys.modules[{missing!r}] = sys.modules['numba'] = None"
+    (line,) = output(tmp_path, setup)
+    assert line.startswith('ImportError kernels="numba" needs Numba')
+    assert 'pip install "sklstm[numba]"' in line
