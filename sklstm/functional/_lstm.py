@@ -1,50 +1,32 @@
-"""The forward and backward pass of an LSTM as functions, for one time step or for a sequence.
+"""The functions of the textbook LSTM.
 
-The functions use the same kernels as the estimators. All sequences of a batch have the same length.
 Shapes: ``T`` time steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units, ``K`` outputs.
-
-The parameters are a dict with ``weight_ih`` (D, 4 H), ``weight_hh`` (H, 4 H) and ``bias`` (4 H,).
-The gates are in the order input, forget, output, candidate. With an output layer, the dict also
-has ``dense.weight`` (H, K) and ``dense.bias`` (K,). Other keys are ignored. ``parameters_`` of a
-fitted estimator has those of its first layer, with ``lstm_0.`` before their names.
-
-If all arguments of a forward pass are float32, so are its results and gradients. Otherwise they are
-float64. No argument is modified. A cache holds copies and can be used for several backward passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from sklstm._network import dense, kernels, losses
-from sklstm._network.kernels.slots import SlotLayout
-from sklstm._network.parameters import Views
+from sklstm._network import dense, losses
 from sklstm._threads import with_single_blas_thread
+from sklstm.functional._passes import (
+    LSTM,
+    OUTPUT_LAYER,
+    Array,
+    Cache,
+    Parameters,
+    State,
+    backward,
+    check_cache,
+    check_shapes,
+    checked,
+    floats,
+    forward,
+    named,
+    upstream,
+)
 
-__all__ = [
-    "lstm_backward",
-    "lstm_cell_backward",
-    "lstm_cell_forward",
-    "lstm_forward",
-    "lstm_predict_backward",
-    "lstm_predict_forward",
-    "parameters_from_gates",
-    "parameters_to_gates",
-    "sigmoid",
-    "softmax",
-]  # fmt: skip
-
-Array = NDArray[np.floating]
-Parameters = Mapping[str, ArrayLike]
-State = ArrayLike | None
-_Axes = Mapping[str, int | None]  # the length of each axis by its name; None if any is allowed
-
-_LSTM = ("weight_ih", "weight_hh", "bias")
-_OUTPUT_LAYER = (f"{dense.NAME}.weight", f"{dense.NAME}.bias")
 _GATES = "ifoc"  # textbooks name the candidate "c", after the cell
 
 
@@ -67,7 +49,7 @@ def sigmoid(x: ArrayLike) -> Array:
     >>> sigmoid([-1000.0, 0.0, 1000.0])
     array([0. , 0.5, 1. ])
     """
-    values = _floats("x", x)
+    values = floats("x", x)
     return losses.sigmoid(values).astype(values.dtype, copy=False)
 
 
@@ -92,13 +74,13 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     >>> softmax([[1000, 1000], [0, 0]]).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
-    values = np.moveaxis(_floats("x", x), axis, -1)
+    values = np.moveaxis(floats("x", x), axis, -1)
     return np.moveaxis(losses.softmax(values), -1, axis)
 
 
 def lstm_cell_forward(
     x_t: ArrayLike, h: ArrayLike, c: ArrayLike, parameters: Parameters
-) -> tuple[Array, Array, _Cache]:
+) -> tuple[Array, Array, Cache]:
     """Compute one time step of an LSTM.
 
     The LSTM has forget gates and no peephole connections (Hochreiter & Schmidhuber 1997, Gers et
@@ -136,10 +118,10 @@ def lstm_cell_forward(
     >>> lstm_cell_backward(dh=None, dc=[[1]], cache=cache)["c"]  # through the forget gate
     array([[0.5]])
     """
-    return _forward("lstm_cell_forward", "ND", {"x_t": x_t, "h": h, "c": c}, parameters)
+    return forward("lstm_cell_forward", "ND", {"x_t": x_t, "h": h, "c": c}, parameters)
 
 
-def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
+def lstm_cell_backward(dh: State, dc: State, cache: Cache) -> dict[str, Array]:
     """Compute the gradients of one time step of an LSTM.
 
     Parameters
@@ -161,13 +143,13 @@ def lstm_cell_backward(dh: State, dc: State, cache: _Cache) -> dict[str, Array]:
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
-    _check_cache(cache, "lstm_cell_forward")
-    return _backward(cache, dh, dc)
+    check_cache(cache, "lstm_cell_forward")
+    return backward(cache, dh, dc)
 
 
 def lstm_forward(
     x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
-) -> tuple[Array, Array, _Cache]:
+) -> tuple[Array, Array, Cache]:
     """Compute the states of an LSTM at every time step: equations 1 to 6 in :doc:`/textbook`.
 
     Parameters
@@ -203,10 +185,10 @@ def lstm_forward(
     {'x': (7, 5, 2), 'h0': (5, 1), 'c0': (5, 1),
      'weight_ih': (2, 4), 'weight_hh': (1, 4), 'bias': (4,)}
     """
-    return _forward("lstm_forward", "TND", {"x": x, "h0": h0, "c0": c0}, parameters)
+    return forward("lstm_forward", "TND", {"x": x, "h0": h0, "c0": c0}, parameters)
 
 
-def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array]:
+def lstm_backward(dh: State, cache: Cache, dc: State = None) -> dict[str, Array]:
     """Compute the gradients of an LSTM by backpropagation through time.
 
     See Graves 2012, chapter 4, and equations 8 to 12 in :doc:`/textbook`.
@@ -232,13 +214,13 @@ def lstm_backward(dh: State, cache: _Cache, dc: State = None) -> dict[str, Array
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
-    _check_cache(cache, "lstm_forward")
-    return _backward(cache, dh, dc)
+    check_cache(cache, "lstm_forward")
+    return backward(cache, dh, dc)
 
 
 def lstm_predict_forward(
     x: ArrayLike, parameters: Parameters, h0: State = None, c0: State = None
-) -> tuple[Array, Array, Array, _Cache]:
+) -> tuple[Array, Array, Array, Cache]:
     """Compute an LSTM followed by a dense output layer and a softmax at every time step.
 
     Parameters
@@ -278,13 +260,13 @@ def lstm_predict_forward(
     array([ 17.5, -17.5])
     """
     arguments = {"x": x, "h0": h0, "c0": c0}
-    h, c, cache = _forward("lstm_predict_forward", "TND", arguments, parameters, *_OUTPUT_LAYER)
+    h, c, cache = forward("lstm_predict_forward", "TND", arguments, parameters, *OUTPUT_LAYER)
     logits = with_single_blas_thread(dense.forward, cache.output_layer, cache.hidden)
     return h, c, losses.softmax(logits).reshape(*h.shape[:-1], -1), cache
 
 
 def lstm_predict_backward(
-    dy: ArrayLike, cache: _Cache, dh: State = None, dc: State = None
+    dy: ArrayLike, cache: Cache, dh: State = None, dc: State = None
 ) -> dict[str, Array]:
     """Compute the gradients of an LSTM with an output layer by backpropagation through time.
 
@@ -309,15 +291,15 @@ def lstm_predict_backward(
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
     """
-    _check_cache(cache, "lstm_predict_forward")
+    check_cache(cache, "lstm_predict_forward")
     gradient = {name: np.zeros_like(array) for name, array in cache.output_layer.items()}
-    at_logits = _upstream("dy", dy, cache, K=len(cache.output_layer[_OUTPUT_LAYER[1]]))
+    at_logits = upstream("dy", dy, cache, K=len(cache.output_layer[OUTPUT_LAYER[1]]))
     at_hidden = with_single_blas_thread(
         dense.backward, cache.output_layer, cache.hidden, at_logits, gradient
     )
     if dh is not None:
-        at_hidden += _upstream("dh", dh, cache)
-    return _backward(cache, at_hidden.reshape(*cache.shape[:-1], -1), dc) | gradient
+        at_hidden += upstream("dh", dh, cache)
+    return backward(cache, at_hidden.reshape(*cache.shape[:-1], -1), dc) | gradient
 
 
 def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
@@ -352,19 +334,19 @@ def parameters_from_gates(gates: Parameters) -> dict[str, Array]:
     """
     has_output_layer = "Wy" in gates or "by" in gates
     names = [kind + gate for kind in "Wb" for gate in _GATES]
-    found = _named("gates", gates, [*names, "Wy", "by"] if has_output_layer else names)
-    hidden, width = _checked("Wi", found["Wi"], {"H": None, "H + D": None}).shape
+    found = named("gates", gates, [*names, "Wy", "by"] if has_output_layer else names)
+    hidden, width = checked("Wi", found["Wi"], {"H": None, "H + D": None}).shape
     if width <= hidden:
         raise ValueError(f"Wi: expected shape (H, H + D), D at least 1, got {(hidden, width)}")
     for gate in _GATES:
-        _checked(f"W{gate}", found[f"W{gate}"], {"H": hidden, "H + D": width})
-        _checked(f"b{gate}", found[f"b{gate}"], {"H": hidden, "1": 1})
+        checked(f"W{gate}", found[f"W{gate}"], {"H": hidden, "H + D": width})
+        checked(f"b{gate}", found[f"b{gate}"], {"H": hidden, "1": 1})
     weights, bias = (np.concatenate([found[kind + gate] for gate in _GATES]) for kind in "Wb")
-    parameters = dict(zip(_LSTM, (weights.T[hidden:], weights.T[:hidden], bias[:, 0]), strict=True))
+    parameters = dict(zip(LSTM, (weights.T[hidden:], weights.T[:hidden], bias[:, 0]), strict=True))
     if has_output_layer:
-        n_outputs = len(_checked("Wy", found["Wy"], {"K": None, "H": hidden}))
-        _checked("by", found["by"], {"K": n_outputs, "1": 1})
-        parameters |= zip(_OUTPUT_LAYER, (found["Wy"].T, found["by"][:, 0]), strict=True)
+        n_outputs = len(checked("Wy", found["Wy"], {"K": None, "H": hidden}))
+        checked("by", found["by"], {"K": n_outputs, "1": 1})
+        parameters |= zip(OUTPUT_LAYER, (found["Wy"].T, found["by"][:, 0]), strict=True)
     return {name: np.array(value, order="C") for name, value in parameters.items()}
 
 
@@ -393,115 +375,14 @@ def parameters_to_gates(parameters: Parameters) -> dict[str, Array]:
     >>> parameters_to_gates(parameters)["bf"]
     array([[2.]])
     """
-    has_output_layer = any(name in parameters for name in _OUTPUT_LAYER)
-    found = _named("parameters", parameters, _LSTM + _OUTPUT_LAYER if has_output_layer else _LSTM)
-    _check_shapes(found, None)
+    has_output_layer = any(name in parameters for name in OUTPUT_LAYER)
+    found = named("parameters", parameters, LSTM + OUTPUT_LAYER if has_output_layer else LSTM)
+    check_shapes(found, None)
     weights = np.concatenate([found["weight_hh"], found["weight_ih"]]).T
     gates: dict[str, Array] = {}
     for kind, array in (("W", weights), ("b", found["bias"][:, None])):
         gates |= zip((kind + gate for gate in _GATES), np.split(array, 4), strict=True)
     if has_output_layer:
-        weight, bias = (found[name] for name in _OUTPUT_LAYER)
+        weight, bias = (found[name] for name in OUTPUT_LAYER)
         gates |= {"Wy": weight.T, "by": bias[:, None]}
     return {name: np.array(value, order="C") for name, value in gates.items()}
-
-
-class _Cache(NamedTuple):
-    """Results of a forward pass for the backward pass; it shares no memory with the arguments."""
-
-    made_by: str  # name of the function
-    arguments: tuple[str, ...]  # names of the inputs, the hidden state and the cell state
-    shape: tuple[int, ...]  # of the inputs
-    weights: kernels.Weights
-    output_layer: Views  # empty if there is none
-    hidden: Array  # (T N, H)
-    recurrence: kernels.Cache
-
-
-def _forward(
-    made_by: str, axes: str, arguments: Mapping[str, State], parameters: Parameters, *extra: str
-) -> tuple[Array, Array, _Cache]:
-    """Return the states and a cache. ``extra`` are the names of more parameters to cache."""
-    (x_name, value), *initial_states = arguments.items()
-    x = _checked(x_name, value, dict.fromkeys(axes))
-    found = _named("parameters", parameters, (*_LSTM, *extra))
-    hidden, n = _check_shapes(found, x.shape[-1]), x.shape[-2]
-    h0, c0 = (v if v is None else _checked(k, v, {"N": n, "H": hidden}) for k, v in initial_states)
-    dtype = np.result_type(*(a for a in (x, h0, c0, *found.values()) if a is not None))
-    copies = {name: np.array(array, dtype, order="C") for name, array in found.items()}
-    weights = kernels.Weights(*(copies.pop(name) for name in _LSTM))
-    packed = x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)
-    slots = SlotLayout(np.full(len(packed) // n, n, np.intp), reverse=False)
-    h, c, recurrence = with_single_blas_thread(  # as in the estimators, for bitwise equal results
-        kernels.forward, packed, weights, slots, h0, c0, None
-    )
-    h, c = h[slots.outputs], c[slots.outputs]
-    cache = _Cache(made_by, tuple(arguments), x.shape, weights, copies, h, recurrence)
-    shape = (*x.shape[:-1], hidden)
-    return h.reshape(shape).copy(), c.reshape(shape).copy(), cache
-
-
-def _backward(cache: _Cache, dh: State, dc: State) -> dict[str, Array]:
-    """Return the gradients by the names of the arguments and parameters."""
-    dy = None if dh is None else _upstream("dh", dh, cache)
-    dcells = None if dc is None else _upstream("dc", dc, cache)
-    into = kernels.Weights(*(np.zeros_like(weight) for weight in cache.weights))
-    h, c = np.zeros((2, cache.shape[-2], cache.hidden.shape[1]), cache.hidden.dtype)
-    dx = with_single_blas_thread(
-        kernels.backward, cache.recurrence, cache.weights, into, h, c, dy, dcells, True
-    )
-    assert dx is not None
-    names = (*cache.arguments, *_LSTM)
-    return dict(zip(names, (dx.reshape(cache.shape), h, c, *into), strict=True))
-
-
-def _check_cache(cache: _Cache, maker: str) -> None:
-    made_by = cache.made_by if isinstance(cache, _Cache) else f"a {type(cache).__name__}"
-    if made_by != maker:
-        raise TypeError(f"cache: expected the cache of {maker}, got {made_by}")
-
-
-def _upstream(name: str, value: ArrayLike, cache: _Cache, **width: int) -> Array:
-    """Return a gradient with respect to values of every step, as (T N, width)."""
-    leading = dict(zip("TND"[-len(cache.shape) : -1], cache.shape[:-1], strict=True))
-    axes = leading | (width or {"H": cache.hidden.shape[1]})
-    array = _checked(name, value, axes).reshape(len(cache.hidden), -1)
-    return array.astype(cache.hidden.dtype, copy=False)
-
-
-def _check_shapes(found: Mapping[str, Array], n_inputs: int | None) -> int:
-    """Return the number of hidden units; raise if a parameter has a wrong shape."""
-    h = len(_checked("weight_hh", found["weight_hh"], {"H": None, "4 H": None}))
-    shapes: list[_Axes] = [{"D": n_inputs, "4 H": 4 * h}, {"H": h, "4 H": 4 * h}, {"4 H": 4 * h}]
-    for name, axes in zip(_LSTM, shapes, strict=True):
-        _checked(name, found[name], axes)
-    if _OUTPUT_LAYER[0] in found:
-        weight, bias = (found[name] for name in _OUTPUT_LAYER)
-        n_outputs = _checked(_OUTPUT_LAYER[0], weight, {"H": h, "K": None}).shape[1]
-        _checked(_OUTPUT_LAYER[1], bias, {"K": n_outputs})
-    return h
-
-
-def _named(what: str, arrays: Parameters, names: Iterable[str]) -> dict[str, Array]:
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise ValueError(f"{what}: missing {', '.join(missing)}; the keys are {', '.join(arrays)}")
-    return {name: _floats(name, arrays[name]) for name in names}
-
-
-def _checked(name: str, value: ArrayLike | None, axes: _Axes) -> Array:
-    """Return real numbers; raise unless they have these axes and are not empty."""
-    array = _floats(name, value)
-    fits = (n in (None, m) for n, m in zip(axes.values(), array.shape, strict=False))
-    if array.ndim != len(axes) or 0 in array.shape or not all(fits):
-        lengths = (a if n is None or a == str(n) else f"{a}={n}" for a, n in axes.items())
-        raise ValueError(f"{name}: expected shape ({', '.join(lengths)}), got {array.shape}")
-    return array
-
-
-def _floats(name: str, value: ArrayLike | None) -> Array:
-    """Return real numbers as float32 if they are float32, else as float64."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    return array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
