@@ -89,10 +89,11 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets. With ``return_sequences``, one or several for each time step: an array
             (n_samples, n_timesteps[, n_outputs]) or a list of (n_timesteps_i[, n_outputs]) arrays.
+            A missing target (NaN, None or pandas.NA) marks an unknown time step, which is left out.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a sample of weight two counts as two samples. With
             ``return_sequences`` they may also be given for each time step, in the form of ``y``; a
-            step of weight zero is left out.
+            step of weight zero is left out, whatever its target.
         X_val, y_val : like ``X`` and ``y``, default=None
             Validation samples. Their loss is recorded in ``validation_scores_`` after each epoch,
             and early stopping monitors it instead of that of a random fraction.

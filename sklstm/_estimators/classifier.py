@@ -79,9 +79,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
     learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
         Learning rate schedule. "cosine" lowers the rate to zero at ``max_iter``, where training
-        ends; ``partial_fit``, which has no last epoch, keeps it constant. "constant" keeps the
-        rate. "adaptive" divides it by five each time the loss stops improving, until it is at most
-        1e-6. Not used by "lbfgs".
+        ends. "constant" keeps the rate. "adaptive" divides it by five each time the loss stops
+        improving, until it is at most 1e-6. ``partial_fit`` has no last epoch and keeps the rate
+        constant: after ``fit``, it continues with the last rate of "adaptive", and with a hundredth
+        of ``learning_rate_init`` for "cosine". Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
         Initial learning rate. "auto" is 0.01 for "adam" and 0.1 for "sgd". Not used by "lbfgs".
@@ -95,7 +96,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
     max_grad_norm : float or None, default=1.0
         Maximum Euclidean norm of the gradient: longer gradients are scaled down to it. None scales
-        none. Not used by "lbfgs".
+        none. Samples are weighted before, so that with very unequal weights and batches of a few
+        samples, clipping moves the minimum. Not used by "lbfgs".
 
     shuffle : bool, default=True
         Whether to shuffle the samples in each epoch. Not used by "lbfgs".
@@ -129,10 +131,11 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Constant added to the denominator of "adam" for numerical stability.
 
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which sample weights are multiplied; a class that the dict does
-        not name has weight one. "balanced" gives all classes the same total weight. For multilabel
-        targets, a list with a dict for each label, or "balanced"; the weights of a sample's labels
-        are multiplied.
+        Weights of the classes, by which sample weights are multiplied. A class that the dict does
+        not name has weight one, and a label that does not occur in ``y`` is ignored. "balanced"
+        gives all classes the same total weight in the training samples; validation samples have
+        the same class weights. For multilabel targets, a list with a dict for each label, or
+        "balanced"; the weights of a sample's labels are multiplied.
 
     warm_start : bool, default=False
         Whether ``fit`` continues from the solution of the previous call, with the moments of the

@@ -49,7 +49,7 @@ class FittedModel:
         self, form: DataForm, network: SequenceNetwork, rng: np.random.RandomState
     ) -> FittedModel:
         """A copy to continue training, on targets in the units of ``form``."""
-        state = self.state.copy()
+        state = self.state.copy().astype(form.dtype)
         state.rng, state.best_score, state.best_epoch = rng, None, None
         earlier, later = self.form.targets, form.targets
         if isinstance(earlier, NumberTargets) and isinstance(later, NumberTargets):

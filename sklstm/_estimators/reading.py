@@ -129,7 +129,7 @@ def read_more(
 ) -> tuple[Samples, DataForm]:
     """Samples of a later fit, or for validation, read by the form of the first fit."""
     _check_given(y, estimator)
-    form = replace(form, targets=form.targets.with_settings(estimator))
+    form = _with_settings(form, estimator)
     sequences = form.inputs.read(X, estimator)
     given = _stacked(sequences, y, sample_weight, form.per_step)
     return _samples(given, form), form
@@ -143,6 +143,19 @@ def read_for_validation(estimator: Any, X_val: Any, y_val: Any, form: DataForm) 
         return read_more(estimator, X_val, y_val, None, form)[0]
     except ValueError as error:
         raise ValueError(f"Validation data (X_val, y_val): {error}") from error
+
+
+def _with_settings(form: DataForm, estimator: Any) -> DataForm:
+    """The form, with the parameters that the estimator has now; an error if they do not fit it."""
+    fixed = {"return_sequences": form.per_step, "vocabulary_size": form.inputs.vocabulary_size}
+    for name, value in fixed.items():
+        if getattr(estimator, name) != value:
+            raise ValueError(
+                f"{name} cannot change from {value} to {getattr(estimator, name)} while training "
+                "continues; clone the estimator or set warm_start=False to begin anew"
+            )
+    dtype = form.dtype if estimator.dtype is None else np.dtype(estimator.dtype)
+    return replace(form, targets=form.targets.with_settings(estimator), dtype=dtype)
 
 
 def part_bounds(X: Any) -> Iterator[tuple[int, int]]:

@@ -88,9 +88,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
         Learning rate schedule. "cosine" lowers the rate to zero at ``max_iter``, where training
-        ends; ``partial_fit``, which has no last epoch, keeps it constant. "constant" keeps the
-        rate. "adaptive" divides it by five each time the loss stops improving, until it is at most
-        1e-6. Not used by "lbfgs".
+        ends. "constant" keeps the rate. "adaptive" divides it by five each time the loss stops
+        improving, until it is at most 1e-6. ``partial_fit`` has no last epoch and keeps the rate
+        constant: after ``fit``, it continues with the last rate of "adaptive", and with a hundredth
+        of ``learning_rate_init`` for "cosine". Not used by "lbfgs".
 
     learning_rate_init : float or "auto", default="auto"
         Initial learning rate. "auto" is 0.01 for "adam" and 0.1 for "sgd". Not used by "lbfgs".
@@ -104,7 +105,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     max_grad_norm : float or None, default=1.0
         Maximum Euclidean norm of the gradient: longer gradients are scaled down to it. None scales
-        none. Not used by "lbfgs".
+        none. Samples are weighted before, so that with very unequal weights and batches of a few
+        samples, clipping moves the minimum. Not used by "lbfgs".
 
     shuffle : bool, default=True
         Whether to shuffle the samples in each epoch. Not used by "lbfgs".
@@ -326,7 +328,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given samples.
 
-        The first call fixes the mean and scale of the targets.
+        The mean and scale of the targets are those of all calls so far. When they change, the
+        output layer is rescaled, so that predictions stay the same.
 
         Parameters
         ----------
@@ -363,9 +366,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions in the units of the targets, of dtype float32 if the model was fitted on
-            such ``X``, and else float64. With ``return_sequences``, predictions for each time step,
-            in the form that ``y`` had in :meth:`fit`.
+            Predictions in the units of the targets, of dtype float32 if the targets were float32 or
+            float16, and else float64. With ``return_sequences``, predictions for each time step, in
+            the form that ``y`` had in :meth:`fit`.
         """
         return self._predict(X, lambda targets, raw: targets.decode(raw))
 

@@ -183,17 +183,31 @@ class EarlyStopping:
         self._validate = validate
         self._patience = _Patience(tol, patience, schedule)
         self.validation_scores: list[float] = []
-        self.best = Best(-math.inf, None, 0)
+        self._bests = [Best(-math.inf, None, 0)]  # the last ones, oldest first
 
     def __call__(self, progress: Progress) -> str | None:
         """Compute the score, and compare it with the best one."""
         score = float(self._validate(progress.parameters))
         self.validation_scores.append(score)
         if score > self.best.score:
-            self.best = Best(score, progress.parameters.copy(), progress.epoch)
+            better = Best(score, progress.parameters.copy(), progress.epoch)
+            self._bests = [self.best, better]
         if self._patience.exhausted(score):
             return self._patience.reason("validation score")
         return None
+
+    @property
+    def best(self) -> Best:
+        """The best of all epochs."""
+        return self._bests[-1]
+
+    @best.setter
+    def best(self, best: Best) -> None:
+        self._bests = [best]
+
+    def best_of(self, n_epochs: int) -> Best:
+        """The best of the first epochs: an interrupt may leave out the last one, at most."""
+        return max((best for best in self._bests if best.epoch <= n_epochs), key=lambda b: b.epoch)
 
     def restore(self, parameters: Vector) -> None:
         """Copy the best parameters, if there are any, into the given vector."""

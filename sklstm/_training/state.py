@@ -59,6 +59,11 @@ class TrainingState:
             epochs=list(self.epochs),
         )
 
+    def astype(self, dtype: np.dtype[np.floating]) -> TrainingState:
+        """The state with parameters and moments in this dtype."""
+        moments = [moment.astype(dtype, copy=False) for moment in self.moments]
+        return replace(self, parameters=self.parameters.astype(dtype, copy=False), moments=moments)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the state."""
         epochs = [list(epoch) for epoch in self.epochs]

@@ -18,7 +18,6 @@ from sklstm._solvers import (
     Constant,
     Cosine,
     EarlyStopping,
-    Epoch,
     History,
     NonFiniteLossError,
     Observer,
@@ -30,6 +29,7 @@ from sklstm._solvers import (
     minimize_lbfgs,
     minimize_stochastic,
 )
+from sklstm._solvers.observers import report
 from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective
 from sklstm._training.samples import Samples, Totals
@@ -138,7 +138,9 @@ def train(
         outcome = _minimize_lbfgs(objective, state, settings, plan, observers, callback)
     else:
         outcome = _minimize_stochastic(objective, state, settings, plan, observers, callback)
+    n_epochs_done = len(state.epochs) - n_recorded
     if validation is not None:
+        validation.best = validation.best_of(n_epochs_done)
         state.best_score = validation.best.score
         state.best_epoch = n_recorded + validation.best.epoch
         if settings.early_stopping:
@@ -146,7 +148,7 @@ def train(
     if not plan.one_of_many:
         state.rate_factor = _final_rate_factor(settings, plan.schedule)
     _check_finite(state)
-    return outcome._replace(n_epochs=len(state.epochs) - n_recorded)
+    return outcome._replace(n_epochs=n_epochs_done)
 
 
 def _plan(
@@ -204,6 +206,7 @@ def _minimize_stochastic(
     callback: Callback | None,
 ) -> Outcome:
     parameters, moments = state.parameters, state.moments
+    steps_before = state.step - state.moment_step
     outcome = minimize_stochastic(
         objective,
         parameters,
@@ -221,7 +224,7 @@ def _minimize_stochastic(
         callback=callback,
     )
     state.parameters, state.moments = parameters, moments
-    _count_updates(state, outcome.step)
+    state.step, state.moment_step = steps_before + outcome.step, outcome.step
     if outcome.status == "max_iter" and _anneals(settings):
         return outcome._replace(status="converged", message="the learning rate fell to zero")
     return outcome
@@ -245,7 +248,7 @@ def _minimize_lbfgs(
         value, gradient, _ = objective(parameters, None, np.random.RandomState(seed))
         return value, gradient
 
-    parameters = state.parameters
+    parameters, steps_before = state.parameters, state.step
     outcome = minimize_lbfgs(
         evaluate,
         parameters,
@@ -256,9 +259,9 @@ def _minimize_lbfgs(
         callback=callback,
     )
     state.parameters = parameters
-    _count_updates(state, outcome.step)
-    if not state.epochs and np.isfinite(outcome.loss):  # it began at a minimum
-        state.epochs.append(Epoch(outcome.loss))
+    if not state.epochs and outcome.status == "converged":  # it began at a minimum
+        report(Progress(1, 0, outcome.loss, np.nan, np.nan, parameters), observers, None)
+    state.step, state.moment_step = steps_before + outcome.step, outcome.step
     return outcome
 
 
@@ -318,18 +321,14 @@ def _final_rate_factor(settings: Settings, schedule: Schedule) -> float:
 def _update_state(state: TrainingState) -> Observer:
     """An observer that brings the state up to date after each epoch, for callbacks."""
 
+    steps_before = state.step - state.moment_step
+
     def update_state(progress: Progress) -> None:
         state.parameters = progress.parameters.astype(state.parameters.dtype, copy=False)
         state.moments = list(progress.moments)
-        _count_updates(state, progress.step)
+        state.step, state.moment_step = steps_before + progress.step, progress.step
 
     return update_state
-
-
-def _count_updates(state: TrainingState, moment_step: int) -> None:
-    """Add the updates since the last call to both counters."""
-    state.step += moment_step - state.moment_step
-    state.moment_step = moment_step
 
 
 def _validation(

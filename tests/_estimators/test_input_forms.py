@@ -205,6 +205,7 @@ def test_arrays_that_a_list_holds_are_sequences_and_plain_numbers_a_table(rng, y
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "nested lists"])
 def test_float32_stays(Estimator, form, rng, y, seed):
     X = as_float32(FORMS[form](rng))
+    y = y if Estimator is LSTMClassifier else y.astype(np.float32)
     estimator = Estimator(**SMALL, random_state=seed).fit(X, y)
     assert {values.dtype for values in estimator.parameters_.values()} == {np.dtype(np.float32)}
     assert estimator.hidden_states(X)[0].dtype == np.float32

@@ -669,8 +669,7 @@ def test_the_number_of_threads_changes_no_bit(Estimator, solver, dtype, rng, see
 PROGRAM = """
     import sys, warnings
     import numpy as np
-    from numerics import assert_close
-from sklearn.exceptions import ConvergenceWarning
+    from sklearn.exceptions import ConvergenceWarning
     from sklstm import LSTMClassifier, LSTMRegressor
 
     warnings.simplefilter("error")
