@@ -10,6 +10,7 @@ into the memory.
 from __future__ import annotations
 
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,17 @@ ARENA_SHARE = 0.25
 #: of sequences: the kernels make views of the step's rows in each of their arrays.
 BYTES_PER_STEP = (500, 2500)
 
-#: Number of elements in the scratch memory of a kernel's backward pass.
+#: Number of elements in the scratch memory of a kernel's backward pass: at most, and for each unit
+#: of a packed row, if a segment has only a few rows.
 SCRATCH_SIZE = 10 * 2**16
+SCRATCH_PER_UNIT = 10
+
+#: Number of arrays of the size of the LSTM layers' weights, in prediction and in training: copies
+#: that the kernels arrange for their products, and gradients.
+WEIGHT_ARRAYS = (2, 4)
+
+#: Number of arrays with all outputs, if each step has a prediction: predictions and gradients.
+OUTPUT_ARRAYS = 5
 
 
 # --- work and threads ---
@@ -117,52 +127,117 @@ def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
     return working_memory / min(n_chunks, n_workers)
 
 
-def segment_length(
-    network: SequenceNetwork,
-    lengths: Indices,
-    itemsize: int,
-    memory: float,
-    training: bool,
-    need_inputs: bool = False,
-) -> int:
+def divide_chunk(
+    network: SequenceNetwork, chunk: Indices, lengths: Indices, task: Task, memory: float
+) -> list[Indices]:
+    """Divide a chunk into as few parts as possible, such that segments of each fit into ``memory``.
+
+    ``chunk`` are indices into ``lengths``.
+    """
+    parts = [chunk]
+    while len(parts) < len(chunk):
+        if all(_Needs.of(network, lengths[part], task).least <= memory for part in parts):
+            break
+        parts = np.array_split(chunk, min(2 * len(parts), len(chunk)))
+    return parts
+
+
+def segment_length(network: SequenceNetwork, lengths: Indices, task: Task, memory: float) -> int:
     """Return the number of steps of a segment, such that its activations fit into ``memory``.
 
     With L steps per segment and T steps in total, activations take memory for L rows of each
     sequence, and the states at the beginning of T / L segments are kept. If no L fits, the one that
     needs the least memory is returned. It grows with the square root of T.
     """
-    n, n_steps = len(lengths), int(lengths.max())
-    row = (
-        _elements_per_row(network, training, need_inputs) * itemsize
-        + 5 * np.dtype(np.intp).itemsize
-    )
-    n_directions = len(network.layers[0].directions)
-    step, scratch = BYTES_PER_STEP[training] * n_directions, SCRATCH_SIZE * itemsize * training
-    whole = int(lengths.sum()) * row + n_steps * step
-    if whole + scratch * n_directions <= memory:  # both directions may be computed at the same time
+    n_steps, needs = int(lengths.max()), _Needs.of(network, lengths, task)
+    if needs.whole <= memory:
         return n_steps
-    memory -= scratch
-    step += n * row
-    states = n * 4 * sum(layer.width for layer in network.layers) * itemsize
-    discriminant = max(memory, 0) ** 2 - 4 * step * states * n_steps
-    if discriminant < 0:
-        length = sqrt(n_steps * states / step)
-    else:
-        length = (memory + sqrt(discriminant)) / (2 * step)
+    found = [_longest(memory - fixed, step, needs.states) for fixed, step in needs.segments]
+    length = max(found) or sqrt(needs.states / needs.segments[-1][1])
     return min(max(int(length), 1), n_steps)
 
 
-def _elements_per_row(network: SequenceNetwork, training: bool, need_inputs: bool) -> int:
+class Task(NamedTuple):
+    """What is computed: with the backward pass or not, and with the gradient at the inputs."""
+
+    itemsize: int
+    training: bool
+    need_inputs: bool = False
+
+
+class _Needs(NamedTuple):
+    """The memory that a batch needs, at once or in segments.
+
+    ``segments`` are pairs of the memory that any segment needs, and that of each step. The scratch
+    memory is in the first one or in the second one: the smaller of both is needed. States need
+    ``states / L`` with L steps in a segment.
+    """
+
+    whole: float
+    segments: tuple[tuple[float, float], tuple[float, float]]
+    states: float
+
+    @classmethod
+    def of(cls, network: SequenceNetwork, lengths: Indices, task: Task) -> _Needs:
+        n, n_steps, n_rows = len(lengths), int(lengths.max()), int(lengths.sum())
+        itemsize, training, _ = task
+        row = _elements_per_row(network, task) * itemsize + 5 * np.dtype(np.intp).itemsize
+        n_directions = len(network.layers[0].directions)
+        step = BYTES_PER_STEP[training] * n_directions
+        scratch = SCRATCH_SIZE * itemsize * training
+        hidden = max(layer.hidden for layer in network.layers)
+        scratch_row = SCRATCH_PER_UNIT * hidden * itemsize * training
+        fixed = WEIGHT_ARRAYS[training] * network.weights_per_step * itemsize
+        if network.pooling is None:
+            fixed += OUTPUT_ARRAYS * n_rows * network.n_outputs * itemsize
+        # Both directions of the whole batch may be computed at the same time.
+        whole = fixed + n_directions * min(scratch, n_rows * scratch_row)
+        whole += n_rows * row + n_steps * step
+        segments = (
+            (fixed + scratch, step + n * row),
+            (fixed, step + n * (row + scratch_row)),
+        )
+        states = n * n_steps * _elements_of_states(network, training) * itemsize
+        return cls(whole, segments, states)
+
+    @property
+    def least(self) -> float:
+        """The least memory that the batch needs."""
+        by_segments = [fixed + 2 * sqrt(self.states * step) + step for fixed, step in self.segments]
+        return min(self.whole, *by_segments)
+
+
+def _longest(memory: float, step: float, states: float) -> float:
+    """Return the largest L with ``L * step + states / L <= memory``, or 0 if there is none."""
+    discriminant = memory**2 - 4 * step * states
+    if memory <= 0 or discriminant < 0:
+        return 0.0
+    return (memory + sqrt(discriminant)) / (2 * step)
+
+
+def _elements_of_states(network: SequenceNetwork, training: bool) -> int:
+    """Return the number of array elements of the states that are kept for each segment.
+
+    These are hidden and cell state, and for training the gradients at them.
+    """
+    widths = [layer.width for layer in network.layers]
+    if training:
+        return 4 * sum(widths)
+    return 2 * sum(widths[:-1]) if network.bidirectional else 0
+
+
+def _elements_per_row(network: SequenceNetwork, task: Task) -> int:
     """Return the number of array elements that layers and pooling keep for each packed row."""
     n_inputs = network.layers[0].n_inputs
-    if not training:
+    if not task.training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)
     per_unit = kernels.values_per_unit()
     cached = [
         len(layer.directions) * (per_unit * _padded(layer.hidden) + layer.n_inputs + 1)
         for layer in network.layers
     ]
-    return n_inputs + sum(cached) + 2 * sum(layer.width for layer in network.layers)
+    gradients = 3 * n_inputs * (task.need_inputs or network.embeds)
+    return n_inputs + gradients + sum(cached) + 2 * sum(layer.width for layer in network.layers)
 
 
 def _padded(hidden: int) -> int:

@@ -156,8 +156,8 @@ class Objective:
         gradient = np.zeros_like(parameters)
         params = self.network.layout.views(parameters)
         grad = self.network.layout.views(gradient)
-        itemsize, lengths = parameters.itemsize, shard.packing.lengths
-        length = costs.segment_length(self.network, lengths, itemsize, shard.memory, training=True)
+        task = costs.Task(parameters.itemsize, training=True)
+        length = costs.segment_length(self.network, shard.packing.lengths, task, shard.memory)
         if length < shard.packing.n_steps:
             return self._by_segments(params, shard, length, grad), gradient
         return self._at_once(params, shard, grad), gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -71,8 +72,8 @@ def hidden_states(
     params = network.layout.views(parameters)
 
     def compute(chunk: _Chunk) -> None:
-        length = chunk.segment_length(network, training=False)
-        if length < chunk.packing.n_steps:
+        if chunk.needs_segments:
+            length = chunk.segment_length
             segments.hidden_states(network, params, chunk.packing, length, write)
             return
         batch = chunk.packing.segment()
@@ -100,8 +101,8 @@ def input_gradients(
 
     def compute(chunk: _Chunk) -> None:
         packing, direction_map = chunk.packing, chunk.direction_map
-        length = chunk.segment_length(network, training=True, need_inputs=True)
-        if length < packing.n_steps:
+        if chunk.needs_segments:
+            length = chunk.segment_length
             raw, forward_pass = segments.forward(network, params, packing, {}, length)
             segments.input_gradients(forward_pass, gradient(raw), write)
             return
@@ -109,7 +110,8 @@ def input_gradients(
         raw, cache = network.forward(params, batch, parallel_map=direction_map)
         write(batch.rows, network.input_gradients(params, gradient(raw), cache, direction_map))
 
-    _map_chunks(compute, network, sequences, parameters.dtype, parallel_map, working_memory())
+    arguments = network, sequences, parameters.dtype, parallel_map, working_memory()
+    _map_chunks(compute, *arguments, training=True)
 
 
 class _Chunk(NamedTuple):
@@ -117,15 +119,13 @@ class _Chunk(NamedTuple):
 
     indices: Indices
     packing: Packing
-    memory: float  # bytes for activations
+    segment_length: int
     direction_map: ParallelMap
 
-    def segment_length(
-        self, network: SequenceNetwork, training: bool, need_inputs: bool = False
-    ) -> int:
-        """Return the number of steps that are computed together."""
-        lengths, itemsize = self.packing.lengths, self.packing.dtype.itemsize
-        return costs.segment_length(network, lengths, itemsize, self.memory, training, need_inputs)
+    @property
+    def needs_segments(self) -> bool:
+        """Whether its activations do not fit into the memory at once."""
+        return self.segment_length < self.packing.n_steps
 
 
 def _map_chunks(
@@ -135,24 +135,33 @@ def _map_chunks(
     dtype: np.dtype[np.floating],
     parallel_map: ParallelMap,
     memory: float,
+    training: bool = False,
 ) -> list[R]:
-    """Call ``function`` for each chunk, serially if threads save no time."""
-    chunks = costs.chunks(network, sequences.lengths)
-    pays = costs.threads_pay(network, sequences.lengths, len(chunks))
+    """Call ``function`` for each chunk, serially if threads save no time.
+
+    With ``training``, it computes gradients at the inputs.
+    """
+    lengths, task = sequences.lengths, costs.Task(dtype.itemsize, training, need_inputs=training)
+    chunks = costs.chunks(network, lengths)
+    pays = costs.threads_pay(network, lengths, len(chunks))
     chunk_map = parallel_map if pays else serial_map
-    chunk_memory = costs.chunk_memory(memory, len(chunks), chunk_map.n_workers)
+    memory = costs.chunk_memory(memory, len(chunks), chunk_map.n_workers)
     direction_map = chunk_map if len(chunks) == 1 else serial_map
 
-    def compute(indices: Indices) -> R:
-        packing = sequences.packing(indices, dtype)
-        return function(_Chunk(indices, packing, chunk_memory, direction_map))
+    def compute(chunk: Indices) -> list[R]:
+        parts = costs.divide_chunk(network, chunk, lengths, task, memory)
+        return [compute_part(indices) for indices in parts]
 
-    return list(chunk_map(compute, chunks))
+    def compute_part(indices: Indices) -> R:
+        packing = sequences.packing(indices, dtype)
+        length = costs.segment_length(network, packing.lengths, task, memory)
+        return function(_Chunk(indices, packing, length, direction_map))
+
+    return list(chain.from_iterable(chunk_map(compute, chunks)))
 
 
 def _predict(network: SequenceNetwork, params: Views, chunk: _Chunk) -> Array:
     """Return the raw predictions of one chunk, in packed order."""
-    length = chunk.segment_length(network, training=False)
-    if length < chunk.packing.n_steps:
-        return segments.predict(network, params, chunk.packing, length)
+    if chunk.needs_segments:
+        return segments.predict(network, params, chunk.packing, chunk.segment_length)
     return network.predict(params, chunk.packing.segment(), chunk.direction_map)

@@ -5,10 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 import sklearn
-from data import assert_same_fit, parameter_vector
+from data import assert_same_fit, padded, parameter_vector
 from numerics import assert_close
 
-from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm import LSTMClassifier, LSTMRegressor, config_context
 
 TIGHT = 0.05  # MiB
 MIB = 2**20
@@ -70,14 +70,54 @@ def test_a_prediction_for_every_step_in_tight_memory(bidirectional, rng):
         assert_close(one, other, 1e-12)
 
 
+BY_STEP = {
+    "last": {"pooling": "last"},
+    "stacked": {"pooling": "mean", "hidden_layer_sizes": (6, 4)},
+    "both ways": {"pooling": "max", "hidden_layer_sizes": (6, 4), "bidirectional": True},
+    "threads": {"n_jobs": 2, "bidirectional": True},
+    "per step": {"return_sequences": True, "hidden_layer_sizes": (6, 4), "bidirectional": True},
+    "tokens": {"vocabulary_size": 5, "embedding_size": 3, "bidirectional": True},
+}
+
+
+@pytest.mark.parametrize("form", ["ragged", "equally long", "padded"])
+@pytest.mark.parametrize("kind", BY_STEP)
+def test_hidden_states_and_input_gradients_in_tight_memory_are_the_same(kind, form, rng):
+    X, y = ragged(rng)
+    if form != "ragged":
+        X = np.stack([X[0]] * 6) if form == "equally long" else padded(X)
+    if kind == "tokens":
+        if form == "padded":
+            pytest.skip("tokens have no padding")
+        X = [np.digitize(x[:, 0], [-1, 0, 0.5, 1]) for x in X]
+    if kind == "per step":
+        y = np.cumsum(rng.normal(size=(6, 400)), axis=1)
+        y = y if form != "ragged" else [steps[: len(x)] for steps, x in zip(y, X, strict=True)]
+    model = fitted(X, y, 1024, **BY_STEP[kind])
+    for method in (model.hidden_states, model.input_gradients):
+        expected = method(X)
+        with sklearn.config_context(working_memory=TIGHT):
+            found = method(X)
+        assert type(found) is type(expected)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+            assert_close(np.nan_to_num(one), np.nan_to_num(other), 1e-12)
+
+
 def peak(function):
-    """Bytes allocated at most while it ran."""
+    """Bytes allocated at most while it ran, without those of its result."""
     tracemalloc.start()
     try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
+        result = function()
+        return tracemalloc.get_traced_memory()[1] - size_of(result)
     finally:
         tracemalloc.stop()
+
+
+def size_of(result):
+    """Bytes of an array or of a list of arrays; zero for anything else."""
+    arrays = result if isinstance(result, list) else [result]
+    return sum(getattr(array, "nbytes", 0) for array in arrays)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +145,63 @@ def test_a_fit_keeps_within_the_working_memory(rng):
         for room in (1024, 24)
     )
     assert tight < 24 * MIB < whole / 4
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+@pytest.mark.parametrize("method", ["predict", "hidden_states", "input_gradients"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_layer_sizes": 64},
+        {"hidden_layer_sizes": (16, 16), "bidirectional": True},
+        {"hidden_layer_sizes": (32, 32), "pooling": "mean"},
+        {"hidden_layer_sizes": 32, "return_sequences": True},
+    ],
+    ids=["one layer", "both ways", "stacked", "per step"],
+)
+def test_results_keep_within_the_working_memory(options, method, kernels, rng):
+    """At once, gradients at the inputs take seven times as much, or more."""
+    if kernels == "numba":
+        pytest.importorskip("numba")
+    X = rng.normal(size=(4, 2_000, 1))
+    y = X[:, :, 0] if "return_sequences" in options else X[:, 0, 0]
+    compute = getattr(fitted(X[:, :50], y[:, :50] if y.ndim > 1 else y, 1024, **options), method)
+    with config_context(kernels=kernels):
+        compute(X[:, :50])  # whatever is made only once
+        with sklearn.config_context(working_memory=2):
+            assert peak(lambda: compute(X)) < 2 * MIB
+        if method == "input_gradients":
+            assert peak(lambda: compute(X)) > 14 * MIB
+
+
+def test_a_chunk_of_many_sequences_keeps_within_the_working_memory(rng):
+    """In one piece, the states at the beginning of all segments take more than that."""
+    X, y = rng.normal(size=(100, 300, 1)), rng.normal(size=100)
+    model = fitted(X[:, :5], y, 1024, hidden_layer_sizes=64)
+    with sklearn.config_context(working_memory=2):
+        for method in (model.predict, model.hidden_states, model.input_gradients):
+            method(X[:2, :5])
+            assert peak(lambda method=method: method(X)) < 2 * MIB
+
+
+@pytest.mark.parametrize("lengths", [(8_000,) * 4, (8_000,) + (500,) * 60], ids=["equal", "ragged"])
+def test_fit_and_validation_together_keep_within_the_working_memory(lengths, rng):
+    """A batch of short sequences leaves its memory for the next one, beside the validation."""
+    X = [rng.normal(size=(length, 1)) for length in lengths]
+    small, y = [x[:200] for x in X], rng.normal(size=len(X))
+    options = {"hidden_layer_sizes": (32, 32), "pooling": "mean", "batch_size": 4, "max_iter": 2}
+    data = 8 * 3 * sum(lengths)  # read twice, and once more as one array
+    needed = [
+        peak(lambda given=given: fit_and_validate(small, y, 24, given, **options))
+        for given in ((X, y), (small, y))
+    ]
+    assert needed[1] < needed[0] < 24 * MIB + data
+
+
+def fit_and_validate(X, y, memory, held_out, **options):
+    X_val, y_val = held_out
+    with sklearn.config_context(working_memory=memory):
+        LSTMRegressor(random_state=0, **options).fit(X, y, X_val=X_val, y_val=y_val)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -71,7 +71,8 @@ def test_memory_is_divided_among_shards_and_among_workers_with_a_chunk():
 
 
 def segment_length(n_steps, memory, training=True):
-    return costs.segment_length(make_network(), np.full(3, n_steps), 8, memory, training)
+    task = costs.Task(8, training)
+    return costs.segment_length(make_network(), np.full(3, n_steps), task, memory)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -87,6 +88,37 @@ def test_segments_are_longer_with_more_memory():
 def test_in_too_little_memory_segments_grow_with_the_square_root_of_the_length():
     lengths = [segment_length(n_steps, 1.0) for n_steps in (1_000, 100_000)]
     assert lengths[0] * 8 <= lengths[1] <= lengths[0] * 12
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_chunk_is_divided_until_segments_fit(training, rng):
+    network, task = make_network(), costs.Task(8, training)
+    lengths = rng.integers(1000, 1100, 30)
+    chunk = np.arange(5, 25)
+    n_parts = []
+    for memory in (1e9, 4e5 if training else 1e5, 1.0):
+        parts = costs.divide_chunk(network, chunk, lengths, task, memory)
+        np.testing.assert_array_equal(np.concatenate(parts), chunk)
+        n_parts.append(len(parts))
+    assert n_parts[0] == 1 < n_parts[1] < n_parts[2] == 20
+
+
+def test_steps_of_each_prediction_take_memory_for_the_outputs():
+    pooled, per_step = (SequenceNetwork(2, (4,), 50, pooling=pooling) for pooling in ("last", None))
+    lengths, task = np.full(3, 1000), costs.Task(8, training=False)
+    outputs = costs.OUTPUT_ARRAYS * 3000 * 50 * 8
+    for memory in (1e5, 1e6):
+        expected = costs.segment_length(pooled, lengths, task, memory)
+        assert costs.segment_length(per_step, lengths, task, memory + outputs) == expected
+
+
+def test_gradients_at_the_inputs_take_memory():
+    network, lengths = SequenceNetwork(100, (4,), 1), np.full(3, 10_000)
+    without, with_inputs = (
+        costs.segment_length(network, lengths, costs.Task(8, True, need_inputs), 2e7)
+        for need_inputs in (False, True)
+    )
+    assert with_inputs < 0.8 * without
 
 
 def test_segments_of_prediction_are_longer_than_those_of_training():

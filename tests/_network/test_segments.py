@@ -71,6 +71,55 @@ def test_predictions_equal_those_of_the_whole_batch(bidirectional, pooling, rng)
         assert_close(segments.predict(network, params, packing, length), expected, 1e-13)
 
 
+class Written:
+    """A result with a row for each time step, and a function that writes to it."""
+
+    def __init__(self, width):
+        self.values = np.full((sum(LENGTHS), width), np.nan)
+
+    def __call__(self, rows, values, columns=slice(None), add=False):
+        if add:
+            self.values[rows, columns] += values
+        else:
+            self.values[rows, columns] = values
+
+
+@by_width
+@by_depth
+def test_hidden_states_equal_those_of_the_whole_batch(sizes, bidirectional, rng):
+    network, params = make(rng, sizes, bidirectional=bidirectional)
+    packing = draw_packing(rng)
+    batch = packing.segment()
+    expected = batch.unpack(network.hidden_states(params, batch).steps)
+    for length in (1, 4, 12):
+        write = Written(network.layers[-1].width)
+        segments.hidden_states(network, params, packing, length, write)
+        assert_close(write.values, expected, 1e-13)
+
+
+@pytest.mark.parametrize("tokens", [False, True], ids=["numbers", "tokens"])
+@by_pooling
+@by_width
+@by_depth
+def test_input_gradients_equal_those_of_the_whole_batch(sizes, bidirectional, pooling, tokens, rng):
+    vocabulary = VOCABULARY if tokens else None
+    options = {"pooling": pooling, "bidirectional": bidirectional, "vocabulary_size": vocabulary}
+    network, params = make(rng, sizes, **options)
+    packing = draw_packing(rng, tokens)
+    batch = packing.segment()
+    raw, cache = network.forward(params, batch)
+    draw = rng.standard_normal(raw.shape)
+    grad = network.layout.views(np.zeros(network.layout.size))
+    expected = network.backward(params, draw, cache, grad, need_inputs=True)
+    alone = network.input_gradients(params, draw, cache)
+    np.testing.assert_array_equal(alone, expected)
+    for length in (1, 5, 11, 12):
+        _, forward_pass = segments.forward(network, params, packing, {}, length)
+        write = Written(network.n_inputs)
+        segments.input_gradients(forward_pass, draw, write)
+        assert_close(write.values, batch.unpack(expected), 1e-12)
+
+
 def test_the_backward_pass_can_be_repeated(rng):
     network, params = make(rng, pooling="mean_max")
     raw, forward_pass = segments.forward(network, params, draw_packing(rng), {}, 4)

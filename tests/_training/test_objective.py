@@ -7,15 +7,16 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import sklearn
 from _training.problems import draw_parameters, draw_samples, make_network, with_weights
-from numerics import assert_close
+from numerics import assert_close, draw_sequences
 
 from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
 from sklstm._threads import serial_map, with_workers
 from sklstm._training.objective import Objective
 from sklstm._training.prediction import raw_predictions
-from sklstm._training.samples import Totals
+from sklstm._training.samples import Samples, Totals
 
 RATES = {"dropout": 0.3, "recurrent_dropout": 0.3}
 
@@ -281,3 +282,69 @@ def test_merging_changes_neither_value_nor_gradient(rng):
     assert len(merged) == len(set(indices.tolist()))
     actual, expected = (evaluate(network, each, parameters) for each in (merged, repeated))
     assert_same(actual, expected)
+
+
+# --- memory ---
+
+
+def recorded_memory(monkeypatch):
+    """The memory that each segment length is computed for."""
+    found, segment_length = [], costs.segment_length
+
+    def recording(network, lengths, task, memory):
+        found.append(memory)
+        return segment_length(network, lengths, task, memory)
+
+    monkeypatch.setattr(costs, "segment_length", recording)
+    return found
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_shards_share_the_memory_that_arenas_leave(n_threads, threads_pay, rng, monkeypatch):
+    network, samples = make_network(), draw_samples(rng, 300)
+    parameters, found = draw_parameters(rng, network), recorded_memory(monkeypatch)
+    with workers(n_threads) as parallel_map, sklearn.config_context(working_memory=8):
+        Objective(network, CategoricalCrossEntropy(), samples, 0.0, parallel_map)(parameters)
+    assert len(found) == 4
+    assert sum(found) == pytest.approx(0.75 * 8 * 2**20)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_validation_leaves_memory_for_the_arenas_of_training(
+    n_threads, threads_pay, rng, monkeypatch
+):
+    network, samples = make_network(), draw_samples(rng, 300)
+    parameters, found = draw_parameters(rng, network), recorded_memory(monkeypatch)
+    with workers(n_threads) as parallel_map, sklearn.config_context(working_memory=8):
+        objective = Objective(network, CategoricalCrossEntropy(), samples, 0.0, parallel_map)
+        objective.mean_loss(parameters)
+    assert len(found) == 2
+    assert found == [pytest.approx(0.75 * 8 * 2**20 / n_threads)] * 2
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_the_mean_loss_is_a_sum_over_chunks(per_step, rng):
+    network = make_network(pooling=None if per_step else "mean_max")
+    samples = draw_samples(rng, 600, per_step=per_step)
+    parameters = draw_parameters(rng, network)
+    raw = raw_predictions(network, parameters, samples.sequences, serial_map)
+    loss = CategoricalCrossEntropy()
+    expected, _ = loss.loss_gradient(samples.targets, raw, samples.weights)
+    found = Objective(network, loss, samples, 0.0).mean_loss(parameters)
+    assert found == pytest.approx(expected / samples.weights.sum(), rel=1e-12)
+
+
+def test_segments_drop_the_memory_of_earlier_batches(rng):
+    """Arenas and a batch in segments together must not exceed the working memory."""
+    lengths = np.full(8, 40)
+    lengths[0] = 3_000
+    samples = Samples(draw_sequences(rng, lengths), rng.integers(0, 3, 8), np.ones(8))
+    network = make_network()
+    parameters = draw_parameters(rng, network)
+    with sklearn.config_context(working_memory=2):
+        objective = Objective(network, CategoricalCrossEntropy(), samples, 0.0)
+        objective(parameters, np.arange(1, 3))
+        objective(parameters, np.arange(1, 3))
+        assert sum(arena.n_bytes for arena in objective._arenas._idle) > 1e4
+        objective(parameters, np.arange(8))
+    assert objective._arenas._idle == []
