@@ -121,8 +121,9 @@ class Objective:
             return value
 
         values = predict_chunks(
-            self.network, parameters, samples.sequences, self._parallel_map, memory, loss_of_chunk
-        )
+            self.network, parameters, samples.sequences, self._parallel_map, memory, loss_of_chunk,
+            reproducible=True,  # it decides when early stopping ends training
+        )  # fmt: skip
         return sum(values) / self._totals.weight
 
     def _sum_of_shards(

@@ -43,10 +43,12 @@ def predict_chunks(
     parallel_map: ParallelMap,
     memory: float,
     function: Callable[[Indices, Array], R],
+    reproducible: bool = False,
 ) -> list[R]:
     """Call ``function`` with the indices and the raw predictions of each chunk.
 
-    The chunks, and so the results, have the order of the sequences.
+    The chunks, and so the results, have the order of the sequences. If ``reproducible``, they have
+    the same bits for any number of workers.
     """
     params = network.layout.views(parameters)
 
@@ -55,7 +57,10 @@ def predict_chunks(
         raw = packing.unpack(raw) if network.pooling is None else packing.restore(raw)
         return function(chunk.indices, raw)
 
-    return _map_chunks(predict, network, sequences, parameters.dtype, parallel_map, memory)
+    return _map_chunks(
+        predict, network, sequences, parameters.dtype, parallel_map, memory,
+        reproducible=reproducible,
+    )  # fmt: skip
 
 
 def hidden_states(
@@ -136,16 +141,19 @@ def _map_chunks(
     parallel_map: ParallelMap,
     memory: float,
     training: bool = False,
+    reproducible: bool = False,
 ) -> list[R]:
     """Call ``function`` for each chunk, serially if threads save no time.
 
-    With ``training``, it computes gradients at the inputs.
+    With ``training``, it computes gradients at the inputs. If ``reproducible``, the segments do not
+    depend on the number of workers: the memory is divided as if all chunks were computed at once.
     """
     lengths, task = sequences.lengths, costs.Task(dtype.itemsize, training, need_inputs=training)
     chunks = costs.chunks(network, lengths)
     pays = costs.threads_pay(network, lengths, len(chunks))
     chunk_map = parallel_map if pays else serial_map
-    memory = costs.chunk_memory(memory, len(chunks), chunk_map.n_workers)
+    n_at_once = len(chunks) if reproducible else chunk_map.n_workers
+    memory = costs.chunk_memory(memory, len(chunks), n_at_once)
     direction_map = chunk_map if len(chunks) == 1 else serial_map
 
     def compute(chunk: Indices) -> list[R]:
