@@ -64,6 +64,30 @@ def test_the_guard_works_in_every_thread():
     assert results == [True] * 8
 
 
+def test_the_guard_releases_control_before_and_after_each_limit(monkeypatch):
+    """As threadpoolctl 3.8 needs it, whatever version is installed."""
+    calls = []
+
+    class Library:
+        def clear_controlling_thread(self, force):
+            calls.append(("release", force))
+
+    class Controller:
+        lib_controllers = (Library(), object())  # the second one is of an earlier version
+
+        def limit(self, limits):
+            calls.append(("limit", limits))
+            return self
+
+        def restore_original_limits(self):
+            calls.append("restore")
+
+    monkeypatch.setattr(_threads, "_controller", Controller)
+    with single_blas_thread, single_blas_thread:
+        assert calls == [("release", True), ("limit", 1)]
+    assert calls[2:] == [("release", True), "restore", ("release", True)]
+
+
 def test_the_guard_restores_after_an_exception():
     with pytest.raises(ZeroDivisionError), single_blas_thread, single_blas_thread:
         raise ZeroDivisionError
