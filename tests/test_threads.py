@@ -74,6 +74,27 @@ def test_every_thread_can_set_the_limit():
     assert results == [True] * 8
 
 
+def test_control_is_released_before_and_after_each_limit(monkeypatch):
+    """As threadpoolctl 3.8 needs it, whatever version is installed."""
+    calls = []
+
+    class Library:
+        num_threads = 2
+
+        def clear_controlling_thread(self, force):
+            calls.append("release")
+
+        def set_num_threads(self, n_threads):
+            calls.append(n_threads)
+
+    class Controller:
+        lib_controllers = (Library(),)
+
+    monkeypatch.setattr(_threads, "_controller", Controller)
+    with_single_blas_thread(with_single_blas_thread, lambda: None)
+    assert calls == ["release", 1, "release", "release", 2, "release"]
+
+
 def test_the_limit_is_removed_after_an_error():
     with pytest.raises(ZeroDivisionError) as error:
         with_single_blas_thread(with_single_blas_thread, divmod, 1, 0)

@@ -166,11 +166,11 @@ class Task(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """The memory that a batch needs, at once or in segments.
+    """The memory that a batch needs: ``whole`` at once, or less in segments.
 
-    ``segments`` are pairs of the memory that any segment needs, and that of each step. The scratch
-    memory is in the first one or in the second one: the smaller of both is needed. States need
-    ``states / L`` with L steps in a segment.
+    A segment of L steps needs ``fixed + L * step + states / L``. ``segments`` has two pairs of
+    ``fixed`` and ``step``, with the scratch memory of a long segment in ``fixed`` or with that of a
+    short one in ``step``. Segments that fit according to one of the pairs fit.
     """
 
     whole: float
@@ -202,7 +202,7 @@ class _Needs(NamedTuple):
 
     @property
     def least(self) -> float:
-        """The least memory that the batch needs."""
+        """The least memory that the batch needs, with a margin of a step: L is a whole number."""
         by_segments = [fixed + 2 * sqrt(self.states * step) + step for fixed, step in self.segments]
         return min(self.whole, *by_segments)
 

@@ -192,6 +192,25 @@ def test_the_line_search_avoids_values_that_are_not_finite(initial, scale, outsi
     np.testing.assert_allclose(x, 1 / weights, rtol=2e-3)
 
 
+def test_a_value_that_is_not_finite_is_never_accepted():
+    """The decrease that a line search demands is lost in rounding: equal values are accepted."""
+    weights, n_outside = np.arange(1.0, 7.0), []
+
+    def barrier(x):
+        if np.any(x <= 0):
+            n_outside.append(1)
+            return np.inf, np.full_like(x, np.inf)
+        value = 1e9 + 1e-5 * float(weights @ x - np.log(x).sum())
+        return value, 1e-5 * (weights - 1 / x)
+
+    x = np.full(6, 0.5)
+    before = barrier(x)[0]
+    outcome = minimize(barrier, x, tol=1e-9)
+    assert n_outside
+    assert np.all(x > 0)
+    assert outcome.loss == barrier(x)[0] < before
+
+
 def test_a_failed_line_search_has_not_converged():
     """The gradient points uphill: no step lowers the value."""
     x = np.ones(2)

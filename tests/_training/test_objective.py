@@ -3,6 +3,7 @@
 Its gradient is checked in tests/_network/test_network.py.
 """
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -11,8 +12,10 @@ import sklearn
 from _training.problems import draw_parameters, draw_samples, make_network, with_weights
 from numerics import assert_close, draw_sequences
 
+from sklstm import config_context
 from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy, SquaredError
+from sklstm._network.network import SequenceNetwork
 from sklstm._threads import serial_map, with_workers
 from sklstm._training.objective import Objective
 from sklstm._training.prediction import raw_predictions
@@ -228,13 +231,14 @@ def test_shards_sum_to_the_whole(shard_rows, rng, seed, monkeypatch):
     assert_same(*results)
 
 
-def test_masks_belong_to_samples(rng, monkeypatch):
+@pytest.mark.parametrize("n", [20, 140], ids=["one shard", "several"])
+def test_masks_belong_to_samples(n, rng, monkeypatch):
     """A batch and its masks in another order give the same result."""
     network, samples = make_network(**RATES), draw_samples(rng, 150)
-    parameters, batch = draw_parameters(rng, network), rng.permutation(150)[:140]
-    masks = network.draw_masks(np.random.RandomState(3), 140, np.float64)
+    parameters, batch = draw_parameters(rng, network), rng.permutation(150)[:n]
+    masks = network.draw_masks(np.random.RandomState(3), n, np.float64)
     results = []
-    for order in (np.arange(140), rng.permutation(140)):
+    for order in (np.arange(n), rng.permutation(n)):
         permuted = {name: mask[order] for name, mask in masks.items()}
         monkeypatch.setattr(network, "draw_masks", lambda *_, masks=permuted: masks)
         results.append(evaluate(network, samples, parameters, batch[order], object()))
@@ -356,3 +360,20 @@ def test_segments_drop_the_memory_of_earlier_batches(rng):
         assert sum(arena.n_bytes for arena in objective._arenas._idle) > 1e4
         objective(parameters, np.arange(8))
     assert objective._arenas._idle == []
+
+
+@pytest.mark.parametrize("memory", [8, 12])
+def test_a_gradient_keeps_within_the_memory_that_arenas_leave(memory, rng):
+    """The scratch memory of the NumPy kernels alone is 5 MiB."""
+    network = SequenceNetwork(1, (64,), 1)
+    samples = Samples(draw_sequences(rng, [2_000] * 4, 1), rng.standard_normal((4, 1)), np.ones(4))
+    parameters = draw_parameters(rng, network)
+    with config_context(kernels="numpy"), sklearn.config_context(working_memory=memory):
+        objective = Objective(network, SquaredError(), samples, 0.0)
+        tracemalloc.start()
+        try:
+            objective(parameters)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 0.75 * memory * 2**20
