@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from sklstm.sequences._cached_property import cached_property
 
 Array = NDArray[np.floating]
 Form = Literal["2d", "3d", "list"]
