@@ -131,16 +131,12 @@ def _compiled_kernels_available() -> bool:
 
 @functools.cache
 def _compiled_kernels() -> ModuleType:
-    """Import the compiled kernels, if Numba or code from an earlier compilation is available.
-
-    Importing Numba also tests whether it supports this version of NumPy. Code on disk shows that it
-    does, so the slow import is then skipped.
-    """
+    """Import the compiled kernels, if the compiler or code from an earlier compilation is there."""
     try:
         from sklstm._network.kernels.compiled import compiled_kernels, disk_cache
 
         if not disk_cache.has_code():
-            import_module("numba")
+            import_module("sklstm._network.kernels.compiled.compiling")
     except ImportError as error:
         message = 'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs'
         raise ImportError(f"{message}: {error}") from error

@@ -68,10 +68,10 @@ def _load(name: str, dtype: np.dtype[np.floating]) -> Any:
             raise ImportError(f"Numba is needed to compile {symbol}: {error}") from error
         code = object_code(name, dtype, symbol)
         disk_cache.write(symbol, code)
-    return _link(code, symbol)
+    return link(code, symbol)
 
 
-def _link(code: bytes, symbol: str) -> Any:
+def link(code: bytes, symbol: str) -> Any:
     """Return the function of an object file; it releases the GIL while it runs."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
