@@ -46,6 +46,10 @@ FORWARD_ROWS = (6, 4, 2, 1) if AVX512 else (3, 2, 1, 1)
 BACKWARD_ROWS = (12, 6, 3, 1) if AVX512 else (6, 3, 2, 1)
 MAX_FORWARD_ROWS = FORWARD_ROWS[0]
 
+#: How many columns the loop of a large tile adds at once. With fewer registers a tile is smaller,
+#: and the instructions of the loop itself count more.
+UNROLLED_COLUMNS = 2 if AVX512 else 4
+
 
 def lanes_of(dtype: np.dtype[np.floating]) -> int:
     """Return the number of elements of a vector."""

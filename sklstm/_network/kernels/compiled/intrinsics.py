@@ -12,7 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from sklstm._network.kernels.compiled.cpu import VECTOR_BYTES
+from sklstm._network.kernels.compiled.cpu import UNROLLED_COLUMNS, VECTOR_BYTES
 from sklstm._network.kernels.compiled.translation import INTEGER, Intrinsic, Value, constant
 from sklstm._network.kernels.compiled.vectors import (
     SIGMOID_SCALE,
@@ -100,11 +100,12 @@ def tile(rows: int, vectors: int, accumulate: bool = False, gate_gradients: bool
         if gate_gradients:
             a_stride, a_step = index(4 * lanes.size), index(1)
         sums = [Sums(lanes, rows, vectors, a_stride, a_step) for _ in range(n_sums)]
-        n_rounds = builder.sdiv(depth, index(n_sums))
+        turns = sums if n_sums > 1 else sums * UNROLLED_COLUMNS
+        n_rounds = builder.sdiv(depth, index(len(turns)))
         with _loop(builder, index(0), n_parts) as k:
             part = lanes.at(a, k, part_stride)
             panel = lanes.at(b, builder.mul(k, depth), vectors * lanes.size)
-            _add_products(sums, part, panel, n_rounds, depth)
+            _add_products(turns, part, panel, n_rounds, depth)
         _store_sums(sums, out, out_stride, accumulate)
 
     name = f"tile_{rows}_{vectors}{'_accumulate' * accumulate}{'_gradients' * gate_gradients}"
@@ -177,16 +178,15 @@ class Sums:
                 lanes.builder.store(total.ir, self._variables[r * self.vectors + v])
 
 
-def _add_products(sums: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
-    """Add all products of a part; the partial sums take turns, the rest goes to the first one."""
-    builder, n_sums = sums[0].lanes.builder, len(sums)
+def _add_products(turns: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
+    """Add all products of a part; the sums take turns, the rest goes to the first one."""
+    builder, n_turns = turns[0].lanes.builder, index(len(turns))
     with _loop(builder, index(0), n_rounds) as k:
-        for s, partial in enumerate(sums):
-            partial.add(a, b, builder.add(builder.mul(k, index(n_sums)), index(s)))
-    if n_sums > 1:
-        done = builder.mul(n_rounds, index(n_sums))
-        with _loop(builder, done, depth) as k:
-            sums[0].add(a, b, k)
+        for turn, sums in enumerate(turns):
+            sums.add(a, b, builder.add(builder.mul(k, n_turns), index(turn)))
+    if len(turns) > 1:
+        with _loop(builder, builder.mul(n_rounds, n_turns), depth) as k:
+            turns[0].add(a, b, k)
 
 
 def _store_sums(sums: list[Sums], out: Any, out_stride: Any, accumulate: bool) -> None:
