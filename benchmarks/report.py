@@ -196,6 +196,18 @@ def fit_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def cold_lines(found: dict[str, Any]) -> list[str]:
+    wall, cpu = found["wall"]["seconds"], found["cpu"]["seconds"]
+    lines = [f"\nimport, fit and predict in a new process\n{'':<32}{'wall, s':>12}{'CPU, s':>11}"]
+    lines += [f"{side:<32}{wall[side]:12.2f}{cpu[side]:11.2f}" for side in wall]
+    for name, seconds in (("wall", wall), ("CPU", cpu)):
+        if {"torch", "sklstm numba, empty cache"} <= seconds.keys():
+            ratio = seconds["sklstm numba, empty cache"] / seconds["torch"]
+            judged = at_most(ratio, targets.MAX_COLD)
+            lines.append(f"{name} time with an empty cache over that of torch: {judged}")
+    return lines
+
+
 def limit_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for shape, row in found.items():

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cold
 import grid
 import import_time
 import jobs
@@ -35,12 +36,13 @@ PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list
     "stream": (stream.measure, report.stream_lines),
     "limit": (limit.measure, report.limit_lines),
     "fit": (whole_fit.measure, report.fit_lines),
+    "cold": (cold.measure, report.cold_lines),
     "scale": (scale.measure, report.scale_lines),
     "ragged": (ragged.measure, report.ragged_lines),
     "import": (import_time.measure, report.import_lines),
 }
 
-OURS = ["sklstm", "numpy", "scipy", "scikit-learn", "numba"]
+OURS = ["sklstm", "numpy", "scipy", "scikit-learn", "llvmlite"]
 THEIRS = ["torch", "onnxruntime", "skorch", "keras", "jax", "sktime"]
 
 

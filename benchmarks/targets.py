@@ -32,6 +32,9 @@ STREAMED = {"torch": 5.0, "onnxruntime": 2.0}
 #: Minimum ratios of a rival's time to ours, for a whole fit with either kernel set.
 WHOLE_FIT = {"torch": 2.0, "skorch": 3.0}
 
+#: Maximum time of a process with an empty cache, relative to one that uses PyTorch.
+MAX_COLD = 0.8
+
 #: Minimum time of the matrix products alone, as a fraction of a training step (numba kernels).
 MIN_SHARE = 0.8
 

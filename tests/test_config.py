@@ -125,7 +125,7 @@ def test_the_chosen_kernels_are_used(monkeypatch):
 
 WITHOUT_NUMBA = """
 import sys
-sys.modules["numba"] = None  # as if it were not installed
+sys.modules["llvmlite"] = None  # as if neither it nor Numba were installed
 import numpy as np
 import sklstm
 X, y = np.random.default_rng(0).normal(size=(20, 5, 2)), np.arange(20) % 2

@@ -1,6 +1,7 @@
-"""Compilation of Python functions to object code that needs neither Python nor Numba to run.
+"""Compilation of Python functions to object code that needs no Python when it runs.
 
-This module, and with it Numba, is imported only if a function is not in the disk cache.
+``translation`` turns functions into LLVM instructions, and LLVM turns these into machine code. This
+module is imported only if a function is not in the disk cache.
 """
 
 from __future__ import annotations
@@ -11,13 +12,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
-from numba.np.numpy_support import from_dtype
 
-from sklstm._network.kernels.compiled import recurrence, single_step
-from sklstm._network.kernels.compiled.cpu import target_machine
+from sklstm._network.kernels.compiled import cpu, recurrence, single_step
+from sklstm._network.kernels.compiled.translation import INTEGER, definition, translate
+from sklstm._network.kernels.compiled.vectors import Lanes
 
 FUNCTIONS: dict[str, Callable[..., bool]] = {
     "forward": recurrence.forward,
@@ -28,56 +26,76 @@ FUNCTIONS: dict[str, Callable[..., bool]] = {
 }
 
 
+definition(recurrence.forward)  # raises an ImportError if there are no source files
+
+
 def object_code(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
-    """Return the contents of an object file that defines one function for one dtype.
+    """Return the contents of an object file that defines one function for one dtype."""
+    return compile_function(FUNCTIONS[name], dtype, symbol)
 
-    The function has the C type ``int64_t symbol(int64_t *)``. Its argument is an array with the
-    arguments of the Python function: pointers and integers.
+
+def compile_function(
+    function: Callable[..., Any], dtype: np.dtype[np.floating], symbol: str
+) -> bytes:
+    """Return the contents of an object file with the C function ``int64_t symbol(int64_t *)``.
+
+    Its argument is an array with the arguments of the Python function: pointers and integers. The
+    annotations of that function tell which are pointers.
     """
-    entry = _entry_point(FUNCTIONS[name], from_dtype(dtype))
-    module = llvm.parse_assembly(entry.inspect_llvm())
-    module.get_function(entry.native_name).name = symbol
+    machine = cpu.target_machine(cpu.NAME, cpu.FEATURES)
+    module = llvm.parse_assembly(_instructions(function, dtype, symbol))
+    module.verify()
+    _optimize(module, machine)
     _check_self_contained(module)
-    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
-    return bytes(target_machine(cpu, features).emit_object(module))
+    return bytes(machine.emit_object(module))
 
 
-def _entry_point(function: Callable[..., bool], dtype: Any) -> Any:
+def _instructions(function: Callable[..., Any], dtype: np.dtype[np.floating], symbol: str) -> str:
+    module = ir.Module()
+    module.triple = llvm.get_process_triple()
+    entry = ir.Function(module, ir.FunctionType(INTEGER, [INTEGER.as_pointer()]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block())
+    lanes = Lanes(builder, dtype)
+    builder.ret(translate(lanes, function, *_arguments(lanes, function, entry.args[0])))
+    return str(module)
+
+
+def _arguments(lanes: Lanes, function: Callable[..., Any], array: Any) -> list[Any]:
+    """Read the arguments of a function from the array."""
+    builder = lanes.builder
+    pointers = {"Integers": INTEGER.as_pointer(), "Reals": lanes.element.as_pointer()}
     *kinds, _ = function.__annotations__.values()
-    unpack = _unpack_arguments(kinds, dtype)
-    inner = njit(error_model="numpy", forceinline=True)(function)
-
-    @cfunc(types.int64(types.CPointer(types.int64)), error_model="numpy")
-    def entry(arguments: Any) -> Any:
-        return inner(*unpack(arguments))
-
-    return entry
+    values = []
+    for k, kind in enumerate(kinds):
+        value = builder.load(lanes.at(array, k))
+        values.append(builder.inttoptr(value, pointers[kind]) if kind in pointers else value)
+    return values
 
 
-def _unpack_arguments(kinds: list[str], dtype: Any) -> Any:
-    """Return an intrinsic that reads the arguments of a function with these annotations."""
-    pointers = {"Integers": types.CPointer(types.int64), "Reals": types.CPointer(dtype)}
-    argument_types = types.Tuple([pointers.get(kind, types.int64) for kind in kinds])
+def _optimize(module: Any, machine: Any) -> None:
+    """Run LLVM's passes of the lowest level, once.
 
-    @intrinsic
-    def unpack(context: Any, arguments: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values = []
-            for k, kind in enumerate(argument_types):
-                place = builder.gep(args[0], [ir.Constant(ir.IntType(64), k)])
-                value = builder.load(place)
-                if isinstance(kind, types.CPointer):
-                    value = builder.inttoptr(value, context.get_value_type(kind))
-                values.append(value)
-            return context.make_tuple(builder, argument_types, values)
+    Vectors are written by ``intrinsics``. To vectorise or unroll further loops would take three
+    times as long, for code that is no faster.
+    """
+    if not hasattr(llvm, "create_pass_builder"):  # llvmlite before 0.44
+        _optimize_with_old_passes(module)
+        return
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
 
-        return argument_types(arguments), build
 
-    return unpack
+def _optimize_with_old_passes(module: Any) -> None:
+    builder, passes = llvm.create_pass_manager_builder(), llvm.create_module_pass_manager()
+    builder.opt_level, builder.disable_unroll_loops = 1, True
+    builder.populate(passes)
+    passes.run(module)
 
 
 def _check_self_contained(module: Any) -> None:
-    """Raise an error if the code calls a function of Numba, which later processes do not load.
+    """Raise an error if the code calls a function that later processes do not load.
 
     Functions of the C library, such as ``memset``, are LLVM intrinsics at this point.
     """
@@ -87,4 +105,4 @@ def _check_self_contained(module: Any) -> None:
         if value.is_declaration and not value.name.startswith("llvm.")
     ]
     if missing:
-        raise RuntimeError(f"this version of Numba compiles to code that needs {missing}")
+        raise RuntimeError(f"compiled code needs {missing}")

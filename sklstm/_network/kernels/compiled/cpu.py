@@ -1,7 +1,6 @@
 """Properties of the processor: the length of its vectors, and the tiles that its registers hold.
 
-They are found with llvmlite, and follow the environment variables that Numba reads. Numba itself is
-not imported, as code from the disk cache does not need it.
+They are found with llvmlite, and follow the environment variables of Numba that select a processor.
 """
 
 from __future__ import annotations
@@ -12,33 +11,33 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+#: The processor that code is compiled for: this one by default.
+NAME = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+
 
 def _features() -> str:
-    """Return the processor features that Numba compiles for: those of this one by default."""
+    """Return the processor features that code is compiled for: those of this one by default."""
     given = os.environ.get("NUMBA_CPU_FEATURES", "")
-    if given or os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
+    if given or NAME.lower() == "generic":
         return given
     try:
-        features: str = llvm.get_host_cpu_features().flatten()
+        features = llvm.get_host_cpu_features()
     except RuntimeError:  # LLVM cannot tell for this kind of processor
         return ""
-    return features
+    if os.environ.get("NUMBA_ENABLE_AVX") == "0":
+        for name in features:
+            features[name] = features[name] and not name.startswith("avx")
+    flat: str = features.flatten()
+    return flat
 
 
-_AVX = os.environ.get("NUMBA_ENABLE_AVX", "")
-_FEATURES = _features()
+FEATURES = _features()
 
-#: Everything outside the sources that object code depends on: system, processor, Numba's options.
-DESCRIPTION = (
-    llvm.get_process_triple(),
-    os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
-    _FEATURES,
-    _AVX,
-    *(os.environ.get(name, "") for name in ("NUMBA_OPT", "NUMBA_DEBUGINFO")),
-)
+#: Everything outside the sources that object code depends on: the system and the processor.
+DESCRIPTION = (llvm.get_process_triple(), NAME, FEATURES)
 
 #: With AVX-512 there are 32 registers of 64 bytes, otherwise 16 registers of 32 bytes are assumed.
-AVX512 = "+avx512dq" in _FEATURES and _AVX != "0"
+AVX512 = "+avx512dq" in FEATURES
 VECTOR_BYTES = 64 if AVX512 else 32
 
 #: Numbers of rows of tiles, largest first. The largest tile fills the registers, with four vectors
@@ -47,6 +46,10 @@ FORWARD_ROWS = (6, 4, 2, 1) if AVX512 else (3, 2, 1, 1)
 BACKWARD_ROWS = (12, 6, 3, 1) if AVX512 else (6, 3, 2, 1)
 MAX_FORWARD_ROWS = FORWARD_ROWS[0]
 
+#: How many columns the loop of a large tile adds at once. With fewer registers a tile is smaller,
+#: and the instructions of the loop itself count more.
+UNROLLED_COLUMNS = 2 if AVX512 else 4
+
 
 def lanes_of(dtype: np.dtype[np.floating]) -> int:
     """Return the number of elements of a vector."""
@@ -54,7 +57,7 @@ def lanes_of(dtype: np.dtype[np.floating]) -> int:
 
 
 def target_machine(cpu: str = "", features: str = "") -> Any:
-    """Return LLVM's compiler and loader of machine code, with the options that Numba sets."""
+    """Return LLVM's compiler and loader of machine code."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())

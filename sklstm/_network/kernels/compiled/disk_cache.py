@@ -202,14 +202,11 @@ def _checksum(name: str, code: bytes) -> bytes:
 
 @functools.cache
 def key() -> str:
-    """Return a digest of the sources, the versions of the compilers and NumPy, and the processor.
-
-    The version of NumPy is included because Numba works with certain versions of it only.
-    """
+    """Return a digest of the sources, the versions of llvmlite and NumPy, and the processor."""
     digest = blake2b(digest_size=8)
     for path in _sources():
         digest.update(path.read_bytes())
-    versions = (_version("numba"), _version("llvmlite"), np.__version__)
+    versions = (_version("llvmlite"), np.__version__)
     digest.update(repr((versions, DESCRIPTION)).encode())
     return digest.hexdigest()
 

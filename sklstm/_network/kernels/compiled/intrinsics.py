@@ -1,21 +1,19 @@
-"""Building blocks of compiled functions that Numba cannot express: vectors and tiles of vectors.
+"""Building blocks of compiled functions that Python cannot express: vectors and tiles of vectors.
 
-An intrinsic takes pairs of a pointer and the index of the element to begin with, then strides and
-counts, and writes LLVM instructions into the function that calls it. ``L`` is the number of lanes,
-the elements of a vector. Gates have the order i, f, o, g.
+Most intrinsics take pairs of a pointer and the index of the element to begin with, then strides and
+counts. ``L`` is the number of lanes, the elements of a vector. Gates have the order i, f, o, g.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from sklstm._network.kernels.compiled.cpu import VECTOR_BYTES
+from sklstm._network.kernels.compiled.cpu import UNROLLED_COLUMNS, VECTOR_BYTES
+from sklstm._network.kernels.compiled.translation import INTEGER, Intrinsic, Value, constant
 from sklstm._network.kernels.compiled.vectors import (
     SIGMOID_SCALE,
     TANH_SCALE,
@@ -35,62 +33,48 @@ Emit = Callable[..., None]
 PREFETCH_ROWS = 16
 
 
-def _pointers(builder: Any, signature: Any, args: Any) -> list[Any]:
-    """Return a pointer to the element of each pair of pointer and index."""
-    return [
-        builder.gep(args[position], [args[position + 1]])
-        for position, kind in enumerate(signature.args)
-        if isinstance(kind, types.CPointer)
-    ]
+@Intrinsic
+def lanes(lanes: Lanes, pointer: Value) -> Value:
+    """Return the number of elements of a vector, as a constant."""
+    return lanes.size
 
 
-def _intrinsic_of(emit: Emit, given: Any) -> Any:
-    """Return the signature and the builder of an intrinsic whose instructions ``emit`` writes.
-
-    ``emit`` takes ``Lanes``, the pointers, and the integers that belong to no pointer.
-    """
-    kinds = [kind if isinstance(kind, types.CPointer) else types.intp for kind in given]
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integers = [a for a, kind in zip(args, kinds, strict=True) if kind == types.intp]
-        pointers = _pointers(builder, signature, args)
-        emit(Lanes(builder, kinds[0].dtype), *pointers, *integers[len(pointers) :])
-        return context.get_dummy_value()
-
-    return types.void(*kinds), build
-
-
-@intrinsic
-def lanes(context, pointer):
-    """Return the number of elements of a vector of the pointer's dtype, as a constant."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return index(Lanes(builder, pointer.dtype).size)
-
-    return types.intp(pointer), build
-
-
-@intrinsic
-def after(context, pointer, count):
+@Intrinsic
+def after(lanes: Lanes, pointer: Value, count: Value) -> Value:
     """Return the pointer moved by ``count`` elements."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, types.intp), build
+    return lanes.at(pointer, count)
 
 
-@intrinsic
-def aligned(context, pointer):
+@Intrinsic
+def aligned(lanes: Lanes, pointer: Value) -> Value:
     """Return the pointer rounded up to the alignment of vectors."""
+    builder = lanes.builder
+    address = builder.ptrtoint(pointer, INTEGER)
+    address = builder.and_(builder.add(address, index(VECTOR_BYTES - 1)), index(-VECTOR_BYTES))
+    return builder.inttoptr(address, pointer.type)
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = builder.ptrtoint(args[0], ir.IntType(64))
-        address = builder.add(address, index(VECTOR_BYTES - 1))
-        address = builder.and_(address, index(-VECTOR_BYTES))
-        return builder.inttoptr(address, args[0].type)
 
-    return pointer(pointer), build
+@Intrinsic
+def is_finite(lanes: Lanes, x: Value) -> Value:
+    """Return whether a float is finite: only then is ``x - x`` zero."""
+    builder = lanes.builder
+    return builder.fcmp_ordered("==", builder.fsub(x, x), constant(0.0, lanes.element))
+
+
+def of_elements(emit: Emit) -> Intrinsic:
+    """Return an intrinsic that takes pairs of pointer and index, then integers.
+
+    ``emit`` takes ``Lanes``, pointers to the elements, and the integers.
+    """
+
+    def emit_with_pairs(lanes: Lanes, *values: Value) -> None:
+        pointers, rest = [], list(values)
+        while rest and isinstance(getattr(rest[0], "type", None), ir.PointerType):
+            pointer, number, *rest = rest
+            pointers.append(lanes.at(pointer, number))
+        emit(lanes, *pointers, *map(constant, rest))
+
+    return Intrinsic(emit_with_pairs)
 
 
 # --- tiles ---
@@ -116,21 +100,52 @@ def tile(rows: int, vectors: int, accumulate: bool = False, gate_gradients: bool
         if gate_gradients:
             a_stride, a_step = index(4 * lanes.size), index(1)
         sums = [Sums(lanes, rows, vectors, a_stride, a_step) for _ in range(n_sums)]
-        n_rounds = builder.sdiv(depth, index(n_sums))
-        with cgutils.for_range(builder, n_parts) as parts:
-            part = lanes.at(a, parts.index, part_stride)
-            panel = lanes.at(b, builder.mul(parts.index, depth), vectors * lanes.size)
-            _add_products(sums, part, panel, n_rounds, depth)
+        turns = sums if n_sums > 1 else sums * UNROLLED_COLUMNS
+        n_rounds = builder.sdiv(depth, index(len(turns)))
+        with _loop(builder, index(0), n_parts) as k:
+            part = lanes.at(a, k, part_stride)
+            panel = lanes.at(b, builder.mul(k, depth), vectors * lanes.size)
+            _add_products(turns, part, panel, n_rounds, depth)
         _store_sums(sums, out, out_stride, accumulate)
 
-    @intrinsic
-    def product(
-        context, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
-    ):
-        given = (a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
-        return _intrinsic_of(emit, given)
+    name = f"tile_{rows}_{vectors}{'_accumulate' * accumulate}{'_gradients' * gate_gradients}"
+    return of_elements(_function(name, emit))
 
-    return product
+
+def _function(name: str, emit: Emit) -> Emit:
+    """Return a function that calls a function of the module, which ``emit`` defines once."""
+
+    def call(lanes: Lanes, *values: Any) -> None:
+        module = lanes.builder.module
+        function = module.globals.get(name)
+        if function is None:
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+            function = ir.Function(module, kind, name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            builder = ir.IRBuilder(function.append_basic_block())
+            emit(Lanes(builder, lanes.dtype), *function.args)
+            builder.ret_void()
+        lanes.builder.call(function, values)
+
+    return call
+
+
+@contextmanager
+def _loop(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
+    """Write a loop over indices; the instructions of its body are written in the context."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(name) for name in ("for", "do", "endfor"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(INTEGER)
+    k.add_incoming(begin, before)
+    builder.cbranch(builder.icmp_signed("<", k, end), body, after)
+    builder.position_at_end(body)
+    yield k
+    k.add_incoming(builder.add(k, index(1), flags=["nsw"]), builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
 
 
 class Sums:
@@ -139,9 +154,7 @@ class Sums:
     def __init__(self, lanes: Lanes, rows: int, vectors: int, a_stride: Any, a_step: Any) -> None:
         self.lanes, self.rows, self.vectors = lanes, rows, vectors
         self._a_stride, self._a_step = a_stride, a_step
-        self._variables = [
-            cgutils.alloca_once(lanes.builder, lanes.type) for _ in range(rows * vectors)
-        ]
+        self._variables = [lanes.builder.alloca(lanes.type) for _ in range(rows * vectors)]
         for variable in self._variables:
             lanes.builder.store(lanes.value(0.0).ir, variable)
 
@@ -165,16 +178,15 @@ class Sums:
                 lanes.builder.store(total.ir, self._variables[r * self.vectors + v])
 
 
-def _add_products(sums: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
-    """Add all products of a part; the partial sums take turns, the rest goes to the first one."""
-    builder, n_sums = sums[0].lanes.builder, len(sums)
-    with cgutils.for_range(builder, n_rounds) as loop:
-        for s, partial in enumerate(sums):
-            partial.add(a, b, builder.add(builder.mul(loop.index, index(n_sums)), index(s)))
-    if n_sums > 1:
-        done = builder.mul(n_rounds, index(n_sums))
-        with cgutils.for_range(builder, depth, start=done) as loop:
-            sums[0].add(a, b, loop.index)
+def _add_products(turns: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
+    """Add all products of a part; the sums take turns, the rest goes to the first one."""
+    builder, n_turns = turns[0].lanes.builder, index(len(turns))
+    with _loop(builder, index(0), n_rounds) as k:
+        for turn, sums in enumerate(turns):
+            sums.add(a, b, builder.add(builder.mul(k, n_turns), index(turn)))
+    if len(turns) > 1:
+        with _loop(builder, builder.mul(n_rounds, n_turns), depth) as k:
+            turns[0].add(a, b, k)
 
 
 def _store_sums(sums: list[Sums], out: Any, out_stride: Any, accumulate: bool) -> None:
@@ -242,50 +254,32 @@ def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: An
         lanes.store(gradient, lanes.at(dz, lanes.size, k))
 
 
-@intrinsic
-def cell(context, z, i0, c_before, i1, c_after, i2, h, i3, activations, i4):
-    given = (z, i0, c_before, i1, c_after, i2, h, i3, activations, i4)
-    return _intrinsic_of(_emit_cell, given)
-
-
-@intrinsic
-def cell_inference(context, z, i0, c, i1, h, i2):
-    return _intrinsic_of(_emit_cell_inference, (z, i0, c, i1, h, i2))
-
-
-@intrinsic
-def cell_backward(context, activations, i0, dh, i1, dc, i2, dz, i3):
-    return _intrinsic_of(_emit_cell_backward, (activations, i0, dh, i1, dc, i2, dz, i3))
+cell = of_elements(_emit_cell)
+cell_inference = of_elements(_emit_cell_inference)
+cell_backward = of_elements(_emit_cell_backward)
 
 
 # --- vectors ---
 
 
-def _emit_copy(lanes: Lanes, x: Any, y: Any) -> None:
+@of_elements
+def copy_vector(lanes: Lanes, x: Any, y: Any) -> None:
     lanes.store(lanes.load(x), y)
 
 
-def _emit_addition(lanes: Lanes, x: Any, y: Any) -> None:
+@of_elements
+def add_vector(lanes: Lanes, x: Any, y: Any) -> None:
     lanes.store(lanes.load(y) + lanes.load(x), y)
 
 
-@intrinsic
-def copy_vector(context, x, i, y, j):
-    return _intrinsic_of(_emit_copy, (x, i, y, j))
+@of_elements
+def multiply_vectors(lanes: Lanes, x: Any, y: Any, out: Any) -> None:
+    lanes.store(lanes.load(x) * lanes.load(y), out)
 
 
-@intrinsic
-def add_vector(context, x, i, y, j):
-    return _intrinsic_of(_emit_addition, (x, i, y, j))
-
-
-def _emit_scaling(lanes: Lanes, packed: Any) -> None:
+@of_elements
+def scale_gates(lanes: Lanes, packed: Any) -> None:
+    """Multiply a row (4, L) of packed weights by the scales of sigmoid and tanh."""
     for k, scale in enumerate([SIGMOID_SCALE] * 3 + [TANH_SCALE]):
         place = lanes.at(packed, lanes.size, k)
         lanes.store(lanes.load(place) * scale, place)
-
-
-@intrinsic
-def scale_gates(context, packed, i):
-    """Multiply a row (4, L) of packed weights by the scales of sigmoid and tanh."""
-    return _intrinsic_of(_emit_scaling, (packed, i))

@@ -61,20 +61,16 @@ def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
     if code is None:
         code = _compile(name, dtype, symbol)
         disk_cache.write(symbol, code)
-    return _link(code, symbol)
+    return link(code, symbol)
 
 
 def _compile(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
-    from numba import config
-
-    if config.DISABLE_JIT:
-        raise RuntimeError("NUMBA_DISABLE_JIT turns the compiler off")
     from sklstm._network.kernels.compiled.compiling import object_code
 
     return object_code(name, dtype, symbol)
 
 
-def _link(code: bytes, symbol: str) -> Callable[[bytes], int]:
+def link(code: bytes, symbol: str) -> Callable[[bytes], int]:
     """Return the function of an object file; it releases the GIL while it runs."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))

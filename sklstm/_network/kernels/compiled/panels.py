@@ -18,16 +18,15 @@ i, f, o, g.
 
 from __future__ import annotations
 
-from numba import njit
+from sklstm._network.kernels.compiled.intrinsics import (
+    add_vector,
+    copy_vector,
+    lanes,
+    multiply_vectors,
+    scale_gates,
+)
 
-from sklstm._network.kernels.compiled.intrinsics import add_vector, copy_vector, lanes, scale_gates
 
-#: Decorator of functions that compiled functions call. They raise no errors, so their code does not
-#: depend on Numba or Python.
-subroutine = njit(error_model="numpy")
-
-
-@subroutine
 def copy(x, i, y, j, count):
     """Copy at most a vector of elements."""
     if count >= lanes(x):
@@ -37,7 +36,6 @@ def copy(x, i, y, j, count):
             y[j + k] = x[i + k]
 
 
-@subroutine
 def add(x, i, y, j, count):
     """Add at most a vector of elements of ``x`` to those of ``y``."""
     if count >= lanes(x):
@@ -47,14 +45,21 @@ def add(x, i, y, j, count):
             y[j + k] += x[i + k]
 
 
-@subroutine
+def multiply(x, i, y, j, out, k, count):
+    """Multiply ``count`` elements of ``x`` by those of ``y``."""
+    whole_vectors = count // lanes(x) * lanes(x)
+    for u in range(0, whole_vectors, lanes(x)):
+        multiply_vectors(x, i + u, y, j + u, out, k + u)
+    for u in range(whole_vectors, count):
+        out[k + u] = x[i + u] * y[j + u]
+
+
 def clear(x, begin, end):
     """Set elements to zero."""
     for k in range(begin, end):
         x[k] = 0
 
 
-@subroutine
 def copy_inputs(x, row, n_inputs, operands, slot, stride, running):
     """Copy the inputs of a step, and a one for the bias, to the operands of its slots."""
     for r in range(running):
@@ -64,7 +69,6 @@ def copy_inputs(x, row, n_inputs, operands, slot, stride, running):
         operands[out + n_inputs] = 1
 
 
-@subroutine
 def _pack_rows(weights, n_rows, hidden, packed, first, depth):
     """Copy rows (4 H,) of weights to the rows of all panels from ``first`` on."""
     n_lanes = lanes(weights)
@@ -76,7 +80,6 @@ def _pack_rows(weights, n_rows, hidden, packed, first, depth):
                 copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
 
 
-@subroutine
 def unpack_rows(packed, first, depth, weights, n_rows, hidden):
     """Add the rows of all panels from ``first`` on to rows (4 H,) of weights."""
     n_lanes = lanes(weights)
@@ -88,7 +91,6 @@ def unpack_rows(packed, first, depth, weights, n_rows, hidden):
                 add(packed, at, weights, (4 * k + gate) * hidden + u, hidden - u)
 
 
-@subroutine
 def pack_gates(ih, hh, bias, n_inputs, hidden, packed):
     """Pack and scale the weights of the gates for the forward pass: (B, D + 1 + H, 4, L)."""
     n_lanes, depth = lanes(hh), n_inputs + 1 + hidden
@@ -102,7 +104,6 @@ def pack_gates(ih, hh, bias, n_inputs, hidden, packed):
         scale_gates(packed, at)
 
 
-@subroutine
 def pack_transposed(weights, n_rows, hidden, packed):
     """Pack weights (R, 4 H) for the backward pass, transposed: panels (4 U, 2 L) or (4 U, L)."""
     n_lanes = lanes(weights)
@@ -120,7 +121,6 @@ def pack_transposed(weights, n_rows, hidden, packed):
                         packed[out + u * panel_width + row] = weights[source + u]
 
 
-@subroutine
 def whole(number, n_lanes):
     """Round up to a multiple of the elements of a vector."""
     return (number + n_lanes - 1) // n_lanes * n_lanes

@@ -13,9 +13,9 @@ of the gates, ``dz`` the gate gradients; gates have the order i, f, o, g. *Opera
 - The backward pass goes through the steps in *runs*. The gate gradients of a run, (B, slots, 4, L),
   stay in the cache until the gradient of the weights has been computed from them.
 
-Functions take pointers, also to scratch memory: they allocate nothing and raise nothing, and so
-need neither Python nor Numba when they run. An element is given by a pointer and an index. The
-functions that ``compiling`` compiles return whether they succeeded.
+Functions use the part of Python that ``translation`` translates. They take pointers, also to
+scratch memory: they allocate nothing and raise nothing. An element is given by a pointer and an
+index. The functions that ``compiling`` compiles return whether they succeeded.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from sklstm._network.kernels.compiled.panels import (
     clear,
     copy,
     copy_inputs,
+    multiply,
     pack_gates,
     pack_transposed,
-    subroutine,
     unpack_rows,
     whole,
 )
@@ -57,7 +57,6 @@ def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) ->
     first, second, third, _ = sizes
     tile_1, tile_2, tile_3, tile_4 = (tile(rows, vectors, **options) for rows in sizes)
 
-    @subroutine
     def product(
         left, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
     ):
@@ -82,7 +81,6 @@ _pair_product = _product(BACKWARD_ROWS, 2, gate_gradients=True)
 _single_product = _product(BACKWARD_ROWS, 1, gate_gradients=True)
 
 
-@subroutine
 def _table_row(table, step):
     """Return number of sequences, first packed row, first slot read, first slot written."""
     return table[4 * step], table[4 * step + 1], table[4 * step + 2], table[4 * step + 3]
@@ -132,9 +130,8 @@ def forward(
                 at += done
         if masked:
             for r in range(running):
-                out, begin = (target + r) * stride + n_inputs + 1, (target + r) * width
-                for u in range(hidden):
-                    operands[out + u] = h[begin + u] * mask[r * hidden + u]
+                out = (target + r) * stride + n_inputs + 1
+                multiply(h, (target + r) * width, mask, r * hidden, operands, out, hidden)
     return True
 
 
@@ -185,7 +182,6 @@ def infer(
     return True
 
 
-@subroutine
 def _load_initial_states(h, c, operands, cells, n, hidden, width, stride):
     """Copy the initial states, hidden states to both halves of the operands.
 
@@ -198,7 +194,6 @@ def _load_initial_states(h, c, operands, cells, n, hidden, width, stride):
             operands[first + u] = operands[second + u] = h[r * hidden + u]
 
 
-@subroutine
 def _pad(rows, padded, n, hidden, width):
     """Copy (n, H) to (n, U)."""
     for r in range(n):
@@ -207,7 +202,6 @@ def _pad(rows, padded, n, hidden, width):
         clear(padded, r * width + hidden, (r + 1) * width)
 
 
-@subroutine
 def _unpad(padded, rows, n, hidden, width):
     """Copy (n, U) to (n, H)."""
     for r in range(n):
@@ -218,7 +212,6 @@ def _unpad(padded, rows, n, hidden, width):
 # --- backward pass ---
 
 
-@subroutine
 def _gradient_at_operands(
     packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride, width
 ):
@@ -243,7 +236,6 @@ def _gradient_at_operands(
             )  # fmt: skip
 
 
-@subroutine
 def _gradient_at_hidden(
     packed, first, vectors, dz, slot, n_slots, running, dh, mask, masked, hidden, width
 ):
@@ -252,12 +244,12 @@ def _gradient_at_hidden(
         packed, first, vectors, dz, slot, n_slots, running, dh, first, width, width
     )
     if masked:
+        count = min(vectors * lanes(dh), hidden - first)
         for r in range(running):
-            for u in range(first, min(first + vectors * lanes(dh), hidden)):
-                dh[r * width + u] *= mask[r * hidden + u]
+            at = r * width + first
+            multiply(dh, at, mask, r * hidden + first, dh, at, count)
 
 
-@subroutine
 def _gradient_at_inputs(packed, dz, slot, n_slots, running, row, dx, scratch, n_inputs, width):
     """Compute the gradients at the inputs of a step."""
     n_lanes = lanes(dx)
@@ -271,7 +263,6 @@ def _gradient_at_inputs(packed, dz, slot, n_slots, running, row, dx, scratch, n_
                 dx[(row + r) * n_inputs + k] = scratch[2 * n_lanes * r + k - first]
 
 
-@subroutine
 def _add_weight_gradient(dw, dz, n_slots, operands, first_slot, depth, width, stride):
     """Add the gradient of the packed weights (B, D + 1 + H, 4, L) from a run of steps."""
     n_lanes = lanes(dz)
@@ -284,7 +275,6 @@ def _add_weight_gradient(dw, dz, n_slots, operands, first_slot, depth, width, st
             )  # fmt: skip
 
 
-@subroutine
 def _clear_padding(dz, n_slots, slot, running, hidden):
     """Set the gate gradients of padding to zero: if a sequence is not finite, they are NaN."""
     n_lanes = lanes(dz)
@@ -295,7 +285,6 @@ def _clear_padding(dz, n_slots, slot, running, hidden):
             clear(dz, begin + used, begin + n_lanes)
 
 
-@subroutine
 def _step_backward(
     running, row, packed, dz, slot, n_slots, previous, activations, dh, dc, mask, masked,
     dy, dy_stride, dcells, dcells_stride, hidden, width,
@@ -328,7 +317,6 @@ def _step_backward(
         _clear_padding(dz, n_slots, slot, running, hidden)
 
 
-@subroutine
 def _end_of_run(table, first, max_rows):
     """Find the steps of the run that begins with step ``first`` and goes back in the table.
 
@@ -346,7 +334,6 @@ def _end_of_run(table, first, max_rows):
     return next_first, begin, end - begin, rows
 
 
-@subroutine
 def _backward_arrays(scratch, n_lanes, n, n_inputs, depth, width):
     """Return pointers to the arrays of ``backward`` in scratch memory, in this order.
 
@@ -362,7 +349,6 @@ def _backward_arrays(scratch, n_lanes, n, n_inputs, depth, width):
     return dh, dc, packed_hh, packed_ih, dw, dx_step, after(dx_step, 2 * n_lanes * n)
 
 
-@subroutine
 def _add_packed(dw, d_ih, d_hh, d_bias, n_inputs, hidden, depth):
     """Add the gradient of the packed weights to that of the weights."""
     unpack_rows(dw, 0, depth, d_ih, n_inputs, hidden)

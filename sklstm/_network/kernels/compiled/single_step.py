@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS
-from sklstm._network.kernels.compiled.intrinsics import cell_inference, lanes
-from sklstm._network.kernels.compiled.panels import pack_gates, subroutine, whole
+from sklstm._network.kernels.compiled.intrinsics import cell_inference, is_finite, lanes
+from sklstm._network.kernels.compiled.panels import pack_gates, whole
 from sklstm._network.kernels.compiled.recurrence import Reals, gates_product
 
 
@@ -27,7 +25,7 @@ def step(
     each input is finite, see ``limits``.
     """
     for k in range(n * n_inputs):
-        if not np.isfinite(x[k] * x[k]):
+        if not is_finite(x[k] * x[k]):
             return False
     n_lanes, depth, at = lanes(x), n_inputs + 1 + hidden, 0
     width = whole(hidden, n_lanes)
@@ -53,7 +51,6 @@ def step(
     return True
 
 
-@subroutine
 def _copy_inputs(x, operands, n, n_inputs, stride):
     """Copy the inputs; for so few elements a plain loop is faster than copying by vectors."""
     for r in range(n):
@@ -61,7 +58,6 @@ def _copy_inputs(x, operands, n, n_inputs, stride):
             operands[r * stride + k] = x[r * n_inputs + k]
 
 
-@subroutine
 def _output_layer(operands, stride, begin, hidden, output, out, n, n_outputs):
     """Compute the affine map of the hidden states, which begin at ``begin`` in each row."""
     for r in range(n):

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
 
 from sklstm._network.kernels.compiled.cpu import AVX512, VECTOR_BYTES
 
@@ -24,9 +22,9 @@ from sklstm._network.kernels.compiled.cpu import AVX512, VECTOR_BYTES
 class Lanes:
     """Vectors of one dtype, in one function that is being compiled."""
 
-    def __init__(self, builder: Any, dtype: Any) -> None:
-        self.builder = builder
-        self.double = dtype == types.float64
+    def __init__(self, builder: Any, dtype: np.dtype[np.floating]) -> None:
+        self.builder, self.dtype = builder, dtype
+        self.double = dtype == np.float64
         self.size = VECTOR_BYTES // (8 if self.double else 4)
         self.element = ir.DoubleType() if self.double else ir.FloatType()
         self.integer = ir.IntType(64 if self.double else 32)
@@ -45,6 +43,11 @@ class Lanes:
         """Return the pointer moved by ``times`` strides; both may be Python integers."""
         stride, times = (index(k) if isinstance(k, int) else k for k in (stride, times))
         return self.builder.gep(pointer, [self.builder.mul(stride, times)])
+
+    def declared(self, name: str, kind: Any) -> Any:
+        """Return a function of the module, which is declared if it is not there."""
+        module = self.builder.module
+        return module.globals.get(name) or ir.Function(module, kind, name)
 
     def load(self, pointer: Any) -> Vector:
         pointer = self.builder.bitcast(pointer, self.type.as_pointer())
@@ -80,7 +83,7 @@ class Lanes:
         """Return ``a * b + c``, rounded once if the processor has such an instruction."""
         kind = ir.FunctionType(self.type, [self.type] * 3)
         name = f"llvm.fmuladd.v{self.size}f{8 * self.element_bytes}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        function = self.declared(name, kind)
         return Vector(self, self.builder.call(function, [a.ir, b.ir, c.ir]))
 
 
@@ -227,7 +230,7 @@ class _Power:
         mask, rounding = ir.IntType(lanes.size), ir.IntType(32)
         kind = ir.FunctionType(lanes.type, [lanes.type] * 3 + [mask, rounding])
         name = f"llvm.x86.avx512.mask.scalef.p{'d' if lanes.double else 's'}.512"
-        function = cgutils.get_or_insert_function(lanes.builder.module, kind, name)
+        function = lanes.declared(name, kind)
         arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_CURRENT_ROUNDING)]
         return Vector(lanes, lanes.builder.call(function, arguments))
 

@@ -4,6 +4,10 @@ That both sets of kernels compute an LSTM is tested in ``test_kernels``, and the
 code in ``test_disk_cache``.
 """
 
+from __future__ import annotations  # the annotations of compiled functions are names
+
+import functools
+
 import numpy as np
 import pytest
 from numerics import draw_sequences
@@ -12,13 +16,14 @@ from sklstm._network.kernels import numpy_kernels
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("llvmlite")
 
-from numba.extending import intrinsic  # noqa: E402  after the check for Numba
-
-from sklstm._network.kernels.compiled import compiled_kernels, loading  # noqa: E402
-from sklstm._network.kernels.compiled.cpu import lanes_of  # noqa: E402
-from sklstm._network.kernels.compiled.vectors import Lanes, sigmoid, tanh  # noqa: E402
+from sklstm._network.kernels.compiled import compiled_kernels, loading
+from sklstm._network.kernels.compiled.compiling import compile_function
+from sklstm._network.kernels.compiled.cpu import lanes_of
+from sklstm._network.kernels.compiled.intrinsics import lanes, of_elements
+from sklstm._network.kernels.compiled.recurrence import Reals
+from sklstm._network.kernels.compiled.vectors import sigmoid, tanh
 
 CLOSE = {np.float32: 1e-5, np.float64: 1e-11}
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -28,27 +33,26 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def for_arrays(function, scaled):
-    """Compile a function of vectors for arrays whose size is a multiple of a vector."""
+    """Return a function of arrays whose size is a multiple of a vector."""
 
-    @intrinsic
-    def apply_to_vector(context, x, k, y):
-        def build(context, builder, signature, args):
-            lanes = Lanes(builder, x.dtype)
-            read, written = (
-                builder.gep(context.make_array(kind)(context, builder, array).data, [args[1]])
-                for kind, array in ((x, args[0]), (y, args[2]))
-            )
-            lanes.store(function(lanes.load(read), scaled), written)
-            return context.get_dummy_value()
+    @of_elements
+    def apply_to_vector(lanes, x, y):
+        lanes.store(function(lanes.load(x), scaled), y)
 
-        return numba.types.void(x, numba.types.intp, y), build
+    def apply_to_arrays(x: Reals, y: Reals, size: int) -> bool:
+        for k in range(0, size, lanes(x)):
+            apply_to_vector(x, k, y, k)
+        return True
 
-    @numba.njit
-    def apply_to_arrays(x, y, step):
-        for k in range(0, len(x), step):
-            apply_to_vector(x, k, y)
+    @functools.cache
+    def compiled(dtype):
+        return loading.link(compile_function(apply_to_arrays, dtype, "apply"), "apply")
 
-    return apply_to_arrays
+    def call(x, y):
+        arguments = np.array([x.ctypes.data, y.ctypes.data, len(x)], np.int64)
+        compiled(x.dtype)(arguments.ctypes.data)
+
+    return call
 
 
 def exact_sigmoid(x):
@@ -85,7 +89,7 @@ def evaluate(function, x):
     step = lanes_of(x.dtype)
     padded = np.concatenate([x, np.zeros(-len(x) % step, x.dtype)])
     y = np.empty_like(padded)
-    function(padded, y, step)
+    function(padded, y)
     return y[: len(x)]
 
 
