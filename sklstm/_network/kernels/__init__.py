@@ -157,7 +157,7 @@ def _load_or_numpy(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
             _failed = True
             if _loaded.keys() <= {((), None)}:  # sizes are those of the kernels that are used
                 _loaded.clear()
-            if find_spec("numba") is not None:
+            if find_spec("llvmlite") is not None:
                 _warn(error)
     return numpy_kernels
 
@@ -185,9 +185,10 @@ def _load(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
 
 
 def _reason(error: Exception) -> str:
-    if find_spec("numba") is None:
-        return f'kernels="numba" needs Numba, which `pip install "sklstm[numba]"` installs: {error}'
-    return f"Numba cannot load or compile the kernels: {type(error).__name__}: {error}"
+    if find_spec("llvmlite") is None:
+        needed = 'which `pip install "sklstm[numba]"` installs'
+        return f'kernels="numba" needs llvmlite, {needed}: {error}'
+    return f"llvmlite cannot load or compile the kernels: {type(error).__name__}: {error}"
 
 
 def _load_functions(names: tuple[str, ...], dtype: DType) -> None:
