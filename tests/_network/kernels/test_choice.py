@@ -33,7 +33,7 @@ try:
         model.fit(X, X[:, 0, 0])
 except (ImportError, RuntimeError) as error:
     print(type(error).__name__, error)
-assert vars(model) == before
+    assert vars(model) == before
 for warning in caught:
     print(warning.category.__name__, warning.message)
 """

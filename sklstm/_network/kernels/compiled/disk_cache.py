@@ -1,7 +1,7 @@
 """Object code on disk, so that later processes neither compile nor import Numba.
 
 There is one file for each function and dtype. Its name contains a digest of everything that the
-code depends on: the sources of this package, the versions of NumPy, Numba and llvmlite, and the
+code depends on: the sources of this package, the versions of NumPy and llvmlite, and the
 processor. So a change of any of them leads to a new file, and old code is never loaded. The file
 begins with a checksum; a file that is damaged or cannot be read is ignored.
 
