@@ -85,7 +85,18 @@ def test_llvmlite_that_cannot_be_loaded(tmp_path, llvmlite_folder):
 
 def test_the_compiler_of_numba_is_not_used(tmp_path):
     pytest.importorskip("llvmlite")
-    assert output(tmp_path, "sys.modules['numba'] = None", NUMBA_DISABLE_JIT="1") == []
+    script = """
+import sys
+import numpy as np
+from sklstm import LSTMRegressor
+sys.modules["numba"] = None
+X = np.random.default_rng(0).normal(size=(8, 4, 2))
+LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3).fit(X, X[:, 0, 0]).predict(X)
+"""
+    path = str(Path(sklstm.__file__).parents[1])
+    environment = {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
+    environment = os.environ | environment | {"SKLSTM_KERNELS": "numba"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 @pytest.mark.parametrize(
