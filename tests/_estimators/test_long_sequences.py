@@ -60,9 +60,7 @@ def test_tight_memory_gives_the_same_for_any_number_of_threads(threads_pay, rng)
 def test_validation_in_tight_memory_is_the_same_for_any_number_of_threads(threads_pay, rng):
     X, y = ragged(rng, 300, longest=60)
     options = {"pooling": "mean_max", "early_stopping": True, "validation_fraction": 0.9}
-    one = fitted(X, y, TIGHT, n_jobs=1, **options)
-    threads_pay.several = True
-    other = fitted(X, y, TIGHT, n_jobs=2, **options)
+    one, other = (fitted(X, y, TIGHT, n_jobs=n_jobs, **options) for n_jobs in (1, 2))
     assert one.validation_scores_ == other.validation_scores_
     assert_same_fit(one, other)
 
