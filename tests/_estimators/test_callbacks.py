@@ -186,3 +186,12 @@ def test_a_monitor_of_a_grid_search(n_jobs, rng, seed):
     search = GridSearchCV(clf, {"alpha": [0.0, 1.0]}, cv=2, n_jobs=n_jobs)
     search.fit(cut(X, rng), y)
     assert search.best_estimator_.n_iter_ == 3
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_estimators_in_callbacks_count_all_updates(solver, rng, seed):
+    recorder = Recorder()
+    clf = LSTMClassifier(**SMALL, solver=solver, warm_start=True, random_state=seed)
+    clf.set_callbacks(recorder)
+    clf.fit(*problem(rng)).fit(*problem(rng))
+    assert [fitted.t_ for fitted in recorder.fitted] == [1, 2, 3, 3, 4, 5, 6, 6]

@@ -309,3 +309,19 @@ def test_ragged_data_after_arrays(data, rng, seed):
     clf = LSTMClassifier(**SMALL, random_state=seed).fit(*data)
     X, y = data
     assert clf.partial_fit(cut(X, rng), y).n_iter_ == 4
+
+
+def test_a_warm_fit_that_fails_after_an_epoch_changes_nothing(data, seed, monkeypatch):
+    clf = LSTMClassifier(**SMALL, warm_start=True, random_state=seed).fit(*data)
+    before, evaluate, calls = fingerprint(clf), Objective.__call__, []
+
+    def fails(self, *arguments):
+        calls.append(1)
+        if len(calls) == 5:  # an epoch has two batches
+            raise RuntimeError("stop")
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Objective, "__call__", fails)
+    with pytest.raises(RuntimeError, match="stop"):
+        clf.fit(*data)
+    assert fingerprint(clf) == before

@@ -742,3 +742,21 @@ def test_a_fit_that_converges_warns_of_nothing(data, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(LSTMClassifier, data, seed, tol=1.0, n_iter_no_change=1, max_iter=20)
+
+
+def test_lbfgs_draws_the_same_masks_at_each_evaluation(data, seed, monkeypatch):
+    """A line search needs the same function at every point."""
+    evaluate, states = Objective.__call__, []
+
+    def recorded(self, parameters, indices, rng):
+        states.append(rng.get_state(legacy=False)["state"])
+        return evaluate(self, parameters, indices, rng)
+
+    monkeypatch.setattr(Objective, "__call__", recorded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit(LSTMClassifier, data, seed, solver="lbfgs", dropout=0.3, max_iter=3)
+    assert len(states) > 3
+    for state in states:
+        assert state["pos"] == states[0]["pos"]
+        np.testing.assert_array_equal(state["key"], states[0]["key"])

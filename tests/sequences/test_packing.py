@@ -404,3 +404,11 @@ def test_restore_and_unpack_take_rows_of_any_shape(rng):
         np.testing.assert_array_equal(batch.restore(rows)[batch.order], rows)
         steps = rng.standard_normal((sum(RAGGED), *tail))
         assert batch.unpack(steps).shape == steps.shape
+
+
+def test_the_lengths_of_a_segment_are_those_within_it():
+    lengths = [7, 2, 5, 4]
+    packing = check_sequences([np.zeros((n, 1)) for n in lengths]).packing()
+    for first, stop in ((0, 3), (2, 5), (4, 7), (3, 4)):
+        within = [min(n, stop) - first for n in sorted(lengths, reverse=True) if n > first]
+        assert packing.segment(first, stop).lengths.tolist() == within
