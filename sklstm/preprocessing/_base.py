@@ -14,7 +14,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._compat import _fit_context
+from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
 from sklstm._persistence import PlainState, shallow_copy
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._input_form import InputForm
@@ -26,6 +26,7 @@ Array = NDArray[np.floating]
 # wrapper, subclasses still have `set_output`, and `_contain` follows it.
 class SequenceTransformer(
     PlainState,
+    CallbackSupportMixin,
     OneToOneFeatureMixin,
     TransformerMixin,
     BaseEstimator,
@@ -34,6 +35,7 @@ class SequenceTransformer(
 ):
     """Base of the transformers of numeric sequences."""
 
+    _transient = CALLBACK_ATTRIBUTES
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     #: Whether a sequence may have missing values (NaN).
     _takes_gaps: ClassVar[bool] = False
@@ -73,8 +75,10 @@ class SequenceTransformer(
             If an input is malformed; the message names the sample. The transformer is then
             unchanged.
         """
+        task = FitTask(self, X, y)
         fitted = shallow_copy(self)
         fitted._learn(fitted._read_first(X))
+        task.end(fitted)
         self.__dict__ = fitted.__dict__  # all attributes at once, and none on an error
         return self
 
@@ -173,6 +177,23 @@ class SequenceTransformer(
         tags.input_tags.allow_nan = self._takes_gaps
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+class FitTask:
+    """The task of a fit, for scikit-learn's callbacks."""
+
+    def __init__(self, transformer: Any, X: Any, y: Any) -> None:
+        self._transformer = transformer
+        self._data = {"X": X, "y": y}
+        self._context = transformer._init_callback_context()
+        self._context.call_on_fit_task_begin(estimator=transformer, **self._data)
+
+    def end(self, fitted: Any) -> None:
+        """Call the callbacks; ``fitted`` has the attributes that the transformer will have."""
+        learned = {k: v for k, v in vars(fitted).items() if k not in CALLBACK_ATTRIBUTES}
+        self._context.call_on_fit_task_end(
+            estimator=self._transformer, reconstruction_attributes=learned, **self._data
+        )
 
 
 class _Frames(TransformerMixin, BaseEstimator):

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._compat import Interval, StrOptions, _fit_context
-from sklstm._persistence import PlainState
+from sklstm._compat import (
+    CALLBACK_ATTRIBUTES,
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
+from sklstm._persistence import PlainState, shallow_copy
+from sklstm.preprocessing._base import FitTask
 from sklstm.sequences._reading import is_sequence
 
 Codes = NDArray[np.int64]
@@ -23,6 +30,7 @@ SPLIT: dict[str, Callable[[str], Iterable[str]]] = {"word": str.split, "char": i
 
 class TokenEncoder(
     PlainState,
+    CallbackSupportMixin,
     TransformerMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
@@ -92,6 +100,7 @@ class TokenEncoder(
     [['to', '<unknown>']]
     """
 
+    _transient = CALLBACK_ATTRIBUTES
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "analyzer": [StrOptions({"word", "char"}), callable],
         "lowercase": ["boolean"],
@@ -141,7 +150,11 @@ class TokenEncoder(
             If a sample is neither a text nor a sequence of tokens or has no token (the message
             names the sample), or if no token is frequent enough.
         """
-        self._build_vocabulary(self._tokens(X))
+        task = FitTask(self, X, y)
+        fitted = shallow_copy(self)
+        fitted._build_vocabulary(fitted._tokens(X))
+        task.end(fitted)
+        self.__dict__ = fitted.__dict__
         return self
 
     def transform(self, X: Any) -> Any:
