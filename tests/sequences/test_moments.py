@@ -40,9 +40,9 @@ def test_a_power_of_two_changes_no_digit(power, values, rng):
     np.testing.assert_array_equal(large_deviation, deviation * factor)
 
 
-@by_power
+@pytest.mark.parametrize("power", [1015, -1015])
 def test_a_power_of_two_in_the_weights_changes_no_digit(power, values, rng):
-    weights = rng.uniform(0.5, 2, 40)
+    weights, values = rng.uniform(0.5, 2, 40), 1 + 1e-6 * values  # squares are 1e-12
     expected, found = moments(values, weights), moments(values, weights * 2.0**power)
     np.testing.assert_array_equal(found.weight, expected.weight * 2.0**power)
     np.testing.assert_array_equal(found.mean, expected.mean)
