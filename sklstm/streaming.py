@@ -56,7 +56,8 @@ class SequenceStream:
         steps and pass the last estimator.
     ValueError
         If the estimator is bidirectional: the reverse direction starts at the last time step, which
-        a stream does not have. If its parameters are so large that predictions may not be finite.
+        a stream does not have. Also if its parameters have diverged, so that predictions might not
+        be finite.
 
     See Also
     --------
@@ -148,7 +149,8 @@ class SequenceStream:
         with np.errstate(over="ignore"):
             in_units = weight * deviation, bias * deviation + mean
             largest = np.abs(in_units[0]).sum(axis=0) + np.abs(in_units[1])
-        if not np.isfinite(largest.astype(self._dtype)).all():
+            finite = np.isfinite(largest.astype(self._dtype)).all()
+        if not finite:
             return OutputWeights(weight, bias), False
         return OutputWeights(*(array.astype(self._dtype) for array in in_units)), True
 
@@ -278,7 +280,7 @@ class SequenceStream:
         # "maximum" is minus infinity before the first step.
         none_yet = n_steps == 0
         given = {
-            name: _as_state(name, state[name], array, none_yet if name == "maximum" else None)
+            name: _as_state(name, state[name], array, none_yet & (name == "maximum"))
             for name, array in current.items()
         }
         self._begun = self._n_calls - n_steps
@@ -366,16 +368,15 @@ def _as_counts(given: ArrayLike, n_streams: int) -> NDArray[np.intp]:
 
 
 def _as_state(
-    name: str, given: ArrayLike, like: Array, may_be_minus_infinity: NDArray[np.bool_] | None
+    name: str, given: ArrayLike, like: Array, may_be_minus_infinity: NDArray[np.bool_]
 ) -> Array:
     """An array of a saved state, checked, in the dtype of the current one.
 
-    ``may_be_minus_infinity`` (n_streams,) tells of which streams the values may be minus infinity.
+    ``may_be_minus_infinity`` (n_streams,) tells in which streams the values may be minus infinity.
     """
     numbers = _as_numbers(name, given, like.shape, "fiu")
     valid = np.abs(numbers) <= largest_input(like.dtype)
-    if may_be_minus_infinity is not None:
-        valid |= (numbers == -np.inf) & may_be_minus_infinity[:, None]
+    valid |= (numbers == -np.inf) & may_be_minus_infinity[:, None]
     if not valid.all():
         value = numbers[tuple(np.argwhere(~valid)[0])]
         raise ValueError(
