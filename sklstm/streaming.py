@@ -340,14 +340,14 @@ class SequenceStream:
                 f"X_t: expected shape {expected}, (n_streams, n_features), got {np.shape(X_t)}"
             )
         if not all_accepted(x):
-            self._raise_too_large(np.asarray(X_t).reshape(expected))
+            self._raise_not_accepted(np.asarray(X_t).reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
             return x
         tokens = Sequences(x, np.ones(len(x), np.intp), "list")
         return as_tokens(tokens, vocabulary_size, name="X_t").values
 
-    def _raise_too_large(self, given: NDArray[Any]) -> None:
+    def _raise_not_accepted(self, given: NDArray[Any]) -> None:
         """Raise an error that names the stream and the step of a value that is not accepted."""
         values = given.astype(np.float64)
         k, feature = np.argwhere(~(np.abs(values) <= largest_input(self._dtype)))[0]

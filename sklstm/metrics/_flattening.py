@@ -33,8 +33,9 @@ def flatten_steps(
     y_pred : array-like of shape (n_sequences, n_timesteps[, n_outputs]) or list of array-like
         Predictions or probabilities for the same steps. In an array, steps at the end of a
         sequence that are NaN (or None) in every output may be padding: an estimator predicts them
-        where ``X`` was padded. They are dropped if ``y_true`` is shorter there, is missing there
-        too, or has labels, which need no value for padding. Floating targets are not labels.
+        where ``X`` was padded. They are dropped if ``y_true`` ends before them or is missing there
+        too. They are also dropped if ``y_true`` holds labels, because labels have no value for
+        padding; floating targets are not labels.
     sample_weight : array-like of shape (n_sequences,), or in the form of ``y_true``, default=None
         One weight for each sequence, or one for each step. Steps with weight zero are dropped,
         whatever their target and prediction are.
@@ -81,9 +82,10 @@ def score_steps(
 ) -> Any:
     """Return the metric of all stacked steps.
 
-    ``labels_only`` tells whether the targets are labels for every metric of this kind; None if that
-    depends on their dtype. The metric is called without weights if all of them are 0 or 1, so that
-    it need not support any: steps with weight zero have been dropped.
+    ``labels_only`` tells whether the metric takes only labels (True) or only numbers (False). If it
+    is None, floating targets are numbers, and others are labels. The metric is called without
+    weights if all of them are 0 or 1, so that it need not support any: steps with weight zero have
+    been dropped.
     """
     true, predicted, weight = _flattened(y_true, y_pred, sample_weight, labels_only)
     if weight is not None and (weight != 1).any():
@@ -131,7 +133,7 @@ def _check_predicted(predicted: Array, known: NDArray[np.intp], lengths: NDArray
         step = row - lengths[:sequence].sum()
         raise ValueError(
             f"y_pred[{sequence}], step {step}: expected a prediction, got {predicted[row]}. If "
-            "this step is padding, let its value in y_true be NaN, or its weight zero."
+            "this step is padding, set its value in y_true to NaN or its weight to zero."
         )
 
 
