@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,15 @@ from sklstm.sequences import Sequences
 
 Array = NDArray[np.floating]
 _ALL = slice(None)
+
+
+class StepValues(NamedTuple):
+    """What is computed for each step, and whether it has the features of the inputs."""
+
+    name: str
+    width: int
+    dtype: np.dtype[Any]
+    like_inputs: bool = False
 
 
 class Introspection:
@@ -45,7 +54,8 @@ class Introspection:
         def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
             hidden_states(network, parameters, part, parallel_map, write)
 
-        return self._by_step(model, X, network.layers[-1].width, compute, "hidden states")
+        values = StepValues("hidden states", network.layers[-1].width, parameters.dtype)
+        return self._by_step(model, X, values, compute)
 
     def input_gradients(self, X: Any, target: Any = None) -> Any:
         """Compute the gradient of a prediction with respect to its inputs.
@@ -63,7 +73,8 @@ class Introspection:
         ndarray of shape (n_samples, n_timesteps[, n_features]) or list of ndarray
             Partial derivatives in the form of ``X``; NaN where a 3-D array was padded. With
             ``vocabulary_size``, the derivatives by the embedding of each token, of shape
-            (n_timesteps, embedding_size).
+            (n_timesteps, embedding_size). Of a regressor, they have at least the precision of its
+            predictions.
 
         Raises
         ------
@@ -72,38 +83,40 @@ class Introspection:
         """
         model = self._fitted_model()
         network, parameters = model.network, model.state.parameters
+        targets = model.form.targets
 
         def gradient(raw: Array) -> Array:
-            return model.form.targets.gradient(raw, target)
+            return targets.gradient(raw, target)
 
         def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
             input_gradients(network, parameters, part, parallel_map, gradient, write)
 
-        width, like_values = network.n_inputs, not network.embeds
-        return self._by_step(model, X, width, compute, "input gradients", like_values)
+        dtype = np.promote_types(parameters.dtype, targets.gradient_dtype)
+        values = StepValues("input gradients", network.n_inputs, dtype, not network.embeds)
+        return self._by_step(model, X, values, compute, targets.gradient_unit(target))
 
     def _by_step(
         self,
         model: FittedModel,
         X: Any,
-        width: int,
+        values: StepValues,
         compute: Callable[[Sequences, ParallelMap, WriteSteps], None],
-        name: str,
-        like_values: bool = False,
+        unit: float = 1.0,
     ) -> Any:
-        """What ``compute`` writes for each step, ``width`` values, in the form of X."""
+        """What ``compute`` writes for each step, times ``unit``, in the form of X."""
 
         def on_parts(parallel_map: ParallelMap) -> list[Any]:
             forms: list[Any] = []
             first_sample = 0
             for part in model.parts(X, self):
-                result = _StepResult(part, width, model.state.parameters.dtype)
+                result = _StepResult(part, values.width, values.dtype)
                 with model.naming_large_inputs(part, first_sample):
                     compute(part, parallel_map, result.write)
                 if not result.is_finite:
-                    raise diverged(name, model.form.dtype, self)
+                    raise diverged(values.name, model.form.dtype, self)
                 first_sample += len(part)
-                forms.append(result.like_input(squeezed=like_values and part.flat))
+                result.multiply(unit)
+                forms.append(result.like_input(squeezed=values.like_inputs and part.flat))
             return forms
 
         return joined(with_workers(self.n_jobs, on_parts))
@@ -153,6 +166,12 @@ class _StepResult:
             self._values[rows, columns] += values
         else:
             self._values[rows, columns] = values
+
+    def multiply(self, unit: float) -> None:
+        """Multiply all values; a product that is too large for the dtype is infinite."""
+        if unit != 1:
+            with np.errstate(over="ignore"):
+                self._values *= unit
 
     def like_input(self, squeezed: bool) -> Any:
         """Return the values in the form of the input, ``squeezed`` without an axis for features."""

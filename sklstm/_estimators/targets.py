@@ -90,7 +90,17 @@ class Targets(Protocol):
         """Predictions from raw predictions (n, K)."""
 
     def gradient(self, raw: Array, target: Any) -> Array:
-        """Derivative of the prediction that ``target`` names by the raw predictions (n, K)."""
+        """Derivative of the prediction that ``target`` names by the raw predictions (n, K).
+
+        It counts in the unit that `gradient_unit` returns.
+        """
+
+    def gradient_unit(self, target: Any) -> float:
+        """Unit of `gradient`, which may be too large or too small for the network's dtype."""
+
+    @property
+    def gradient_dtype(self) -> str:
+        """Least precision of gradients of the predictions."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the targets."""
@@ -176,6 +186,13 @@ class ClassTargets:
             return np.full_like(raw, 1 if code == 1 else -1)
         return unit[np.full(len(raw), code)]
 
+    def gradient_unit(self, target: Any) -> float:
+        return 1.0
+
+    @property
+    def gradient_dtype(self) -> str:
+        return "float32"
+
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
 
@@ -244,6 +261,13 @@ class LabelTargets:
         if target is None:
             return unit[raw.argmax(axis=1)]
         return unit[np.full(len(raw), _position(target, self.classes))]
+
+    def gradient_unit(self, target: Any) -> float:
+        return 1.0
+
+    @property
+    def gradient_dtype(self) -> str:
+        return "float32"
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
@@ -376,14 +400,25 @@ class NumberTargets:
         return predictions[:, 0] if self.one_column else predictions
 
     def gradient(self, raw: Array, target: Any) -> Array:
+        output = self._output(target)
+        gradient = np.zeros_like(raw)
+        gradient[:, output] = 1 if self.is_affine else np.exp(raw[:, output])
+        return gradient
+
+    def gradient_unit(self, target: Any) -> float:
+        return float(self.units[0][self._output(target)])
+
+    @property
+    def gradient_dtype(self) -> str:
+        return self.dtype
+
+    def _output(self, target: Any) -> int:
+        """Return the index of the output that ``target`` names."""
         if target is None and self.n_outputs > 1:
             raise ValueError(f"target: expected an output, 0 to {self.n_outputs - 1}, got None")
         if target is not None and target not in range(self.n_outputs):
             raise ValueError(f"target: expected 0 to {self.n_outputs - 1}, got {target!r}")
-        gradient = np.zeros_like(raw)
-        gradient[:, target or 0] = 1
-        derivative = 1.0 if self.is_affine else np.exp(raw)
-        return (gradient * derivative * self.units[0]).astype(raw.dtype)
+        return int(target or 0)
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}

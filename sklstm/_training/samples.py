@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm.sequences import Sequences
+from sklstm.sequences._moments import moderate
 
 Array = NDArray[np.floating]
 
@@ -102,13 +103,15 @@ class Samples:
         """Merge equal samples and add their weights.
 
         The order of the result depends on the values of the samples alone. So a sample given twice
-        and a sample of weight two give the same bits, in any order of the samples.
+        and a sample of weight two give the same bits, in any order of the samples. A power of two
+        that brings very large or very small targets near one changes no bit either.
         """
         groups: dict[bytes, list[int]] = {}
+        targets = moderate(self.targets)
         rows = [self.rows(np.array([k])) for k in range(len(self))]
         for k, sequence in enumerate(self.sequences):
             digest = blake2b(sequence.tobytes(), digest_size=16)
-            digest.update(self.targets[rows[k]].tobytes())
+            digest.update(targets[rows[k]].tobytes())
             groups.setdefault(digest.digest(), []).append(k)
         members = [groups[digest] for digest in sorted(groups)]
         first = self.take(np.array([group[0] for group in members]))

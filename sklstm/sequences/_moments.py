@@ -124,6 +124,13 @@ def is_constant(mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> 
     return np.asarray(deviation <= CONSTANT * np.abs(mean))
 
 
+def moderate(values: NDArray[Any]) -> NDArray[Any]:
+    """Return very large or very small numbers times a power of two, others as they are."""
+    if values.dtype.kind != "f":
+        return values
+    return _scaled(values, -_exponent(np.abs(values).max(axis=0)))
+
+
 def standardize(values: NDArray[np.floating], center: Array, half_scale: Array) -> Array:
     """Return ``(values - center) / (2 half_scale)`` in float64; zero where the scale is zero.
 
