@@ -35,8 +35,8 @@ class Side(NamedTuple):
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return, for each clock, the times of the processes; the first round is not counted."""
     sides = [Side(f"sklstm {name}", "cold_ours.py", name) for name in options.kernels]
-    if "numba" in options.kernels:
-        sides.insert(0, Side("sklstm numba, empty cache", "cold_ours.py", "numba", True))
+    if "compiled" in options.kernels:
+        sides.insert(0, Side("sklstm compiled, empty cache", "cold_ours.py", "compiled", True))
     if "torch" in options.rivals and not missing_libraries(["torch"]):
         sides.append(Side("torch", "rivals/torch_cold.py"))
     times: dict[str, dict[str, list[float]]] = {clock: {} for clock in CHILDREN_CLOCKS}
@@ -55,7 +55,7 @@ def _run(side: Side, filled: str) -> dict[str, float]:
     environment = os.environ | ONE_THREAD | kernels.import_path()
     environment["SKLSTM_KERNELS"] = side.kernels
     with tempfile.TemporaryDirectory() if side.empty_cache else nullcontext(filled) as folder:
-        environment["NUMBA_CACHE_DIR"] = folder
+        environment["SKLSTM_CACHE_DIR"] = folder
         start = {name: clock() for name, clock in CHILDREN_CLOCKS.items()}
         command = [sys.executable, str(HERE / side.script)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -12,7 +12,7 @@ import sklstm
 
 def available() -> list[str]:
     """Return the names of the kernel sets, the fastest first."""
-    return ["numba", "numpy"] if find_spec("llvmlite") else ["numpy"]
+    return ["compiled", "numpy"] if find_spec("llvmlite") else ["numpy"]
 
 
 def using(name: str) -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 """Count the forks that hang or stay at one BLAS thread, and the interrupts that leave BLAS limited.
 
-Run ``python benchmarks/processes.py``. It needs a system with fork and timers, and Numba; compiling
-in a loop makes it take some minutes.
+Run ``python benchmarks/processes.py``. It needs a system with fork and timers, and llvmlite;
+compiling in a loop makes it take some minutes.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def forks_beside(
 
 def compile_anew(name: str) -> Callable[[], None]:
     """Return a function that compiles a kernel, although it may have been compiled before."""
-    folder = os.environ["NUMBA_CACHE_DIR"]
+    folder = os.environ["SKLSTM_CACHE_DIR"]
 
     def compile_now() -> None:
         rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def all_forks(n_forks: int) -> Counter[str]:
     n = n_forks // 5
     model = LSTMRegressor(150, solver="lbfgs", max_iter=2, tol=1e3).fit(X, X[:, 0, 0])
     ends: Counter[str] = Counter()
-    for kernels in ("numpy", "numba"):
+    for kernels in ("numpy", "compiled"):
         sklstm.set_config(kernels=kernels)
         stream = SequenceStream(model, n_streams=len(X))
         predict: Callable[[], Any] = lambda: model.predict(X)  # noqa: E731
@@ -142,7 +142,7 @@ def all_interrupts(n_interrupts: int) -> int:
     model = LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3).fit(X, X[:, 0, 0])
     interrupts, n_limited = Interrupts(), 0
     for k in range(n_interrupts):
-        sklstm.set_config(kernels=("numpy", "numba")[k % 2])
+        sklstm.set_config(kernels=("numpy", "compiled")[k % 2])
         model.n_jobs = 1 + k // 2 % 2
         try:
             interrupts.schedule()
@@ -163,11 +163,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        sklstm.set_config(kernels="numba")
+        sklstm.set_config(kernels="compiled")
         LSTMRegressor(3, max_iter=1, tol=1e3).fit(X, X[:, 0, 0]).predict(X)
         threadpool_limits(BLAS_THREADS, user_api="blas")
         n_limited = all_interrupts(options.interrupts)
-        os.environ["NUMBA_CACHE_DIR"] = os.path.join(folder, "cache")
+        os.environ["SKLSTM_CACHE_DIR"] = os.path.join(folder, "cache")
         ends = all_forks(options.forks)
     print(f"all {sum(ends.values())} forks: {dict(ends)}")
     sys.exit(n_limited > 0 or set(ends) != {"good"})

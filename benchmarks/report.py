@@ -72,7 +72,7 @@ def header(facts: dict[str, Any]) -> str:
 def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
     """Return the title and the column names of ``grid_line``."""
     columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
-    columns += [f"{rival[:5] + '/' + name:>12}" for rival, name in _pairs(kernels, rivals)]
+    columns += [f"{rival[:5] + '/' + name:>15}" for rival, name in _pairs(kernels, rivals)]
     title = f"\n{kind}, ms, {_threads(threads)}; x/y: time of x divided by time of y\n"
     return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
@@ -82,7 +82,7 @@ def grid_line(shape: Shape, row: dict[str, Any], kernels: list[str], rivals: lis
     cells = [f"{seconds['sklstm ' + name] * 1e3:9.3f}" for name in kernels]
     cells += [f"{seconds[name] * 1e3:9.3f}" for name in rivals]
     for rival, name in _pairs(kernels, rivals):
-        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:12.2f}")
+        cells.append(f"{seconds[rival] / seconds['sklstm ' + name]:15.2f}")
     return f"{', '.join(map(str, shape)):<24}" + "".join(cells) + ("" if row["quiet"] else " *")
 
 
@@ -162,9 +162,9 @@ def stream_lines(found: dict[str, Any]) -> list[str]:
     times = ", ".join(f"{name} {value * 1e6:.2f}" for name, value in seconds.items())
     lines = [f"streamed step, microseconds: {times}"]
     for rival, least in targets.STREAMED.items():
-        if rival in seconds and "sklstm numba" in seconds:
-            ratio = seconds[rival] / seconds["sklstm numba"]
-            lines.append(f"streamed step, numba against {rival}: {at_least(ratio, least)}")
+        if rival in seconds and "sklstm compiled" in seconds:
+            ratio = seconds[rival] / seconds["sklstm compiled"]
+            lines.append(f"streamed step, compiled against {rival}: {at_least(ratio, least)}")
     return lines
 
 
@@ -201,8 +201,8 @@ def cold_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"\nimport, fit and predict in a new process\n{'':<32}{'wall, s':>12}{'CPU, s':>11}"]
     lines += [f"{side:<32}{wall[side]:12.2f}{cpu[side]:11.2f}" for side in wall]
     for name, seconds in (("wall", wall), ("CPU", cpu)):
-        if {"torch", "sklstm numba, empty cache"} <= seconds.keys():
-            ratio = seconds["sklstm numba, empty cache"] / seconds["torch"]
+        if {"torch", "sklstm compiled, empty cache"} <= seconds.keys():
+            ratio = seconds["sklstm compiled, empty cache"] / seconds["torch"]
             judged = at_most(ratio, targets.MAX_COLD)
             lines.append(f"{name} time with an empty cache over that of torch: {judged}")
     return lines
@@ -213,7 +213,7 @@ def limit_lines(found: dict[str, Any]) -> list[str]:
     for shape, row in found.items():
         for name, share in row["shares"].items():
             judged = f"{share:.2f}"
-            if name == "numba":
+            if name == "compiled":
                 judged = at_least(share, targets.MIN_SHARE)
             lines.append(f"products alone divided by training step, {name} at ({shape}): {judged}")
     return lines

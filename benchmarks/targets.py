@@ -20,13 +20,13 @@ class OnGrid(NamedTuple):
 
 
 GRID = [
-    OnGrid("training", "numba", "torch", mean=1.8, worst=1.2, goal=2.0),
-    OnGrid("inference", "numba", "torch", mean=1.3, worst=1.0, goal=1.5),
-    OnGrid("inference", "numba", "onnxruntime", mean=0.9, worst=0.75, goal=1.1),
+    OnGrid("training", "compiled", "torch", mean=1.8, worst=1.2, goal=2.0),
+    OnGrid("inference", "compiled", "torch", mean=1.3, worst=1.0, goal=1.5),
+    OnGrid("inference", "compiled", "onnxruntime", mean=0.9, worst=0.75, goal=1.1),
     OnGrid("training", "numpy", "torch", mean=1.0, worst=0.7),
 ]
 
-#: Minimum ratios of a rival's time to the time of a streamed step with the numba kernels.
+#: Minimum ratios of a rival's time to the time of a streamed step with the compiled kernels.
 STREAMED = {"torch": 5.0, "onnxruntime": 2.0}
 
 #: Minimum ratios of a rival's time to ours, for a whole fit with either kernel set.
@@ -35,7 +35,7 @@ WHOLE_FIT = {"torch": 2.0, "skorch": 3.0}
 #: Maximum time of a process with an empty cache, relative to one that uses PyTorch.
 MAX_COLD = 0.8
 
-#: Minimum time of the matrix products alone, as a fraction of a training step (numba kernels).
+#: Minimum time of the matrix products alone, as a fraction of a training step (compiled kernels).
 MIN_SHARE = 0.8
 
 MAX_EXPONENT = 1.05

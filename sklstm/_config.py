@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-KERNELS = ("auto", "numba", "numpy")
+KERNELS = ("auto", "compiled", "numpy")
+#: Another name of "compiled", as the extra has two names, too.
+ALIAS = "numba"
 VARIABLE = "SKLSTM_KERNELS"
 
 _of_process: dict[str, str] = {}
@@ -22,7 +24,7 @@ def get_config() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The value of the option "kernels": "auto", "numba" or "numpy".
+        The value of the option "kernels": "auto", "compiled" or "numpy".
 
     Raises
     ------
@@ -45,9 +47,10 @@ def set_config(*, kernels: str | None = None) -> None:
 
     Parameters
     ----------
-    kernels : {"auto", "numba", "numpy"}, default=None
-        What computes the recurrence: code compiled by Numba, or NumPy. "auto" uses Numba if it is
-        installed. If None, the option does not change.
+    kernels : {"auto", "compiled", "numpy"}, default=None
+        What computes the recurrence: compiled code, which needs llvmlite, or NumPy. "auto" uses
+        compiled code if llvmlite is installed; if it raises an error, "auto" warns once and uses
+        NumPy. "numba" is accepted in place of "compiled". If None, the option does not change.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def config_context(*, kernels: str | None = None) -> Iterator[None]:
 
     Parameters
     ----------
-    kernels : {"auto", "numba", "numpy"}, default=None
+    kernels : {"auto", "compiled", "numpy"}, default=None
         As for :func:`set_config`. If None, the option does not change.
 
     Yields
@@ -110,6 +113,8 @@ def config_context(*, kernels: str | None = None) -> Iterator[None]:
 
 
 def _checked(kernels: str, name: str) -> str:
+    if kernels == ALIAS:
+        return "compiled"
     if kernels not in KERNELS:
         raise ValueError(f"{name}: expected one of {', '.join(KERNELS)}, got {kernels!r}")
     return kernels

@@ -20,11 +20,11 @@ QUICK = {"max_iter": 3, "random_state": 0}
 VOCABULARY = 7
 
 
-@pytest.fixture(autouse=True, params=["numpy", "numba"])
+@pytest.fixture(autouse=True, params=["numpy", "compiled"])
 def kernels(request):
     """Each test with both sets."""
-    if request.param == "numba":
-        pytest.importorskip("numba")
+    if request.param == "compiled":
+        pytest.importorskip("llvmlite")
     with sklstm.config_context(kernels=request.param):
         yield
 

@@ -20,11 +20,11 @@ too_large = pytest.mark.parametrize(("dtype", "value"), TOO_LARGE)
 METHODS = ["predict", "hidden_states", "input_gradients"]
 
 
-@pytest.fixture(autouse=True, params=["numpy", "numba"])
+@pytest.fixture(autouse=True, params=["numpy", "compiled"])
 def kernels(request):
     """Run each test with both kernel sets."""
-    if request.param == "numba":
-        pytest.importorskip("numba")
+    if request.param == "compiled":
+        pytest.importorskip("llvmlite")
     with sklstm.config_context(kernels=request.param):
         yield
 

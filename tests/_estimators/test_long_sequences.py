@@ -155,7 +155,7 @@ def test_a_fit_keeps_within_the_working_memory(rng):
     assert tight < 24 * MIB < whole / 4
 
 
-@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+@pytest.mark.parametrize("kernels", ["numpy", "compiled"])
 @pytest.mark.parametrize("method", ["predict", "hidden_states", "input_gradients"])
 @pytest.mark.parametrize(
     "options",
@@ -169,8 +169,8 @@ def test_a_fit_keeps_within_the_working_memory(rng):
 )
 def test_results_keep_within_the_working_memory(options, method, kernels, rng):
     """At once, gradients at the inputs take seven times as much, or more."""
-    if kernels == "numba":
-        pytest.importorskip("numba")
+    if kernels == "compiled":
+        pytest.importorskip("llvmlite")
     X = rng.normal(size=(4, 2_000, 1))
     y = X[:, :, 0] if "return_sequences" in options else X[:, 0, 0]
     compute = getattr(fitted(X[:, :50], y[:, :50] if y.ndim > 1 else y, 1024, **options), method)

@@ -109,7 +109,7 @@ def machine():
         for library in threadpool_info()
         if library["user_api"] == "blas"
     }
-    versions = {name: version(name) for name in ("numpy", "scipy", "numba", "llvmlite")}
+    versions = {name: version(name) for name in ("numpy", "scipy", "llvmlite")}
     return {"machine": platform.machine(), "cpu": _cpu(), "blas": sorted(blas), **versions}
 
 

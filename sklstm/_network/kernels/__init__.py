@@ -186,8 +186,8 @@ def _load(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
 
 def _reason(error: Exception) -> str:
     if find_spec("llvmlite") is None:
-        needed = 'which `pip install "sklstm[numba]"` installs'
-        return f'kernels="numba" needs llvmlite, {needed}: {error}'
+        needed = 'which `pip install "sklstm[compiled]"` installs'
+        return f'kernels="compiled" needs llvmlite, {needed}: {error}'
     return f"llvmlite cannot load or compile the kernels: {type(error).__name__}: {error}"
 
 

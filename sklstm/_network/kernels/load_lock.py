@@ -1,6 +1,6 @@
 """A lock for all that loads or compiles kernels, which a fork waits for.
 
-A fork copies the locks of Python's imports, of Numba and of LLVM in the state that they are in. If
+A fork copies the locks of Python's imports and of LLVM in the state that they are in. If
 another thread held one of them, the child would wait for it forever.
 """
 

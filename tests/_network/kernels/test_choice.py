@@ -29,7 +29,7 @@ with sklstm.config_context(kernels="numpy"):
     model = model.fit(X, X[:, 0, 0])
 before = vars(model).copy()
 try:
-    with sklstm.config_context(kernels="numba"):
+    with sklstm.config_context(kernels="compiled"):
         model.fit(X, X[:, 0, 0])
 except (ImportError, RuntimeError) as error:
     print(type(error).__name__, error)
@@ -46,9 +46,9 @@ def fail(*arguments):
 
 
 def output(folder, setup, **environment):
-    """Return the error with kernels="numba", and the warnings with "auto"."""
+    """Return the error with kernels="compiled", and the warnings with "auto"."""
     path = str(Path(sklstm.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder)} | environment
+    environment = os.environ | {"PYTHONPATH": path, "SKLSTM_CACHE_DIR": str(folder)} | environment
     environment |= {"SKLSTM_KERNELS": "auto"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(setup=setup)],
@@ -94,8 +94,8 @@ X = np.random.default_rng(0).normal(size=(8, 4, 2))
 LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3).fit(X, X[:, 0, 0]).predict(X)
 """
     path = str(Path(sklstm.__file__).parents[1])
-    environment = {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
-    environment = os.environ | environment | {"SKLSTM_KERNELS": "numba"}
+    environment = {"PYTHONPATH": path, "SKLSTM_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
+    environment = os.environ | environment | {"SKLSTM_KERNELS": "compiled"}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
@@ -119,5 +119,5 @@ def test_any_error_of_loading_or_compiling(module, name, error, tmp_path):
 
 def test_without_llvmlite_there_is_no_warning(tmp_path):
     (line,) = output(tmp_path, "sys.modules['llvmlite'] = None")
-    assert line.startswith('ImportError kernels="numba" needs llvmlite')
-    assert 'pip install "sklstm[numba]"' in line
+    assert line.startswith('ImportError kernels="compiled" needs llvmlite')
+    assert 'pip install "sklstm[compiled]"' in line

@@ -38,7 +38,7 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.fixture(params=KERNELS)
 def kernel(request):
     if request.param == "compiled.compiled_kernels":
-        pytest.importorskip("numba")
+        pytest.importorskip("llvmlite")
     return import_module(f"sklstm._network.kernels.{request.param}")
 
 

@@ -1,4 +1,4 @@
-"""Object code on disk, so that later processes neither compile nor import Numba.
+"""Object code on disk, so that later processes do not compile.
 
 There is one file for each function and dtype. Its name contains a digest of everything that the
 code depends on: the sources of this package, the versions of NumPy and llvmlite, and the
@@ -78,16 +78,17 @@ def write(name: str, code: bytes) -> None:
 def folders() -> list[Path]:
     """Return the folders of the cache, in the order in which they are tried.
 
-    These are ``$NUMBA_CACHE_DIR/sklstm`` if that is set, otherwise ``__pycache__`` beside the
-    sources and the cache folder of the user. Relative paths are ignored: they would depend on the
-    working directory. Without source files, as in some frozen applications, there is no cache,
-    because a change of the sources could not be noticed.
+    This is ``$SKLSTM_CACHE_DIR`` or ``$NUMBA_CACHE_DIR/sklstm`` if one of them is set, otherwise
+    ``__pycache__`` beside the sources and the cache folder of the user. Relative paths are
+    ignored: they would depend on the working directory. Without source files, as in some frozen
+    applications, there is no cache, because a change of the sources could not be noticed.
     """
     if not _sources():
         return []
-    given = Path(os.environ.get("NUMBA_CACHE_DIR", ""))
-    if given.is_absolute():
-        return [given / "sklstm"]
+    for variable, inside in (("SKLSTM_CACHE_DIR", ""), ("NUMBA_CACHE_DIR", "sklstm")):
+        given = Path(os.environ.get(variable, ""))
+        if given.is_absolute():
+            return [given / inside]
     found = [_BESIDE, _user_folder()]
     return [folder for folder in found if folder is not None and folder.is_absolute()]
 

@@ -41,7 +41,7 @@ print(sys.modules.get(compiler) is not None, "numba" in sys.modules, len(loading
 def fit_in_a_process(folder, compiler_fails=False, **environment):
     """Return the results of a fit and predictions, and whether the compiler was imported."""
     path = str(Path(sklstm.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder)} | environment
+    environment = os.environ | {"PYTHONPATH": path, "SKLSTM_CACHE_DIR": str(folder)} | environment
     environment |= {"SKLSTM_KERNELS": "auto"}
     command = [sys.executable, "-c", FIT.format(compiler_fails=compiler_fails)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -59,6 +59,12 @@ def filled_folder(tmp_path_factory):
     results, imported = fit_in_a_process(folder)
     assert imported
     return folder, results
+
+
+@pytest.fixture(autouse=True)
+def _no_given_folder(monkeypatch):
+    monkeypatch.delenv("SKLSTM_CACHE_DIR", raising=False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
 
 
 @pytest.fixture
@@ -380,7 +386,6 @@ def permissions(path):
 def test_permissions_of_the_folder_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(disk_cache, "_BESIDE", tmp_path / "file" / "__pycache__")
     make_file(tmp_path, "file")
     disk_cache.write("name", b"code")
@@ -435,7 +440,6 @@ BASES = {"linux": "XDG_CACHE_HOME", "win32": "LOCALAPPDATA", "darwin": "HOME"}
 
 @pytest.mark.parametrize("platform", BASES)
 def test_folders_of_each_platform(platform, tmp_path, monkeypatch):
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(BASES[platform], str(tmp_path))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
@@ -444,13 +448,15 @@ def test_folders_of_each_platform(platform, tmp_path, monkeypatch):
     assert tmp_path in user_folder.parents
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "given"))
     assert disk_cache.folders() == [tmp_path / "given" / "sklstm"]
+    monkeypatch.setenv("SKLSTM_CACHE_DIR", str(tmp_path / "first"))
+    assert disk_cache.folders() == [tmp_path / "first"]
 
 
 @pytest.mark.parametrize("platform", BASES)
 def test_relative_folders_are_ignored(platform, tmp_path, monkeypatch):
     """They would load code from the working directory."""
     monkeypatch.setattr(sys, "platform", platform)
-    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+    for variable in ("SKLSTM_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, "cache")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     beside, user_folder = disk_cache.folders()
@@ -464,7 +470,7 @@ def test_folders_of_a_user_without_a_home(monkeypatch):
     def fail():
         raise RuntimeError
 
-    for variable in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+    for variable in ("SKLSTM_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(Path, "home", fail)
     assert len(disk_cache.folders()) == 1
