@@ -29,6 +29,7 @@ from sklstm._estimators.reading import (
     read_more,
 )
 from sklstm._estimators.targets import Targets
+from sklstm._estimators.upgrades import FORMAT, UPGRADES
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import PlainState
 from sklstm._threads import with_workers
@@ -51,6 +52,7 @@ Array = NDArray[np.floating]
 class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of LSTMClassifier and LSTMRegressor."""
 
+    _format, _upgrades = FORMAT, UPGRADES
     _transient = CALLBACK_ATTRIBUTES
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
@@ -86,9 +88,11 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             A 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps, n_features)
             or a list of arrays (n_timesteps_i, n_features); see
             :func:`sklstm.sequences.check_sequences`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets. With ``return_sequences``, one or several for each time step: an array
-            (n_samples, n_timesteps[, n_outputs]) or a list of (n_timesteps_i[, n_outputs]) arrays.
+        y : array-like of shape (n_samples,) or (n_samples, ...)
+            Targets: one label or number for each sample, or several. Numbers may have any shape,
+            such as (n_samples, horizon, n_outputs) of forecasts; a single column is read as
+            (n_samples,). With ``return_sequences``, one or several for each time step: an array
+            (n_samples, n_timesteps[, ...]) or a list of (n_timesteps_i[, ...]) arrays.
             A missing target (NaN, None or pandas.NA) marks an unknown time step, which is left out.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a sample of weight two counts as two samples. With

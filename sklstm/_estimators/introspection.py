@@ -64,9 +64,10 @@ class Introspection:
         ----------
         X : array-like, dataframe or list of n_samples sequences
             As in ``fit``.
-        target : label or int, default=None
-            A class, for its logit, or the index of a regression output. None is the only output,
-            or with three or more classes (or labels) the one with the highest logit.
+        target : label, int or tuple of int, default=None
+            A class, for its logit, or the index of a regression output: a number or, for targets
+            with several axes, a tuple. None is the only output, or with three or more classes (or
+            labels) the one with the highest logit.
 
         Returns
         -------

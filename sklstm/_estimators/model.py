@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._estimators.number_targets import NumberTargets, rescale_output
 from sklstm._estimators.reading import DataForm, part_bounds, too_large
-from sklstm._estimators.targets import NumberTargets, rescale_output
 from sklstm._network.kernels.limits import InputTooLargeError
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views

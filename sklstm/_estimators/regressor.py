@@ -12,8 +12,9 @@ from sklearn.utils.metaestimators import available_if
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
+from sklstm._estimators.number_targets import NumberTargets
 from sklstm._estimators.parameters import has_minibatches
-from sklstm._estimators.targets import NumberTargets
+from sklstm._estimators.target_checks import check_numbers
 
 Array = NDArray[np.floating]
 
@@ -335,7 +336,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         ----------
         X : array-like, dataframe or list of n_samples sequences
             As in :meth:`fit`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : array-like of shape (n_samples,) or (n_samples, ...)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
@@ -365,10 +366,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions in the units of the targets, of dtype float32 if the targets were float32 or
-            float16, and else float64. With ``return_sequences``, predictions for each time step, in
-            the form that ``y`` had in :meth:`fit`.
+        ndarray of shape (n_samples,) or (n_samples, ...)
+            Predictions in the shape and the units of the targets, of dtype float32 if the targets
+            were float32 or float16, and else float64. With ``return_sequences``, predictions for
+            each time step, in the form that ``y`` had in :meth:`fit`.
         """
         return self._predict(X, lambda targets, raw: targets.decode(raw))
 
@@ -389,11 +390,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         float
             One for perfect predictions, zero for those of the mean; the mean over several outputs.
         """
-        if not self._fitted_model().form.per_step:
-            return super().score(X, y, sample_weight)
-        from sklearn.metrics import r2_score  # slow to import
-
-        return self._score_steps(r2_score, X, y, sample_weight)
+        if self._fitted_model().form.per_step:
+            return self._score_steps(_r2_of_rows, X, y, sample_weight)
+        return _r2_of_rows(y, self.predict(X), sample_weight)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
         return NumberTargets.of(y, self)
@@ -402,3 +401,15 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _r2_of_rows(y_true: Any, y_pred: Array, sample_weight: Any) -> float:
+    """The mean R^2 of all columns, into which more than two axes are flattened."""
+    from sklearn.metrics import r2_score  # slow to import
+
+    if y_pred.ndim > 2:
+        y_true = check_numbers(y_true)
+        if y_true.shape != y_pred.shape:
+            raise ValueError(f"y: expected targets of shape {y_pred.shape}, got {y_true.shape}")
+        y_true, y_pred = (rows.reshape(len(rows), -1) for rows in (y_true, y_pred))
+    return float(r2_score(y_true, y_pred, sample_weight=sample_weight))

@@ -11,6 +11,14 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+#: From the number of a row of the targets to its name in errors.
+Name = Callable[[int], str]
+
+
+def name_of_row(row: int) -> str:
+    """The name of a target in errors."""
+    return f"y[{row}]"
+
 
 def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     """Labels (n,), or (n, K) zeros and ones; and which of the two."""
@@ -29,15 +37,14 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     return column_or_1d(y, warn=True), False
 
 
-def check_numbers(
-    y: Any, name: Callable[[int], str] = lambda row: f"y[{row}]"
-) -> NDArray[np.float64]:
-    """Finite targets (n,) or (n, K); ``name`` tells what errors call a row."""
+def check_numbers(y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
+    """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row."""
     try:
         y = check_array(
             y,
             dtype=np.float64,
             ensure_2d=False,
+            allow_nd=True,
             ensure_all_finite=False,
             input_name="y",
             ensure_min_samples=0,
@@ -45,14 +52,21 @@ def check_numbers(
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"y: expected numbers: {error}") from error
     _check_finite(y, name)
-    if y.ndim == 0 or (y.ndim == 2 and y.shape[1] == 0):
-        raise ValueError(f"y: expected shape (n_samples,) or (n_samples, n_outputs), got {y.shape}")
-    return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
+    if y.ndim == 0 or 0 in y.shape[1:]:
+        raise ValueError(f"y: expected shape (n_samples,) or (n_samples, ...), got {y.shape}")
+    return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
 
-def _check_finite(y: NDArray[np.float64], name: Callable[[int], str]) -> None:
+def shape_of_targets(shape: tuple[int, ...]) -> str:
+    """How errors write the shape of the targets of all samples."""
+    return f"(n_samples, {', '.join(map(str, shape))})" if shape else "(n_samples,)"
+
+
+def _check_finite(y: NDArray[np.float64], name: Name) -> None:
     place = np.argwhere(~np.isfinite(y))
     if len(place) and y.ndim:
-        row, value = int(place[0][0]), y[tuple(place[0])]
+        row, *rest = map(int, place[0])
+        value = y[(row, *rest)]
         found = "NaN" if np.isnan(value) else "infinity or a value too large for dtype('float64')"
-        raise ValueError(f"Input y contains {found}: {name(row)} is {y[row]}")
+        where = name(row) + (f"[{', '.join(map(str, rest))}]" if len(rest) > 1 else "")
+        raise ValueError(f"Input y contains {found}: {where} is {value if rest[1:] else y[row]}")

@@ -92,7 +92,7 @@ def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
         )
     parts = [_as_array(part, f"{name}[{k}]") for k, part in enumerate(values)]
     for k, (part, length) in enumerate(zip(parts, sequences.lengths, strict=True)):
-        if part.ndim not in (1, 2) or len(part) != length:
+        if part.ndim == 0 or len(part) != length:
             raise ValueError(
                 f"{name}[{k}]: expected one value for each of the {length} steps of X[{k}], got "
                 f"shape {part.shape}"

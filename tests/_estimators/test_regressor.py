@@ -326,11 +326,11 @@ def test_targets_with_a_large_mean_are_not_rounded_with_the_inputs(dtype, rng, s
         (lambda y: np.where(y == y[3], np.nan, y), "y contains NaN"),
         (lambda y: np.where(y == y[3], np.inf, y), "y contains infinity"),
         (lambda y: y.astype(str).astype(object) + "a", "could not convert string"),
-        (lambda y: y.reshape(-1, 1, 1), "Found array with dim 3"),
+        (lambda y: np.zeros((24, 3, 0)), r"expected shape \(n_samples,\) or"),
         (lambda y: None, "requires y to be passed"),
         (lambda y: y[:20], r"\[24, 20\]"),
     ],
-    ids=["NaN", "infinity", "words", "3-D", "None", "short"],
+    ids=["NaN", "infinity", "words", "empty", "None", "short"],
 )
 def test_malformed_targets(wrong, message, rng, seed):
     X, y = numbers(rng)

@@ -5,13 +5,8 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from sklstm import LSTMClassifier, LSTMRegressor
-from sklstm._estimators.targets import (
-    ClassTargets,
-    LabelTargets,
-    NumberTargets,
-    from_dict,
-    rescale_output,
-)
+from sklstm._estimators.number_targets import NumberTargets, rescale_output
+from sklstm._estimators.targets import ClassTargets, LabelTargets, from_dict
 
 
 def number_targets(y, weights=None, **settings):
@@ -171,7 +166,7 @@ def test_a_rescaled_output_layer_gives_the_same_predictions(loss, rng):
 )
 def test_saved_targets_are_plain_and_the_same(targets):
     values = targets.as_dict()
-    plain = (str, int, float, bool, dict, np.ndarray, type(None))
+    plain = (str, int, float, bool, dict, list, np.ndarray, type(None))
     assert all(type(value) in plain for value in values.values())
     restored = from_dict(values)
     assert type(restored) is type(targets)

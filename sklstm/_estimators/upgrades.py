@@ -1,0 +1,38 @@
+"""What turns the saved state of an estimator into one of the next format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+State = dict[str, Any]
+
+#: The format of estimators that are saved now.
+FORMAT = 2
+
+
+def _with_shape_of_targets(state: State) -> State:
+    """Numbers had one or several columns; since format 2 they have a shape."""
+
+    def upgrade(targets: State) -> State:
+        if targets["kind"] != "number":
+            return targets
+        shape = [] if targets["one_column"] else [targets["n_outputs"]]
+        kept = {key: targets[key] for key in targets if key not in ("one_column", "n_outputs")}
+        return {**kept, "shape": shape}
+
+    return _changed(state, ("model", "form", "targets"), upgrade)
+
+
+def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
+    """A copy of nested states with one of them changed, if it is there."""
+    if not path:
+        return change(state)
+    first, *rest = path
+    if first not in state:
+        return state
+    return {**state, first: _changed(state[first], tuple(rest), change)}
+
+
+#: From the number of a format to what turns its states into those of the next.
+UPGRADES: dict[int, Callable[[State], State]] = {1: _with_shape_of_targets}
