@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.number_targets import NumberTargets
 from sklstm._estimators.parameters import has_minibatches
-from sklstm._estimators.target_checks import check_numbers
 
 Array = NDArray[np.floating]
 
@@ -405,11 +405,11 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
 def _r2_of_rows(y_true: Any, y_pred: Array, sample_weight: Any) -> float:
     """The mean R^2 of all columns, into which more than two axes are flattened."""
-    from sklearn.metrics import r2_score  # slow to import
+    from sklstm.metrics._step_metrics import r2_of_any_unit  # slow to import
 
+    y_true = check_array(y_true, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y")
     if y_pred.ndim > 2:
-        y_true = check_numbers(y_true)
         if y_true.shape != y_pred.shape:
             raise ValueError(f"y: expected targets of shape {y_pred.shape}, got {y_true.shape}")
         y_true, y_pred = (rows.reshape(len(rows), -1) for rows in (y_true, y_pred))
-    return float(r2_score(y_true, y_pred, sample_weight=sample_weight))
+    return float(r2_of_any_unit(y_true, y_pred, sample_weight=sample_weight))

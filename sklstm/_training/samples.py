@@ -107,7 +107,7 @@ class Samples:
         that brings very large or very small targets near one changes no bit either.
         """
         groups: dict[bytes, list[int]] = {}
-        targets = moderate(self.targets)
+        (targets,) = moderate(self.targets)
         rows = [self.rows(np.array([k])) for k in range(len(self))]
         for k, sequence in enumerate(self.sequences):
             digest = blake2b(sequence.tobytes(), digest_size=16)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import sklearn.metrics
+from numpy.typing import NDArray
 
 from sklstm.metrics._flattening import score_steps
+from sklstm.sequences._moments import moderate
 
 
 def accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
@@ -153,9 +155,12 @@ def r2_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None, **options: 
     >>> r2_score([[1.0, 2.0], [3.0]], [[2.0, 2.0], [2.0]])
     0.0
     """
-    return score_steps(
-        sklearn.metrics.r2_score, y_true, y_pred, sample_weight, labels_only=False, **options
-    )
+    return score_steps(r2_of_any_unit, y_true, y_pred, sample_weight, labels_only=False, **options)
+
+
+def r2_of_any_unit(y_true: NDArray[Any], y_pred: NDArray[Any], **options: Any) -> Any:
+    """Return R^2, which has no unit, also where squares of the targets overflow or underflow."""
+    return sklearn.metrics.r2_score(*moderate(y_true, y_pred), **options)
 
 
 def mean_squared_error(

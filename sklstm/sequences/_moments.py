@@ -124,11 +124,15 @@ def is_constant(mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> 
     return np.asarray(deviation <= CONSTANT * np.abs(mean))
 
 
-def moderate(values: NDArray[Any]) -> NDArray[Any]:
-    """Return very large or very small numbers times a power of two, others as they are."""
+def moderate(values: NDArray[Any], *others: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Multiply all arrays by the power of two that brings ``values`` near one.
+
+    Only very large or very small floating-point numbers are changed.
+    """
     if values.dtype.kind != "f":
-        return values
-    return _scaled(values, -_exponent(np.abs(values).max(axis=0)))
+        return values, *others
+    exponent = -_exponent(np.abs(values).max(axis=0))
+    return tuple(_scaled(array, exponent) for array in (values, *others))
 
 
 def standardize(values: NDArray[np.floating], center: Array, half_scale: Array) -> Array:

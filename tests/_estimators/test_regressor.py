@@ -14,6 +14,7 @@ from sklearn.metrics import (
 )
 
 from sklstm import LSTMRegressor
+from sklstm.metrics import r2_score
 
 # Most fits here are stopped after a few epochs.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -202,6 +203,21 @@ def test_targets_of_any_unit_are_learnt(unit, loss, rng, seed):
     X, y = numbers(rng, n=80)
     predicted = fit(X, y * unit, seed, loss=loss, max_iter=80).predict(X) / unit
     assert ((predicted - y) ** 2).mean() / y.var() < 0.3
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("power", [664, 1000, -664, -1000])
+def test_the_score_has_no_unit(power, per_step, rng, seed):
+    X, y = numbers(rng)
+    y = 0.75 * (X.sum(axis=-1) if per_step else y)
+    y /= 2 ** np.ceil(np.log2(np.abs(y).max()))
+    one = fit(X, y, seed, return_sequences=per_step)
+    other = fit(X, np.ldexp(y, power), seed, return_sequences=per_step)
+    assert other.score(X, np.ldexp(y, power)) == pytest.approx(one.score(X, y), rel=1e-12)
+    predictions = np.ldexp(one.predict(X), power)
+    if per_step:
+        found = r2_score(np.ldexp(y, power), predictions)
+        assert found == pytest.approx(one.score(X, y), rel=1e-12)
 
 
 def test_predictions_overflow_only_if_they_are_too_large(rng, seed):
