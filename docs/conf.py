@@ -50,9 +50,6 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sklstm {version}"
 html_sidebars = {
     "textbook": [],
-    "user_guide": [],
     "performance": [],
-    "data_formats": [],
-    "preprocessing": [],
 }
 html_theme_options = {"show_prev_next": False}
