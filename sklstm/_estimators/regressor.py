@@ -82,6 +82,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights; biases are not penalised. The penalty,
         ``alpha / 2 * |weights|^2``, is divided by the total weight of the training samples.
+        With ``vocabulary_size``, a batch counts the vectors of its own tokens alone.
 
     batch_size : int or "auto", default="auto"
         Maximum number of samples in a minibatch. "auto" is 32. The batches of an epoch have nearly

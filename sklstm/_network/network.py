@@ -5,6 +5,7 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``K`` outputs.
 
 from __future__ import annotations
 
+from copy import copy
 from math import prod
 from typing import Any, NamedTuple, Protocol
 
@@ -112,6 +113,12 @@ class SequenceNetwork:
             "recurrent_dropout": self.recurrent_dropout,
             "vocabulary_size": self.vocabulary_size,
         }
+
+    def with_vocabulary(self, size: int) -> SequenceNetwork:
+        """Return the network for another number of tokens."""
+        network = copy(self)
+        network.vocabulary_size, network.layout = size, self.layout.with_rows(size)
+        return network
 
     def _layout(self) -> ParameterLayout:
         """Return the parameters of all layers in their order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from math import prod
 
 import numpy as np
@@ -23,6 +24,16 @@ class ParameterLayout:
             for name, start, stop in zip(self.shapes, [0, *ends[:-1]], ends, strict=True)
         }
         self.size: int = ends[-1]
+
+    def with_rows(self, n: int) -> ParameterLayout:
+        """Return the layout with ``n`` rows of the last parameter."""
+        name = list(self.shapes)[-1]
+        layout, shape = copy(self), (n, *self.shapes[name][1:])
+        start = self.slices[name].start
+        layout.size = start + prod(shape)
+        layout.shapes = {**self.shapes, name: shape}
+        layout.slices = {**self.slices, name: slice(start, layout.size)}
+        return layout
 
     def views(self, flat: NDArray[np.floating]) -> Views:
         """Return each parameter as a view of the flat vector, in its shape."""

@@ -20,6 +20,7 @@ from sklstm._solvers.observers import (
     Vector,
     report,
 )
+from sklstm._solvers.parts import Part, PartialGradient
 from sklstm._solvers.updates import Arrays, clip_by_global_norm
 
 Indices = NDArray[np.intp] | None  # None: all samples in their order
@@ -30,10 +31,11 @@ class StochasticProblem(Protocol):
 
     def __call__(
         self, parameters: Vector, indices: Indices, rng: np.random.RandomState, /
-    ) -> tuple[float, Vector, int]:
+    ) -> tuple[float, Vector | PartialGradient, int]:
         """Return the objective of the samples, its gradient, and the number of samples.
 
-        The solver overwrites the gradient.
+        The solver overwrites the gradient. With a `PartialGradient`, an update changes parameters
+        and moments of this part alone.
         """
 
 
@@ -93,6 +95,7 @@ class _Training:
     callback: Callback | None
     n_epochs: int = 0
     loss: float = math.nan
+    unfinished: tuple[Part, Arrays] | None = None  # the part that is being updated, as it was
 
     def train_epoch(self) -> Progress:
         """Update the parameters once for each batch."""
@@ -116,14 +119,42 @@ class _Training:
     def _take_step(self, indices: Indices, rate: float, position: str) -> tuple[float, int, float]:
         """Update once, and return value, number of samples and gradient norm of the batch."""
         value, gradient, n = self.problem(self.iterate.parameters, indices, self.rng)
-        norm = clip_by_global_norm(gradient, self.max_grad_norm)
+        values = gradient.values if isinstance(gradient, PartialGradient) else gradient
+        norm = clip_by_global_norm(values, self.max_grad_norm)
         self._check_finite(float(value), norm, position)
+        if isinstance(gradient, PartialGradient):
+            self._update_part(gradient, rate)
+        else:
+            self._update_all(gradient, rate)
+        return float(value), n, norm
+
+    def _update_all(self, gradient: Vector, rate: float) -> None:
         parameters, moments, step = self.iterate
         out = self.spare
         self.update.apply(parameters, gradient, moments, rate, step + 1, out)
         # The one assignment that an interrupt comes before or after: an update is never half made.
         self.iterate, self.spare = _Iterate(*out, step + 1), (parameters, moments)
-        return float(value), n, norm
+
+    def _update_part(self, gradient: PartialGradient, rate: float) -> None:
+        """Update in place: a copy of all arrays would take longer than the update."""
+        (parameters, moments, step), part = self.iterate, gradient.part
+        before = part.take(parameters), [part.take(moment) for moment in moments]
+        after = np.empty_like(before[0]), [np.empty_like(moment) for moment in before[1]]
+        self.update.apply(before[0], gradient.values, before[1], rate, step + 1, after)
+        self.unfinished = part, before
+        _put(part, after, (parameters, moments))
+        # As above: an interrupt comes before, and the update is undone, or after.
+        self.iterate, self.unfinished = _Iterate(parameters, moments, step + 1), None
+
+    def finish(self, parameters: Vector, moments: list[Vector]) -> None:
+        """Copy the last iterate to these arrays, without an update that was interrupted."""
+        if self.unfinished is not None:
+            part, before = self.unfinished
+            _put(part, before, (self.iterate.parameters, self.iterate.moments))
+        if self.iterate.parameters is not parameters:
+            parameters[...] = self.iterate.parameters
+            for moment, last in zip(moments, self.iterate.moments, strict=True):
+                moment[...] = last
 
     def _check_finite(self, value: float, norm: float, position: str) -> None:
         """Raise an error if the value or the gradient cannot be used."""
@@ -175,7 +206,7 @@ def minimize_stochastic(
     try:
         return _run(training, max_epochs, tuple(observers))
     finally:
-        _copy(training.iterate, parameters, moments)
+        training.finish(parameters, moments)
 
 
 def _run(training: _Training, max_epochs: int, observers: tuple[Observer, ...]) -> Outcome:
@@ -191,9 +222,8 @@ def _run(training: _Training, max_epochs: int, observers: tuple[Observer, ...]) 
     return training.outcome("max_iter", f"reached the limit of {max_epochs} epochs")
 
 
-def _copy(iterate: _Iterate, parameters: Vector, moments: list[Vector]) -> None:
-    """Copy the last iterate to these arrays, if it is not there."""
-    if iterate.parameters is not parameters:
-        parameters[...] = iterate.parameters
-        for moment, last in zip(moments, iterate.moments, strict=True):
-            moment[...] = last
+def _put(part: Part, values: Arrays, arrays: Arrays) -> None:
+    """Write the values of a part to parameters and moments."""
+    part.put(arrays[0], values[0])
+    for moment, of_part in zip(arrays[1], values[1], strict=True):
+        part.put(moment, of_part)

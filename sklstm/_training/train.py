@@ -35,6 +35,7 @@ from sklstm._threads import ParallelMap
 from sklstm._training.objective import Objective
 from sklstm._training.samples import Samples, Totals
 from sklstm._training.state import TrainingState
+from sklstm._training.token_objective import TokenObjective
 
 Array = NDArray[np.floating]
 
@@ -210,7 +211,7 @@ def _minimize_stochastic(
     parameters, moments = state.parameters, state.moments
     steps_before = state.step - state.moment_step
     outcome = minimize_stochastic(
-        objective,
+        TokenObjective(objective) if objective.network.embeds else objective,
         parameters,
         update=_update(settings),
         moments=moments,

@@ -50,17 +50,17 @@ def fit(solver, seed, data, validation, **settings):
         return estimator.fit(*data, X_val=X_val, y_val=y_val)
 
 
-def trajectory(solver, seed, data, validation):
+def trajectory(solver, seed, data, validation, **settings):
     """Parameters, moments and record after each update of a fit that nothing interrupts."""
-    found, classifier = {}, fit(solver, seed, data, validation)
+    found, classifier = {}, fit(solver, seed, data, validation, **settings)
     n_updates = classifier.t_
     for n in range(1, n_updates + 1):
-        stopped = stopped_after(n, solver, seed, data, validation)
+        stopped = stopped_after(n, solver, seed, data, validation, **settings)
         found[stopped.t_] = stopped
     return found
 
 
-def stopped_after(n, solver, seed, data, validation):
+def stopped_after(n, solver, seed, data, validation, **settings):
     """A fit that is interrupted right before its update n + 1, in the objective."""
     from sklstm._training.objective import Objective
 
@@ -75,7 +75,7 @@ def stopped_after(n, solver, seed, data, validation):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Objective, "__call__", interrupted)
-        return fit(solver, seed, data, validation)
+        return fit(solver, seed, data, validation, **settings)
 
 
 def assert_consistent(estimator):
@@ -91,18 +91,30 @@ def assert_consistent(estimator):
         assert scores[estimator.best_iteration_ - 1] == estimator.best_validation_score_
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_an_interrupt_at_any_line_leaves_whole_updates(solver, rng, seed):
+def tokens(rng, n):
+    X = [rng.integers(0, 30, 3) for _ in range(n)]
+    return X, np.arange(n) % 2
+
+
+@pytest.mark.parametrize(
+    ("solver", "settings"),
+    [("adam", {}), ("sgd", {}), ("adam", {"vocabulary_size": 40, "embedding_size": 2})],
+    ids=["adam", "sgd", "tokens"],
+)
+def test_an_interrupt_at_any_line_leaves_whole_updates(solver, settings, rng, seed):
     """Parameters, moments and their count are those of an uninterrupted fit after t_ updates."""
-    data, validation = problem(rng, n=20, n_timesteps=3), problem(rng, n=6, n_timesteps=3)
-    expected = trajectory(solver, seed, data, validation)
+    if settings:
+        data, validation = tokens(rng, 20), tokens(rng, 6)
+    else:
+        data, validation = problem(rng, n=20, n_timesteps=3), problem(rng, n=6, n_timesteps=3)
+    expected = trajectory(solver, seed, data, validation, **settings)
     with InterruptAt(None) as count:
-        fit(solver, seed, data, validation)
+        fit(solver, seed, data, validation, **settings)
     n_kept = 0
     for k in range(1, count.n_lines, 3):
         try:
             with InterruptAt(k) as interrupt:
-                clf = fit(solver, seed, data, validation)
+                clf = fit(solver, seed, data, validation, **settings)
         except KeyboardInterrupt:
             continue  # not in the solver: fit has failed, and there is no estimator
         assert_consistent(clf)

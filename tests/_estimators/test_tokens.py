@@ -182,3 +182,47 @@ def test_tokens_are_never_one_hot_encoded(rng):
         assert tracemalloc.get_traced_memory()[1] < 12e6
     finally:
         tracemalloc.stop()
+
+
+# --- only the vectors of the tokens that occur change ---
+
+RARE = {**QUICK, "vocabulary_size": 50, "batch_size": 8}
+
+
+def vectors(model):
+    return model.parameters_["embedding.weight"]
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_vectors_of_tokens_that_do_not_occur_keep_their_initial_values(solver, rng):
+    X, y = ragged(rng)
+    short = LSTMClassifier(**{**RARE, "max_iter": 1, "solver": solver}).fit(X, y)
+    long = LSTMClassifier(**{**RARE, "solver": solver}).fit(X, y)
+    occurs = np.isin(np.arange(50), np.concatenate(X))
+    np.testing.assert_array_equal(vectors(short)[~occurs], vectors(long)[~occurs])
+    assert (vectors(short)[occurs] != vectors(long)[occurs]).any(axis=1).all()
+
+
+def test_the_penalty_of_lbfgs_includes_all_vectors(rng):
+    """They are at zero at its minimum, also those of tokens that do not occur."""
+    X, y = ragged(rng)
+    settings = {"solver": "lbfgs", "max_iter": 100, "alpha": 100.0, "tol": 1e-6}
+    model = LSTMClassifier(**{**RARE, **settings}).fit(X, y)
+    assert np.abs(vectors(model)).max() < 1e-2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_partial_fit_and_warm_starts_keep_the_moments_of_all_vectors(solver, rng):
+    X, y = ragged(rng)
+    settings = {**RARE, "solver": solver, "learning_rate": "constant", "shuffle": False}
+    once = LSTMClassifier(**settings | {"max_iter": 2}).fit(X, y)
+    twice = LSTMClassifier(**settings | {"max_iter": 1}, warm_start=True).fit(X, y).fit(X, y)
+    assert_same_fit(twice, once)
+    partial = LSTMClassifier(**settings)
+    for _ in range(2):
+        partial.partial_fit(X, y, classes=[0, 1])
+    # The weight of all samples seen divides the penalty, so only its share of the update differs.
+    assert_close(vectors(partial), vectors(once), 1e-2)
+    state, other = partial._model.state, twice._model.state
+    assert [m.shape for m in state.moments] == [m.shape for m in other.moments]
