@@ -8,7 +8,7 @@ import pytest
 
 from sklstm import metrics, preprocessing, sequences
 
-MODULES = ["", "functional", "metrics", "preprocessing", "sequences"]
+MODULES = ["", "functional", "interop.onnx", "metrics", "preprocessing", "sequences"]
 NAMES = [
     (module, name)
     for module in (".".join(filter(None, ["sklstm", part])) for part in MODULES)

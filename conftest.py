@@ -1,0 +1,10 @@
+"""Leaves out the doctests that need an optional package which is not installed."""
+
+from importlib.util import find_spec
+
+#: The files whose doctests need a package.
+NEEDED = {"onnxruntime": ["sklstm/interop/onnx/__init__.py", "docs/user_guide/onnx.rst"]}
+
+collect_ignore = [
+    file for package in NEEDED if find_spec(package) is None for file in NEEDED[package]
+]

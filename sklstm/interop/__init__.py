@@ -1,0 +1,1 @@
+"""Exchange of fitted models with other libraries, and training on several machines."""

@@ -1,0 +1,111 @@
+"""From a fitted estimator or a Pipeline to an ONNX model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklstm.interop._fitted import describe, is_ours
+from sklstm.interop.onnx._graph import FLOAT, INT64, Graph, Tensors
+from sklstm.interop.onnx._network import add_network
+from sklstm.interop.onnx._outputs import Output, add_outputs
+from sklstm.interop.onnx._steps import add_step, is_convertible
+
+#: From this opset on, all operators of these graphs exist.
+MIN_OPSET = 15
+
+#: The largest number up to which float32 holds every integer.
+MAX_TOKENS = 2**24
+
+
+class Converted(NamedTuple):
+    """A graph and what its model is given and returns."""
+
+    graph: Graph
+    n_features: int  # columns of a table, or features of a time step
+    table: bool
+    per_step: bool
+    outputs: list[Output]
+
+
+def steps_of(model: Any) -> list[Any]:
+    """The steps of a Pipeline without "passthrough", or the estimator itself."""
+    if not hasattr(model, "steps"):
+        return [model]
+    steps = [step for _, step in model.steps if step is not None and step != "passthrough"]
+    return [inner for step in steps for inner in steps_of(step)]
+
+
+def all_ours(model: Any) -> bool:
+    """Whether every step is a transformer or an estimator of sklstm."""
+    *transformers, last = steps_of(model)
+    return is_ours(last) and all(map(is_convertible, transformers))
+
+
+def convert(model: Any, opset: int) -> Converted:
+    """The graph of an estimator, or of a Pipeline, of which all steps are of sklstm."""
+    *transformers, estimator = steps_of(model)
+    network = describe(estimator)
+    check_vocabulary(network.form.inputs.vocabulary_size)
+    form = transformers[0]._form if transformers else network.form.inputs
+    graph = Graph(opset)
+    tensors = Tensors("X", None if form.table else "lengths", form.table)
+    for transformer in transformers:
+        tensors = add_step(graph, transformer, tensors)
+    raw = add_network(graph, network, tensors)
+    per_step = network.form.per_step
+    mask = graph.mask(tensors) if per_step else None
+    outputs = add_outputs(graph, network.form, raw, mask)
+    for output in outputs:
+        graph.copy_to(output.tensor, output.name)
+    return Converted(graph, form.n_features, form.table, per_step, outputs)
+
+
+def check_vocabulary(vocabulary_size: int | None) -> None:
+    """Raise an error if float32, the type of X, does not hold every token."""
+    if vocabulary_size is not None and vocabulary_size > MAX_TOKENS:
+        raise ValueError(
+            f"the input X of the ONNX model is float32: expected a vocabulary_size of at most "
+            f"{MAX_TOKENS}, got {vocabulary_size}"
+        )
+
+
+def model_proto(converted: Converted, name: str) -> Any:
+    """The model of a graph, an ``onnx.ModelProto``."""
+    from onnx import helper, numpy_helper
+
+    info = helper.make_tensor_value_info
+    steps = ("n_timesteps",) if converted.per_step else ()
+    inputs = [info("X", FLOAT, ["n_samples", converted.n_features])]
+    if not converted.table:
+        shape = ["n_samples", "n_timesteps", converted.n_features]
+        inputs = [info("X", FLOAT, shape), info("lengths", INT64, ["n_samples"])]
+    outputs = [
+        info(output.name, output.element_type, ["n_samples", *steps, *output.axes])
+        for output in converted.outputs
+    ]
+    constants = [numpy_helper.from_array(v, k) for k, v in converted.graph.constants.items()]
+    nodes = [
+        helper.make_node(node.operator, node.inputs, node.outputs, f"{k}_{node.operator}",
+                         **node.attributes)
+        for k, node in enumerate(converted.graph.nodes)
+    ]  # fmt: skip
+    graph = helper.make_graph(nodes, name, inputs, outputs, constants)
+    opsets = [helper.make_opsetid("", converted.graph.opset)]
+    return helper.make_model(
+        graph,
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="sklstm",
+    )
+
+
+def check_opset(opset: Any) -> int:
+    """The version of the operators; an error if this version of onnx does not know it."""
+    from onnx import defs
+
+    newest = defs.onnx_opset_version()
+    if not isinstance(opset, int | np.integer) or not MIN_OPSET <= opset <= newest:
+        raise ValueError(f"opset: expected an integer from {MIN_OPSET} to {newest}, got {opset!r}")
+    return int(opset)

@@ -1,0 +1,240 @@
+"""Conversion with skl2onnx: of Pipelines with steps of scikit-learn, and registration with it.
+
+skl2onnx calls a parser, which declares the outputs of a step, then a function that sets their
+types, and then a converter, which adds the operators. The sequences between two steps are one
+variable (n, T) or (n, T, D), followed by their lengths (n,) if these are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from sklstm._estimators.classifier import LSTMClassifier
+from sklstm._estimators.number_targets import NumberTargets
+from sklstm._estimators.regressor import LSTMRegressor
+from sklstm._estimators.targets import ClassTargets
+from sklstm._persistence import PlainState
+from sklstm.interop._fitted import describe, is_ours
+from sklstm.interop.onnx._graph import BOOL, STRING, Graph, Tensors
+from sklstm.interop.onnx._models import check_vocabulary, steps_of
+from sklstm.interop.onnx._network import add_network
+from sklstm.interop.onnx._outputs import add_outputs, class_constant
+from sklstm.interop.onnx._steps import (
+    add_step,
+    convertible_types,
+    is_convertible,
+    n_features_out,
+    returns_table,
+)
+
+#: The names that skl2onnx gives to the outputs of a classifier, and those of our own models.
+NAMES = {"label": "output_label", "probabilities": "output_probability"}
+
+
+def convert_with_skl2onnx(model: Any, opset: int) -> Any:
+    """Convert a model that has steps of scikit-learn, and rename its outputs."""
+    last = _last(model)
+    if not is_ours(last):
+        raise TypeError(
+            "expected a fitted LSTMClassifier or LSTMRegressor, or a Pipeline that ends with one, "
+            f"got {type(model).__name__}"
+        )
+    for step in steps_of(model):
+        if isinstance(step, PlainState) and not (is_ours(step) or is_convertible(step)):
+            raise ValueError(f"{type(step).__name__} cannot be converted to ONNX")
+    if find_spec("skl2onnx") is None:
+        raise ImportError(
+            "the steps of scikit-learn are converted by skl2onnx: pip install skl2onnx"
+        )
+    import skl2onnx
+
+    register()
+    options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
+    proto = skl2onnx.to_onnx(
+        model, initial_types=_initial_types(model), target_opset=opset, options=options
+    )
+    _rename_outputs(proto)
+    targets = describe(last).form.targets
+    if isinstance(targets, NumberTargets) and targets.shape == ():
+        _squeeze_output(proto)
+    return proto
+
+
+def _last(model: Any) -> Any:
+    """The estimator at the end of a Pipeline, or within a fitted meta-estimator."""
+    last = steps_of(model)[-1]
+    for name in ("best_estimator_", "estimator_"):
+        if hasattr(last, name):
+            return _last(getattr(last, name))
+    return last
+
+
+def _initial_types(model: Any) -> list[tuple[str, Any]]:
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+    first = steps_of(model)[0]
+    while hasattr(first, "best_estimator_"):
+        first = steps_of(first.best_estimator_)[0]
+    form = getattr(first, "_form", None) or (
+        describe(first).form.inputs if is_ours(first) else None
+    )
+    if form is None or form.table:
+        return [("X", FloatTensorType([None, first.n_features_in_]))]
+    return [
+        ("X", FloatTensorType([None, None, form.n_features])),
+        ("lengths", Int64TensorType([None])),
+    ]
+
+
+def _rename_outputs(proto: Any) -> None:
+    """Give the outputs of a classifier the names that models of sklstm alone have."""
+    from onnx import helper
+
+    for output in proto.graph.output:
+        if output.name in NAMES:
+            old, output.name = output.name, NAMES[output.name]
+            proto.graph.node.append(helper.make_node("Identity", [old], [output.name]))
+
+
+def _squeeze_output(proto: Any) -> None:
+    """Remove the last axis of the output, which skl2onnx expects of every regressor."""
+    from onnx import helper, numpy_helper
+
+    (output,) = proto.graph.output
+    column = f"{output.name}_column"
+    for node in proto.graph.node:
+        node.output[:] = [column if name == output.name else name for name in node.output]
+    axes = numpy_helper.from_array(np.array([-1]), f"{column}_axis")
+    proto.graph.initializer.append(axes)
+    proto.graph.node.append(helper.make_node("Squeeze", [column, axes.name], [output.name]))
+    del output.type.tensor_type.shape.dim[-1]
+
+
+# --- registration ---
+
+
+def register() -> None:
+    """Register the estimators and transformers of sklstm with skl2onnx."""
+    from skl2onnx import update_registered_converter
+
+    zipmap = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True]}
+    for estimator, options in (
+        (LSTMClassifier, {**zipmap, "nocl": [True, False]}),
+        (LSTMRegressor, None),
+    ):
+        update_registered_converter(
+            estimator, f"Sklstm{estimator.__name__}", _set_estimator_types, _convert_estimator,
+            options=options,
+        )  # fmt: skip
+    for transformer in convertible_types():
+        update_registered_converter(
+            transformer, f"Sklstm{transformer.__name__}", _set_step_types, _convert_step,
+            parser=_parse_step,
+        )  # fmt: skip
+
+
+def _parse_step(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
+    """Declare the outputs of a transformer: the sequences, and their lengths if these are given."""
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+    operator = scope.declare_local_operator(f"Sklstm{type(model).__name__}", model)
+    operator.inputs = inputs
+    operator.outputs.append(scope.declare_local_variable("variable", FloatTensorType()))
+    if len(inputs) > 1:
+        operator.outputs.append(scope.declare_local_variable("lengths", Int64TensorType()))
+    return list(operator.outputs)
+
+
+def _set_step_types(operator: Any) -> None:
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+    step, tensors = operator.raw_operator, _tensors(operator)
+    n_features = n_features_out(step, step._form.n_channels)
+    table = returns_table(step, tensors.table)
+    shape = [None, step.n_features_in_] if table else [None, None, n_features]
+    operator.outputs[0].type = FloatTensorType(shape)
+    if len(operator.outputs) > 1:
+        operator.outputs[1].type = Int64TensorType([None])
+
+
+def _set_estimator_types(operator: Any) -> None:
+    from skl2onnx.common.data_types import (
+        BooleanTensorType,
+        FloatTensorType,
+        Int64TensorType,
+        StringTensorType,
+    )
+
+    form = describe(operator.raw_operator).form
+    targets = form.targets
+    rows: list[int | None] = [None, None] if form.per_step else [None]
+    if isinstance(targets, NumberTargets):
+        operator.outputs[0].type = FloatTensorType([*rows, *(targets.shape or (1,))])
+        return
+    labels, n_columns = rows, targets.n_outputs
+    kind = Int64TensorType
+    if isinstance(targets, ClassTargets):
+        n_columns = len(targets.classes)
+        element_type = class_constant(targets.classes)[1]
+        kind = {STRING: StringTensorType, BOOL: BooleanTensorType}.get(element_type, kind)
+    else:
+        labels = [*rows, n_columns]
+    operator.outputs[0].type = kind(labels)
+    operator.outputs[1].type = FloatTensorType([*rows, n_columns])
+
+
+def _tensors(operator: Any) -> Tensors:
+    """The input of a step; a shape with two axes is that of a table."""
+    values, *lengths = operator.inputs
+    table = len(values.type.shape) == 2
+    return Tensors(values.onnx_name, lengths[0].onnx_name if lengths else None, table)
+
+
+def _convert_step(scope: Any, operator: Any, container: Any) -> None:
+    def add(graph: Graph, tensors: Tensors) -> list[str | None]:
+        result = add_step(graph, operator.raw_operator, tensors)
+        return [result.values, result.lengths]
+
+    _convert(scope, operator, container, add)
+
+
+def _convert_estimator(scope: Any, operator: Any, container: Any) -> None:
+    def add(graph: Graph, tensors: Tensors) -> list[str | None]:
+        network = describe(operator.raw_operator)
+        check_vocabulary(network.form.inputs.vocabulary_size)
+        raw = add_network(graph, network, tensors)
+        mask = graph.mask(tensors) if network.form.per_step else None
+        outputs = add_outputs(graph, network.form, raw, mask, keep_column=True)
+        return [output.tensor for output in outputs]
+
+    _convert(scope, operator, container, add)
+
+
+def _convert(
+    scope: Any,
+    operator: Any,
+    container: Any,
+    add: Callable[[Graph, Tensors], list[str | None]],
+) -> None:
+    """Add the nodes and constants of a graph to those of skl2onnx."""
+    from onnx import numpy_helper
+
+    graph = Graph(container.target_opset_any_domain(""), scope.get_unique_variable_name)
+    results = add(graph, _tensors(operator))
+    for result, output in zip(results, operator.outputs, strict=False):
+        graph.copy_to(str(result), output.onnx_name)
+    for name, value in graph.constants.items():
+        if value.dtype == object:
+            container.add_initializer(name, STRING, list(value.shape), value.ravel().tolist())
+        else:
+            container.add_initializer(name, None, None, numpy_helper.from_array(value, name))
+    for node in graph.nodes:
+        name = scope.get_unique_operator_name(node.operator)
+        container.add_node(
+            node.operator, node.inputs, node.outputs, name=name, op_version=graph.opset,
+            **node.attributes,
+        )  # fmt: skip
