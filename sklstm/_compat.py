@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -36,6 +36,7 @@ CALLBACK_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 __all__ = [
     "CALLBACK_ATTRIBUTES",
     "CallbackSupportMixin",
+    "HasMethods",
     "Interval",
     "Options",
     "StrOptions",

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from sklstm import metrics, preprocessing, sequences
 
@@ -38,6 +39,7 @@ OBJECTS = {
     "differences": preprocessing.SequenceDifferences().fit(X),
     "windows": preprocessing.SlidingWindow().fit(X),
     "tables": preprocessing.ToSequences(2).fit(X),
+    "steps": preprocessing.StepTransformer(StandardScaler()).fit(X),
     "tokens": preprocessing.TokenEncoder().fit(["a b"]),
 }
 

@@ -3,6 +3,7 @@
 from sklstm.preprocessing._differences import SequenceDifferences
 from sklstm.preprocessing._imputer import SequenceImputer
 from sklstm.preprocessing._scaler import SequenceScaler
+from sklstm.preprocessing._steps import StepTransformer
 from sklstm.preprocessing._tables import ToSequences
 from sklstm.preprocessing._tokens import TokenEncoder
 from sklstm.preprocessing._windows import SlidingWindow
@@ -12,6 +13,7 @@ __all__ = [
     "SequenceImputer",
     "SequenceScaler",
     "SlidingWindow",
+    "StepTransformer",
     "ToSequences",
     "TokenEncoder",
 ]

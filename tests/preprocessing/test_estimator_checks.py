@@ -1,7 +1,9 @@
 """scikit-learn's estimator checks on 2-D input, also those for its own transformers only."""
 
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.exceptions import SkipTestWarning
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
@@ -10,6 +12,7 @@ from sklstm.preprocessing import (
     SequenceImputer,
     SequenceScaler,
     SlidingWindow,
+    StepTransformer,
     TokenEncoder,
     ToSequences,
 )
@@ -21,7 +24,9 @@ SCALERS = [
 ]
 IMPUTERS = [SequenceImputer(name) for name in ("mean", "constant", "forward", "linear")]
 DIFFERENCES = [SequenceDifferences(append=False)]
+STEPS = [StepTransformer(StandardScaler()), StepTransformer(PCA(1))]
 OTHERS = [
+    StepTransformer(SplineTransformer(3)),
     SequenceDifferences(),
     SequenceImputer(add_indicator=True),
     SlidingWindow(),
@@ -30,7 +35,7 @@ OTHERS = [
 ]
 
 
-@parametrize_with_checks([*SCALERS, *IMPUTERS, *DIFFERENCES, *OTHERS])
+@parametrize_with_checks([*SCALERS, *IMPUTERS, *DIFFERENCES, *STEPS, *OTHERS])
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
@@ -50,7 +55,7 @@ TABLE_CHECKS = [
 # The checks fit on frames and transform arrays, and vice versa.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning:sklearn")
 @pytest.mark.parametrize("check", TABLE_CHECKS)
-@pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS, *DIFFERENCES], ids=str)
+@pytest.mark.parametrize("transformer", [*SCALERS, *IMPUTERS, *DIFFERENCES, *STEPS], ids=str)
 def test_sklearn_checks_of_2d_output(transformer, check):
     getattr(estimator_checks, check)(type(transformer).__name__, transformer)
 

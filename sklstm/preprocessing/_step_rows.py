@@ -1,0 +1,165 @@
+"""Read time steps as the rows of one table, for transformers of tables.
+
+Unlike `check_sequences`, this keeps the dtype: steps may hold words or categories, and frames stay
+frames.
+
+Shapes: ``S`` steps of all sequences, ``D`` channels.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array, check_consistent_length
+
+from sklstm.sequences import Sequences
+from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._step_values import missing_values, stack_steps
+
+Array = NDArray[Any]
+
+
+def read_rows(X: Any, estimator: Any) -> Sequences:
+    """Sequences whose ``values`` are an array or a frame of S rows, in the dtype of X."""
+    return _from_list(X) if is_list_of_sequences(X) else _from_array(X, estimator)
+
+
+def repeat_targets(y: Any, sequences: Sequences) -> tuple[Any, bool]:
+    """Targets of the rows, and whether ``y`` has one for each time step.
+
+    Otherwise it has one for each sequence, which is repeated.
+    """
+    if y is None:
+        return None, False
+    if is_list_of_sequences(y):
+        return stack_steps(y, sequences, "y"), True
+    targets = check_array(
+        y, dtype=None, ensure_2d=False, allow_nd=True, ensure_all_finite=False, input_name="y"
+    )
+    check_consistent_length(sequences, targets)
+    steps = sequences.n_timesteps or int(sequences.lengths[0])
+    equal = sequences.n_timesteps is not None or bool((sequences.lengths == steps).all())
+    if equal and targets.ndim > 1 and targets.shape[1] == steps:
+        return stack_steps(targets, sequences, "y"), True
+    return np.repeat(targets, sequences.lengths, axis=0), False
+
+
+def as_rows(found: Any, n_rows: int, name: str) -> Array:
+    """What a transformer returned, as an array (n_rows, k); an error if rows are missing."""
+    if hasattr(found, "toarray"):  # a sparse matrix
+        found = found.toarray()
+    rows = found.to_numpy() if hasattr(found, "columns") else np.asarray(found)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or len(rows) != n_rows or rows.shape[1] == 0:
+        raise ValueError(
+            f"transformer: expected one row with at least one column for each of the {n_rows} time "
+            f"steps, {name} returned shape {rows.shape}"
+        )
+    return rows
+
+
+def take_rows(values: Any, rows: NDArray[np.intp]) -> Any:
+    """Some rows of an array or a frame."""
+    return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
+
+
+def where_not_finite(sequences: Sequences) -> str | None:
+    """The sample, step and feature of the first value that is missing or infinite."""
+    values: Any = sequences.values
+    values = values.to_numpy() if hasattr(values, "columns") else values
+    wrong = missing_values(values)
+    if values.dtype.kind == "f":
+        wrong |= np.isinf(values)
+    if not wrong.any():
+        return None
+    row, feature = np.argwhere(wrong)[0]
+    sample, step = sequences.where(row)
+    return f"X[{sample}], time step {step}, feature {feature}: {values[row, feature]}"
+
+
+def _from_list(X: Any) -> Sequences:
+    frames = all(hasattr(x, "columns") for x in X)
+    parts: list[Any] = list(X) if frames else [_one_sequence(x, k) for k, x in enumerate(X)]
+    lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
+    for k, (x, part) in enumerate(zip(X, parts, strict=True)):
+        _check_like_first(part, parts[0], k)
+        if frames and list(x.columns) != list(X[0].columns):
+            raise ValueError(
+                f"X[{k}]: expected the columns {list(X[0].columns)} as in X[0], got "
+                f"{list(x.columns)}"
+            )
+    flat = not frames and all(np.ndim(x) == 1 for x in X)
+    values: Any = _concatenated_frames(parts) if frames else np.concatenate(parts)
+    return Sequences(values, lengths, "list", X[0] if frames else None, flat=flat)
+
+
+def _one_sequence(x: Any, sample: int) -> Array:
+    """Return one element of a list as an array (n_timesteps, n_features) of any dtype."""
+    expected = f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,)"
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{expected}, got {type(x).__name__}: {error}") from error
+    if array.ndim not in (1, 2) or array.shape[1:] == (0,):
+        got = f"shape {array.shape}" if array.ndim else f"{type(x).__name__}: {x!r}"
+        raise ValueError(f"{expected}, got {got}")
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _check_like_first(part: Any, first: Any, sample: int) -> None:
+    if len(part) == 0:
+        raise ValueError(f"X[{sample}]: an empty sequence; expected at least one time step")
+    if part.shape[1] != first.shape[1]:
+        raise ValueError(
+            f"X[{sample}]: expected {first.shape[1]} feature(s) as in X[0], got {part.shape[1]}"
+        )
+
+
+def _concatenated_frames(frames: list[Any]) -> Any:
+    """One frame of the rows of all, by the library that they are from, which is not imported."""
+    libraries = [type(frame).__module__.partition(".")[0] for frame in frames]
+    for k, library in enumerate(libraries):
+        if library != libraries[0]:
+            raise ValueError(
+                f"X[{k}]: expected a frame of {libraries[0]} as in X[0], got one of {library}"
+            )
+    concat: Any = sys.modules[libraries[0]].concat
+    return concat(frames, ignore_index=True) if hasattr(frames[0], "iloc") else concat(frames)
+
+
+def _from_array(X: Any, estimator: Any) -> Sequences:
+    array = check_array(
+        # check_array cannot read the dtype of a polars frame.
+        X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
+        dtype=None,
+        allow_nd=True,
+        ensure_all_finite=False,
+        input_name="X",
+        estimator=estimator,
+    )
+    if array.ndim == 2:
+        frame = X if hasattr(X, "columns") else None
+        lengths = np.full(len(array), array.shape[1])
+        return Sequences(array.reshape(-1, 1), lengths, "2d", frame, array.shape[1], flat=True)
+    if array.ndim > 3 or 0 in array.shape:
+        raise ValueError(
+            "X: expected a 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps,"
+            f" n_features) or a list of sequences, got an array of shape {array.shape}"
+        )
+    return _unpadded(array)
+
+
+def _unpadded(array: Array) -> Sequences:
+    """The sequences of a 3-D array, without the steps at the end that are missing everywhere."""
+    given = np.logical_or.reduce(~missing_values(array), axis=2)
+    lengths = np.where(given.any(axis=1), array.shape[1] - np.argmax(given[:, ::-1], axis=1), 0)
+    if (lengths == array.shape[1]).all():
+        values = array.reshape(-1, array.shape[2])
+    else:
+        for k in np.flatnonzero(lengths == 0)[:1]:
+            raise ValueError(f"X[{k}]: expected at least one time step that is not missing")
+        values = array[np.arange(array.shape[1]) < lengths[:, None]]
+    return Sequences(values, lengths, "3d", None, array.shape[1])
