@@ -13,7 +13,13 @@ from typing import Any
 from llvmlite import ir
 
 from sklstm._network.kernels.compiled.cpu import UNROLLED_COLUMNS, VECTOR_BYTES
-from sklstm._network.kernels.compiled.translation import INTEGER, Intrinsic, Value, constant
+from sklstm._network.kernels.compiled.translation import (
+    INTEGER,
+    Intrinsic,
+    Value,
+    call_of_module,
+    constant,
+)
 from sklstm._network.kernels.compiled.vectors import (
     SIGMOID_SCALE,
     TANH_SCALE,
@@ -102,37 +108,18 @@ def tile(rows: int, vectors: int, accumulate: bool = False, gate_gradients: bool
         sums = [Sums(lanes, rows, vectors, a_stride, a_step) for _ in range(n_sums)]
         turns = sums if n_sums > 1 else sums * UNROLLED_COLUMNS
         n_rounds = builder.sdiv(depth, index(len(turns)))
-        with _loop(builder, index(0), n_parts) as k:
+        with _loop(builder, index(0), n_parts, sums) as k:
             part = lanes.at(a, k, part_stride)
             panel = lanes.at(b, builder.mul(k, depth), vectors * lanes.size)
-            _add_products(turns, part, panel, n_rounds, depth)
+            _add_products(sums, turns, part, panel, n_rounds, depth)
         _store_sums(sums, out, out_stride, accumulate)
 
     name = f"tile_{rows}_{vectors}{'_accumulate' * accumulate}{'_gradients' * gate_gradients}"
-    return of_elements(_function(name, emit))
-
-
-def _function(name: str, emit: Emit) -> Emit:
-    """Return a function that calls a function of the module, which ``emit`` defines once."""
-
-    def call(lanes: Lanes, *values: Any) -> None:
-        module = lanes.builder.module
-        function = module.globals.get(name)
-        if function is None:
-            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-            function = ir.Function(module, kind, name)
-            function.linkage = "internal"
-            function.attributes.add("noinline")
-            builder = ir.IRBuilder(function.append_basic_block())
-            emit(Lanes(builder, lanes.dtype), *function.args)
-            builder.ret_void()
-        lanes.builder.call(function, values)
-
-    return call
+    return of_elements(lambda lanes, *values: call_of_module(lanes, name, emit, values))
 
 
 @contextmanager
-def _loop(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
+def _loop(builder: Any, begin: Any, end: Any, sums: list[Sums]) -> Iterator[Any]:
     """Write a loop over indices; the instructions of its body are written in the context."""
     before = builder.block
     head, body, after = (builder.append_basic_block(name) for name in ("for", "do", "endfor"))
@@ -140,27 +127,41 @@ def _loop(builder: Any, begin: Any, end: Any) -> Iterator[Any]:
     builder.position_at_end(head)
     k = builder.phi(INTEGER)
     k.add_incoming(begin, before)
+    at_head = [part.begin_loop(before) for part in sums]
     builder.cbranch(builder.icmp_signed("<", k, end), body, after)
     builder.position_at_end(body)
     yield k
     k.add_incoming(builder.add(k, index(1), flags=["nsw"]), builder.block)
+    for part, values in zip(sums, at_head, strict=True):
+        part.end_loop(values, builder.block)
     builder.branch(head)
     builder.position_at_end(after)
 
 
 class Sums:
-    """The sums of a tile, in variables that LLVM keeps in registers."""
+    """The sums of a tile, (rows, vectors): the values after the instructions written so far."""
 
     def __init__(self, lanes: Lanes, rows: int, vectors: int, a_stride: Any, a_step: Any) -> None:
         self.lanes, self.rows, self.vectors = lanes, rows, vectors
         self._a_stride, self._a_step = a_stride, a_step
-        self._variables = [lanes.builder.alloca(lanes.type) for _ in range(rows * vectors)]
-        for variable in self._variables:
-            lanes.builder.store(lanes.value(0.0).ir, variable)
+        self._values = [lanes.value(0.0).ir] * (rows * vectors)
 
     def read(self, row: int, vector: int) -> Vector:
-        variable = self._variables[row * self.vectors + vector]
-        return Vector(self.lanes, self.lanes.builder.load(variable))
+        return Vector(self.lanes, self._values[row * self.vectors + vector])
+
+    def begin_loop(self, before: Any) -> list[Any]:
+        """Return the values at the head of a loop, which is reached from the block ``before``."""
+        at_head = [self.lanes.builder.phi(self.lanes.type) for _ in self._values]
+        for phi, value in zip(at_head, self._values, strict=True):
+            phi.add_incoming(value, before)
+        self._values = list(at_head)
+        return at_head
+
+    def end_loop(self, at_head: list[Any], block: Any) -> None:
+        """Take the present values back to the head of the loop, from its last block."""
+        for phi, value in zip(at_head, self._values, strict=True):
+            phi.add_incoming(value, block)
+        self._values = list(at_head)
 
     def add(self, a: Any, b: Any, k: Any) -> None:
         """Add the product of column ``k`` of ``a`` and row ``k`` of ``b``."""
@@ -175,17 +176,19 @@ class Sums:
             factor = lanes.spread(lanes.at(column, self._a_stride, r))
             for v in range(self.vectors):
                 total = lanes.fma(factor, row[v], self.read(r, v))
-                lanes.builder.store(total.ir, self._variables[r * self.vectors + v])
+                self._values[r * self.vectors + v] = total.ir
 
 
-def _add_products(turns: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any) -> None:
+def _add_products(
+    sums: list[Sums], turns: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any
+) -> None:
     """Add all products of a part; the sums take turns, the rest goes to the first one."""
     builder, n_turns = turns[0].lanes.builder, index(len(turns))
-    with _loop(builder, index(0), n_rounds) as k:
-        for turn, sums in enumerate(turns):
-            sums.add(a, b, builder.add(builder.mul(k, n_turns), index(turn)))
+    with _loop(builder, index(0), n_rounds, sums) as k:
+        for turn, part in enumerate(turns):
+            part.add(a, b, builder.add(builder.mul(k, n_turns), index(turn)))
     if len(turns) > 1:
-        with _loop(builder, builder.mul(n_rounds, n_turns), depth) as k:
+        with _loop(builder, builder.mul(n_rounds, n_turns), depth, sums) as k:
             turns[0].add(a, b, k)
 
 

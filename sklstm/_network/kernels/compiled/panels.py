@@ -25,6 +25,7 @@ from sklstm._network.kernels.compiled.intrinsics import (
     multiply_vectors,
     scale_gates,
 )
+from sklstm._network.kernels.compiled.translation import translated_once
 
 
 def copy(x, i, y, j, count):
@@ -69,6 +70,7 @@ def copy_inputs(x, row, n_inputs, operands, slot, stride, running):
         operands[out + n_inputs] = 1
 
 
+@translated_once
 def _pack_rows(weights, n_rows, hidden, packed, first, depth):
     """Copy rows (4 H,) of weights to the rows of all panels from ``first`` on."""
     n_lanes = lanes(weights)
@@ -80,6 +82,7 @@ def _pack_rows(weights, n_rows, hidden, packed, first, depth):
                 copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
 
 
+@translated_once
 def unpack_rows(packed, first, depth, weights, n_rows, hidden):
     """Add the rows of all panels from ``first`` on to rows (4 H,) of weights."""
     n_lanes = lanes(weights)
@@ -104,6 +107,7 @@ def pack_gates(ih, hh, bias, n_inputs, hidden, packed):
         scale_gates(packed, at)
 
 
+@translated_once
 def pack_transposed(weights, n_rows, hidden, packed):
     """Pack weights (R, 4 H) for the backward pass, transposed: panels (4 U, 2 L) or (4 U, L)."""
     n_lanes = lanes(weights)

@@ -43,6 +43,7 @@ from sklstm._network.kernels.compiled.panels import (
     unpack_rows,
     whole,
 )
+from sklstm._network.kernels.compiled.translation import translated_once
 
 #: Pointers to 64-bit integers, and to floats of the dtype that a function is compiled for.
 Integers: TypeAlias = Any
@@ -194,6 +195,7 @@ def _load_initial_states(h, c, operands, cells, n, hidden, width, stride):
             operands[first + u] = operands[second + u] = h[r * hidden + u]
 
 
+@translated_once
 def _pad(rows, padded, n, hidden, width):
     """Copy (n, H) to (n, U)."""
     for r in range(n):
@@ -202,6 +204,7 @@ def _pad(rows, padded, n, hidden, width):
         clear(padded, r * width + hidden, (r + 1) * width)
 
 
+@translated_once
 def _unpad(padded, rows, n, hidden, width):
     """Copy (n, U) to (n, H)."""
     for r in range(n):
@@ -212,6 +215,7 @@ def _unpad(padded, rows, n, hidden, width):
 # --- backward pass ---
 
 
+@translated_once
 def _gradient_at_operands(
     packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride, width
 ):

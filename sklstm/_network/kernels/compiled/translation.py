@@ -9,8 +9,9 @@ and calls. Everything else is an error. Differences from Python:
 - A variable keeps the type of the first value that is assigned to it.
 - A parameter cannot be assigned to.
 
-A Python function that is called is translated in place, so that it needs no types. An ``Intrinsic``
-writes instructions itself, which express what Python cannot. This takes a twentieth of the time
+A Python function that is called is translated in place, so that it needs no types. If it is marked
+as ``translated_once``, all its calls share one translation. An ``Intrinsic`` writes instructions
+itself, which express what Python cannot. This takes a twentieth of the time
 that a general compiler such as Numba needs to find the types and to translate the same functions.
 """
 
@@ -22,7 +23,7 @@ import functools
 import inspect
 import operator
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -58,6 +59,26 @@ class Intrinsic(NamedTuple):
         raise TypeError("an intrinsic can be called in compiled functions only")
 
 
+class TranslatedOnce(NamedTuple):
+    """A function of the module: its calls are calls, and are not translated in place.
+
+    LLVM then has less to compile. All arguments are variables, and nothing is returned. This is
+    meant for long functions whose calls take much longer than a call itself.
+    """
+
+    function: Callable[..., None]
+
+    def __call__(self, *values: Value) -> Value:
+        return self.function(*values)
+
+
+def translated_once(function: Callable[..., None]) -> TranslatedOnce:
+    """Mark a function as ``TranslatedOnce``; its name must not depend on a closure."""
+    assert isinstance(function, FunctionType)
+    assert function.__closure__ is None
+    return TranslatedOnce(function)
+
+
 class _Variable(NamedTuple):
     """A place on the stack, which LLVM replaces by a register."""
 
@@ -68,11 +89,39 @@ def translate(lanes: Lanes, function: Callable[..., Any], *arguments: Value) -> 
     """Write the instructions of a call of ``function``, and return its result."""
     if isinstance(function, Intrinsic):
         return function.emit(lanes, *arguments)
+    if isinstance(function, TranslatedOnce):
+        return _call_once(lanes, function.function, arguments)
     if function is min or function is max:
         return _extreme(lanes, "<" if function is min else ">", *arguments)
     if not isinstance(function, FunctionType):
         raise TypeError(f"cannot translate a call of {function!r}")
     return _Call(lanes, function, arguments).result()
+
+
+def _call_once(lanes: Lanes, function: Callable[..., None], arguments: tuple[Value, ...]) -> None:
+    def write(lanes: Lanes, *values: Value) -> None:
+        if translate(lanes, function, *values) is not None:
+            raise NotImplementedError(f"function {function.__qualname__} must not return a value")
+
+    name = f"{function.__module__}.{function.__qualname__}"
+    call_of_module(lanes, name, write, [constant(value) for value in arguments])
+
+
+def call_of_module(
+    lanes: Lanes, name: str, write: Callable[..., None], values: Sequence[Value]
+) -> None:
+    """Call a function of the module; ``write`` writes its instructions before the first call."""
+    module = lanes.builder.module
+    function = module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        function = ir.Function(module, kind, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        builder = ir.IRBuilder(function.append_basic_block())
+        write(Lanes(builder, lanes.dtype), *function.args)
+        builder.ret_void()
+    lanes.builder.call(function, values)
 
 
 def constant(value: Value, kind: Any = INTEGER) -> Any:

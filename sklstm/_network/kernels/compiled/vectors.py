@@ -41,6 +41,8 @@ class Lanes:
 
     def at(self, pointer: Any, stride: Any, times: Any = 1) -> Any:
         """Return the pointer moved by ``times`` strides; both may be Python integers."""
+        if isinstance(stride, int) and isinstance(times, int):
+            return self.builder.gep(pointer, [index(stride * times)])
         stride, times = (index(k) if isinstance(k, int) else k for k in (stride, times))
         return self.builder.gep(pointer, [self.builder.mul(stride, times)])
 

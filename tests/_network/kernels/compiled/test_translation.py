@@ -11,10 +11,11 @@ pytest.importorskip("llvmlite")
 
 import llvmlite.binding as llvm
 
-from sklstm._network.kernels.compiled import loading
+from sklstm._network.kernels.compiled import compiling, loading
 from sklstm._network.kernels.compiled.compiling import compile_function
 from sklstm._network.kernels.compiled.intrinsics import is_finite, lanes
 from sklstm._network.kernels.compiled.recurrence import Integers, Reals
+from sklstm._network.kernels.compiled.translation import translated_once
 
 CONSTANT = 7
 
@@ -238,6 +239,42 @@ def test_the_passes_of_old_llvmlite(monkeypatch):
     compile_function(arithmetic, np.dtype(np.float32), "name")
     assert (populated, len(run)) == ([passes], 1)
     assert (builder.opt_level, builder.disable_unroll_loops) == (1, True)
+
+
+@translated_once
+def fill(out, begin, end, value):
+    for k in range(begin, end):
+        out[k] = value
+
+
+def fill_twice(out: Integers, a: int, b: int) -> int:
+    fill(out, 0, 4, a)
+    fill(out, 2, 2 + b, 3 * b)
+    return a + b
+
+
+def test_a_function_that_is_translated_once():
+    out, expected = np.zeros(8, np.int64), np.zeros(8, np.int64)
+    assert compiled(fill_twice)(out, 7, 5) == fill_twice(expected, 7, 5) == 12
+    np.testing.assert_array_equal(out, expected)
+    lines = compiling._instructions(fill_twice, np.dtype(np.float32), "name").splitlines()
+    assert sum(line.startswith("define internal") for line in lines) == 1
+    assert sum("call void" in line for line in lines) == 2
+
+
+@translated_once
+def return_a_value(a):
+    return a
+
+
+def call_return_a_value(a: int) -> int:
+    return_a_value(a)
+    return a
+
+
+def test_a_function_that_is_translated_once_returns_nothing():
+    with pytest.raises(NotImplementedError, match="return_a_value must not return a value"):
+        compile_function(call_return_a_value, np.dtype(np.float32), "name")
 
 
 def call_print(a: int) -> int:
