@@ -1,8 +1,12 @@
 """Build with: python -m sphinx -W docs docs/_build"""
 
 import os
+import sys
+from pathlib import Path
 
 import sklstm
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "sklstm"
 author = "the sklstm developers"
@@ -13,12 +17,15 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "myst_parser",  # for the changelog
+    "offline_mathml",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
-default_role = "literal"
+default_role = "py:obj"  # a link, if this is the name of an object
+rst_prolog = ".. currentmodule:: sklstm\n"
 suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link to its pages
 
 # Links to other projects need to download their inventories.
@@ -46,10 +53,13 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["sklstm.css"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklstm {version}"
-html_sidebars = {
-    "textbook": [],
-    "performance": [],
-}
+html_sidebars = {"get_started": []}
 html_theme_options = {"show_prev_next": False}
