@@ -91,8 +91,8 @@ class SequenceStream:
                 f"{type(estimator).__name__}"
             )
         check_is_fitted(estimator)
-        if n_streams < 1:
-            raise ValueError(f"n_streams: expected at least 1, got {n_streams}")
+        if not isinstance(n_streams, int | np.integer) or n_streams < 1:
+            raise ValueError(f"n_streams: expected a positive integer, got {n_streams!r}")
         if estimator._model.network.layers[0].bidirectional:
             raise ValueError(
                 f"estimator: a bidirectional {type(estimator).__name__} needs the last time step "
@@ -184,9 +184,11 @@ class SequenceStream:
 
         Parameters
         ----------
-        X_t : array-like of shape (n_streams, n_features)
+        X_t : array-like of shape (n_streams, n_features), or dict
             Features of the time step. The shape may be (n_streams,) for a single feature or for
-            tokens, and (n_features,) for a single stream.
+            tokens, and (n_features,) for a single stream. If the estimator was fitted with feature
+            names, the columns of a frame must have the same names in the same order. A dict, or a
+            pandas Series whose index holds the names, gives the features by name in any order.
 
         Returns
         -------
@@ -196,8 +198,9 @@ class SequenceStream:
         Raises
         ------
         ValueError
-            If the shape is wrong, a value is not finite or too large (1.8e19 in float32, 1.3e154 in
-            float64), or a token is not in the vocabulary. The streams are then unchanged.
+            If the shape is wrong, a feature is missing or unknown, a value is not finite or too
+            large (1.8e19 in float32, 1.3e154 in float64), or a token is not in the vocabulary. The
+            streams are then unchanged.
         """
         raw = self._advance(X_t)
         return self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
@@ -330,17 +333,18 @@ class SequenceStream:
 
     def _check(self, X_t: ArrayLike) -> NDArray[Any]:
         """The step as an array (n_streams, n_features), or tokens (n_streams, 1)."""
+        values = self._model.form.inputs.step_values(X_t, self._estimator)
         with np.errstate(over="ignore"):
-            x = np.asarray(X_t, self._dtype)
+            x = values.astype(self._dtype, copy=False)
         expected = self._shape
         if x.ndim == 1 and 1 in expected:
             x = x.reshape(-1, 1) if self._n_features == 1 else x[np.newaxis]
         if x.shape != expected:
             raise ValueError(
-                f"X_t: expected shape {expected}, (n_streams, n_features), got {np.shape(X_t)}"
+                f"X_t: expected shape {expected}, (n_streams, n_features), got {values.shape}"
             )
         if not all_accepted(x):
-            self._raise_not_accepted(np.asarray(X_t).reshape(expected))
+            self._raise_not_accepted(values.reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
             return x

@@ -396,7 +396,7 @@ def test_other_estimators_are_refused(rng):
         SequenceStream(pipeline)
     with pytest.raises(NotFittedError):
         SequenceStream(LSTMClassifier())
-    with pytest.raises(ValueError, match="n_streams: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_streams: expected a positive integer, got 0"):
         SequenceStream(pipeline[-1], 0)
     with pytest.raises(AttributeError, match="expected a classifier, got LSTMRegressor"):
         SequenceStream(pipeline[-1]).step_proba([1.0, 2.0])

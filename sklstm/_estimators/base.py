@@ -9,6 +9,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generato
 from sklstm._estimators.reading import (
     DataForm,
     hold_out,
+    open_targets,
     read_first,
     read_for_validation,
     read_more,
@@ -40,6 +42,7 @@ from sklstm.sequences._step_values import (
     stack_steps,
     stack_weights,
 )
+from sklstm.sequences._weights import check_weights
 
 if TYPE_CHECKING:
     from sklstm._estimators.callbacks import EpochCallbacks
@@ -66,6 +69,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     return_sequences: bool
     vocabulary_size: int | None
     embedding_size: int
+    learning_rate: Any
     max_iter: Any
     early_stopping: bool
     validation_fraction: float
@@ -261,6 +265,25 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
         model = self._fitted_model()
         return model.predict(X, self, lambda raw: decode(model.form.targets, raw))
+
+    def _to_score(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Targets and weights of sequences, as scikit-learn's metrics take them."""
+        if y is None:
+            raise ValueError("y: expected the targets, got None")
+        y = open_targets(y, self)
+        if sample_weight is None:
+            return y, None
+        return y, check_weights(sample_weight, len(y))
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            if isinstance(self.learning_rate, Real):
+                raise type(error)(
+                    f"{error} The learning rate itself is learning_rate_init={self.learning_rate}."
+                ) from error
+            raise
 
     def _score_steps(
         self, metric: Callable[..., float], X: Any, y: Any, sample_weight: Any

@@ -447,7 +447,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             Weighted fraction of correct labels.
         """
         if not self._fitted_model().form.per_step:
-            return super().score(X, y, sample_weight)
+            return super().score(X, *self._to_score(y, sample_weight))
         from sklearn.metrics import accuracy_score  # slow to import
 
         return self._score_steps(accuracy_score, X, y, sample_weight)

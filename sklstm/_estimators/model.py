@@ -102,6 +102,7 @@ class FittedModel:
     def parts(self, X: Any, estimator: Any) -> Iterator[Sequences]:
         """X validated; a list part by part, so that it is never copied as a whole."""
         read = self.form.inputs.read
+        X = self.form.inputs.open(X)
         if not is_list_of_sequences(X):
             yield read(X, estimator)
             return
@@ -122,8 +123,7 @@ class FittedModel:
         parts = with_workers(estimator.n_jobs, predict_parts)
         if not self.form.per_step:
             return np.concatenate([rows for rows, _ in parts])
-        as_array = self.form.as_array
-        return joined([like_targets(rows, part, as_array) for rows, part in parts])
+        return like_targets(parts, self.form.y_form)
 
     def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
         """Predictions with a row for each time step of all samples, and the sequences."""

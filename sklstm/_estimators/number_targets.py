@@ -180,7 +180,8 @@ class NumberTargets:
             if len(target) != len(self.shape) or target not in np.ndindex(self.shape):
                 raise ValueError(f"target: expected a place in shape {self.shape}, got {target!r}")
             return int(np.ravel_multi_index(target, self.shape)) if self.shape else 0
-        if target is not None and target not in range(last + 1):
+        known = np.isscalar(target) and target in range(last + 1)
+        if target is not None and not known:
             raise ValueError(f"target: expected 0 to {last}, got {target!r}")
         return int(target or 0)
 

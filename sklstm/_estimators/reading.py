@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_consistent_length
 
 from sklstm._estimators.targets import Targets, from_dict
@@ -15,9 +18,17 @@ from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._persistence import require
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
+from sklstm.sequences._containers import is_frame, open_container, read_values
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences
-from sklstm.sequences._step_values import known_rows, known_values, stack_steps, stack_weights
+from sklstm.sequences._step_values import (
+    TargetForm,
+    form_of_targets,
+    known_rows,
+    known_values,
+    stack_steps,
+    stack_weights,
+)
 from sklstm.sequences._weights import check_weights
 
 #: For prediction, a list of sequences is read in parts of at most so many sequences or numbers.
@@ -29,14 +40,14 @@ PART_NUMBERS = 2**22
 class DataForm:
     """What the first fit saw of X and y.
 
-    ``per_step`` tells whether there is a target for each time step, and ``as_array`` whether these
-    were given as one array rather than a list.
+    ``per_step`` tells whether there is a target for each time step, and ``y_form`` whether these
+    were given as one array, a list or an object array.
     """
 
     inputs: InputForm
     targets: Targets
     per_step: bool
-    as_array: bool
+    y_form: TargetForm
     dtype: np.dtype[np.floating]
 
     def with_targets(self, targets: Targets) -> DataForm:
@@ -60,21 +71,29 @@ class DataForm:
             "inputs": self.inputs.as_dict(),
             "targets": self.targets.as_dict(),
             "per_step": self.per_step,
-            "as_array": self.as_array,
+            "y_form": self.y_form,
             "dtype": self.dtype.name,
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataForm:
         """The form that `as_dict` described."""
+        values = _with_y_form(values)
         require(values, (field.name for field in fields(cls)), "form of the data")
         return cls(
             inputs=InputForm(**values["inputs"]),
             targets=from_dict(values["targets"]),
             per_step=values["per_step"],
-            as_array=values["as_array"],
+            y_form=values["y_form"],
             dtype=np.dtype(values["dtype"]),
         )
+
+
+def _with_y_form(values: dict[str, Any]) -> dict[str, Any]:
+    """The saved values of a form; earlier versions only saved whether y was an array."""
+    if "as_array" not in values:
+        return values
+    return {**values, "y_form": "array" if values["as_array"] else "list"}
 
 
 class _Given(NamedTuple):
@@ -109,19 +128,21 @@ def read_first(
     ``estimator`` is read, never changed; ``classes`` is handed to its ``_new_targets``.
     """
     _check_given(y, estimator)
+    y_form = form_of_targets(y) if estimator.return_sequences else "array"
+    y = open_targets(y, estimator)
+    X = open_container(X, tokens=estimator.vocabulary_size is not None)
     sequences = check_sequences(X, estimator=estimator)
     inputs = InputForm.of(sequences, estimator, estimator.vocabulary_size)
     input_dtype = sequences.values.dtype
     if inputs.vocabulary_size is not None:
         sequences = as_tokens(sequences, inputs.vocabulary_size)
         input_dtype = np.dtype(np.float64)
-    as_array = not is_list_of_sequences(y)
     given = _stacked(sequences, y, sample_weight, estimator.return_sequences)
     form = DataForm(
         inputs=inputs,
         targets=estimator._new_targets(given.known_y, classes),
         per_step=estimator.return_sequences,
-        as_array=as_array,
+        y_form=y_form,
         dtype=np.dtype(estimator.dtype or input_dtype),
     )
     return _samples(given, form), form
@@ -133,6 +154,7 @@ def read_more(
     """Samples of a later fit, or for validation, read by the form of the first fit."""
     _check_given(y, estimator)
     form = _with_settings(form, estimator)
+    y = open_targets(y, estimator)
     sequences = form.inputs.read(X, estimator)
     given = _stacked(sequences, y, sample_weight, form.per_step)
     return _samples(given, form), form
@@ -173,6 +195,44 @@ def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
         yield first, len(X)
 
 
+def open_targets(y: Any, estimator: Any) -> Any:
+    """Targets as an array or a list; an error if they are sequences but must not be."""
+    if issparse(y) and not estimator.return_sequences:
+        return y  # zeros and ones of several labels
+    y = open_container(y, "y")
+    if estimator.return_sequences or not is_list_of_sequences(y):
+        return y
+    parts = [read_values(part, f"y[{k}]") for k, part in enumerate(y)]
+    if len({part.shape for part in parts}) > 1 or parts[0].ndim > 1:
+        raise ValueError(
+            "y: expected one target for each sequence, got a list of arrays; set "
+            "return_sequences=True to fit one target for each time step"
+        )
+    return np.array(parts)
+
+
+def _without_column_axis(y: Any) -> Any:
+    """Targets (n,) of a column vector, with a warning; other targets unchanged."""
+    if isinstance(y, list | tuple):
+        columns = [isinstance(row, list | tuple) and len(row) == 1 for row in y]
+        if not y or not all(columns):
+            return y
+        y = [row[0] for row in y]
+    elif issparse(y) or len(getattr(y, "shape", ())) != 2 or y.shape[1] != 1:
+        return y
+    elif is_frame(y):
+        y = y.iloc[:, 0] if hasattr(y, "iloc") else read_values(y, "y")[:, 0]
+    else:
+        y = y.reshape(-1)
+    warnings.warn(
+        "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
+        "to (n_samples,), for example using ravel().",
+        DataConversionWarning,
+        stacklevel=2,
+    )
+    return y
+
+
 def _check_given(y: Any, estimator: Any) -> None:
     if y is None:
         raise ValueError(
@@ -184,9 +244,10 @@ def _check_given(y: Any, estimator: Any) -> None:
 def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -> _Given:
     """Targets and weights with a row for each sample, or for each time step of all samples."""
     if not per_step:
-        check_consistent_length(sequences, y)
+        y = _without_column_axis(y)
+        _check_length(sequences, y)
         return _Given(sequences, y, check_weights(sample_weight, len(sequences)))
-    y = stack_steps(y, sequences, "y")
+    y = _without_column_axis(stack_steps(y, sequences, "y"))
     weights = np.ones(len(y))
     if sample_weight is not None:
         weights = stack_weights(sample_weight, sequences)
@@ -194,6 +255,13 @@ def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -
     if len(known) == 0:
         raise ValueError("y: expected a known target at a step of weight above zero, got none")
     return _Given(sequences, y, weights, known)
+
+
+def _check_length(sequences: Sequences, y: Any) -> None:
+    try:
+        check_consistent_length(sequences, y)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y: expected one target for each sequence: {error}") from error
 
 
 def _samples(given: _Given, form: DataForm) -> Samples:

@@ -393,6 +393,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         if self._fitted_model().form.per_step:
             return self._score_steps(_r2_of_rows, X, y, sample_weight)
+        y, sample_weight = self._to_score(y, sample_weight)
         return _r2_of_rows(y, self.predict(X), sample_weight)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:

@@ -11,6 +11,8 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from sklstm.sequences._containers import read_numbers
+
 #: From the number of a row of the targets to its name in errors.
 Name = Callable[[int], str]
 
@@ -22,10 +24,18 @@ def name_of_row(row: int) -> str:
 
 def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     """Labels (n,), or (n, K) zeros and ones; and which of the two."""
-    y = check_array(
-        y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0
-    )
-    kind = type_of_target(y, input_name="y")
+    try:
+        y = check_array(
+            y,
+            accept_sparse="csr",
+            ensure_2d=False,
+            dtype=None,
+            input_name="y",
+            ensure_min_samples=0,
+        )
+        kind = type_of_target(y, input_name="y")
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"y: expected labels: {error}") from error
     if kind == "multiclass-multioutput":
         raise ValueError(
             f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
@@ -40,17 +50,9 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
 def check_numbers(y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
     """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row."""
     try:
-        y = check_array(
-            y,
-            dtype=np.float64,
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_all_finite=False,
-            input_name="y",
-            ensure_min_samples=0,
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"y: expected numbers: {error}") from error
+        y = read_numbers(y, "y").astype(np.float64, copy=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
     _check_finite(y, name)
     if y.ndim == 0 or 0 in y.shape[1:]:
         raise ValueError(f"y: expected shape (n_samples,) or (n_samples, ...), got {y.shape}")

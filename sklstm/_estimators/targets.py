@@ -265,8 +265,10 @@ def from_dict(values: dict[str, Any]) -> Targets:
 
 
 def _position(target: Any, classes: NDArray[Any]) -> int:
-    """Where a class stands among all."""
-    found = np.flatnonzero(classes == target)
+    """Position of a class among all."""
+    if not np.isscalar(target):
+        raise ValueError(f"target: expected one of {classes.tolist()}, got {target!r}")
+    found = np.flatnonzero(classes.astype(object) == target)
     if len(found) == 0:
         raise ValueError(f"target: expected one of {classes.tolist()}, got {target!r}")
     return int(found[0])

@@ -17,7 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
 from sklstm._persistence import PlainState, shallow_copy
 from sklstm.sequences import Sequences, check_sequences
+from sklstm.sequences._containers import open_container
 from sklstm.sequences._input_form import InputForm
+from sklstm.sequences._step_values import as_objects
 
 Array = NDArray[np.floating]
 
@@ -160,7 +162,7 @@ class SequenceTransformer(
         parts = result.like_input(result.values)
         return [
             frames.transform(x if len(x) == len(part) else None, part)  # x may have an index
-            for x, part in zip(X, parts, strict=True)
+            for x, part in zip(open_container(X), parts, strict=True)
         ]
 
     def _to_plain(self, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -217,10 +219,7 @@ def in_form_of(X: Any, result: Sequences) -> Any:
     flat = result.flat and result.form != "3d" and result.values.shape[1] == 1
     parts: Any = result.like_input(result.values[:, 0] if flat else result.values)
     if result.form == "list" and isinstance(X, np.ndarray):
-        array = np.empty(len(parts), dtype=object)
-        for k, part in enumerate(parts):
-            array[k] = part
-        return array
+        return as_objects(parts)
     return tuple(parts) if isinstance(X, tuple) and result.form == "list" else parts
 
 

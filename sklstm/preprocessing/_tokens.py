@@ -21,7 +21,7 @@ from sklstm._compat import (
 )
 from sklstm._persistence import PlainState, shallow_copy
 from sklstm.preprocessing._base import FitTask
-from sklstm.sequences._reading import is_sequence
+from sklstm.sequences._containers import is_sequence, open_container
 
 Codes = NDArray[np.int64]
 
@@ -327,6 +327,7 @@ def _samples(X: Any) -> list[Any]:
             "X: expected a list or an array of texts or of sequences of tokens, got "
             f"{type(X).__name__}"
         )
+    X = X if isinstance(X, list | tuple) else open_container(X)
     if hasattr(X, "columns"):
         if len(X.columns) != 1:
             raise ValueError(f"X: expected one column of texts, got {len(X.columns)}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from sklstm.sequences._containers import open_container, read_values
 from sklstm.sequences._ragged import (
     as_columns,
     as_list,
@@ -58,10 +59,11 @@ def from_channels_first(X: Any) -> Array | list[Array]:
     >>> [x.shape for x in from_channels_first([np.zeros((3, 50)), np.zeros((3, 70))])]
     [(50, 3), (70, 3)]
     """
+    X = open_container(X)
     if _gives_list(X):
         parts = [part[:, None] if part.ndim == 1 else part.T for part in as_list(X)]
         return check_alike(parts)
-    array = np.asarray(X)
+    array = read_values(X, "X")
     if array.ndim != 3:
         raise ValueError(
             "X: expected a 3-D array (n_sequences, n_channels, n_timesteps), got shape "
@@ -99,8 +101,9 @@ def to_channels_first(X: Any) -> Array | list[Array]:
     >>> to_channels_first(np.zeros((10, 50, 3))).shape
     (10, 3, 50)
     """
+    X = open_container(X)
     if not _gives_list(X):
-        array = np.asarray(X)
+        array = read_values(X, "X")
         if array.ndim in (2, 3):
             return array[:, None] if array.ndim == 2 else array.transpose(0, 2, 1)
     return [as_columns(part).T for part in check_alike(as_list(X))]
@@ -140,7 +143,7 @@ def from_nan_padded(X: ArrayLike) -> list[Array]:
     >>> [x.ravel().tolist() for x in from_nan_padded([[1, 2, np.nan], [3, np.nan, 4]])]
     [[1.0, 2.0], [3.0, nan, 4.0]]
     """
-    array = np.asarray(X)
+    array = read_values(open_container(X), "X")
     if array.ndim not in (2, 3):
         raise ValueError(
             "X: expected an array (n_sequences, n_timesteps, n_features) or (n_sequences, "
@@ -224,22 +227,21 @@ def from_concatenated(X: ArrayLike, lengths: ArrayLike | None = None) -> list[Ar
     >>> [x.shape for x in from_concatenated(np.zeros((5, 2)), [3, 2])]
     [(3, 2), (2, 2)]
     """
-    array = np.asarray(X)
+    array = read_values(X, "X")
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(
             "X: expected an array of shape (n_total_steps, n_features) or (n_total_steps,), "
-            f"got {type(X).__name__} of shape {np.shape(X)}"
+            f"got {type(X).__name__} of shape {array.shape}"
         )
-    counts = np.asarray([len(array)] if lengths is None else lengths)
+    counts = np.array([len(array)]) if lengths is None else read_values(lengths, "lengths")
     if counts.ndim != 1 or counts.dtype.kind not in "iu":
         raise ValueError(f"lengths: expected integers of shape (n_sequences,), got {lengths!r}")
     if (counts < 1).any():
         k = int(np.argmax(counts < 1))
         raise ValueError(f"lengths[{k}]: expected at least one time step, got {counts[k]}")
-    if counts.sum() != len(array):
-        raise ValueError(
-            f"lengths: expected a sum of {len(array)}, the rows of X, got {counts.sum()}"
-        )
+    total = sum(counts.tolist())  # integers of Python do not overflow
+    if total != len(array):
+        raise ValueError(f"lengths: expected a sum of {len(array)}, the rows of X, got {total}")
     return np.split(array, np.cumsum(counts)[:-1])
 
 
@@ -343,6 +345,7 @@ def make_windows(
     for name, value in (("width", width), ("horizon", horizon), ("stride", stride)):
         if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    series = open_container(series, "series")
     many = is_list_of_sequences(series) or np.ndim(series) == 3
     each = _series_in(series) if many else [series]
     names = [f"series[{k}]" for k in range(len(each))] if many else ["series"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from sklstm._persistence import shallow_copy
+from sklstm.sequences._containers import is_frame, open_container, read_numbers
 from sklstm.sequences._packing import Sequences
 from sklstm.sequences._reading import check_sequences
 
@@ -53,8 +55,13 @@ class InputForm:
         """Plain values to save; ``InputForm(**values)`` restores the form."""
         return asdict(self)
 
+    def open(self, X: Any) -> Any:
+        """Return X as an array, a frame or a list; of tokens, nested lists are sequences."""
+        return open_container(X, tokens=self.vocabulary_size is not None)
+
     def read(self, X: Any, estimator: Any, first_sample: int = 0) -> Sequences:
         """Check X, stack its sequences, and check them against this form."""
+        X = self.open(X)
         sequences = check_sequences(X, first_sample=first_sample, estimator=estimator)
         return self.check(sequences, estimator, first_sample)
 
@@ -66,14 +73,25 @@ class InputForm:
             raise ValueError(
                 f"{type(estimator).__name__} was fitted on sequences with {self.n_features} "
                 "features; expected a 3-D array or a list of arrays, got a 2-D array, which is "
-                f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]}))"
+                f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]})); "
+                "put a single sequence into a list, [X]"
             )
         stand_in = _stand_in(estimator, self.attributes)
         columns = _columns(sequences, self.table)
-        validate_data(stand_in, columns, reset=False, skip_check_array=True)
+        _validate(stand_in, columns, "X")
         if self.vocabulary_size is None:
             return sequences
         return as_tokens(sequences, self.vocabulary_size, first_sample)
+
+    def step_values(self, X_t: Any, estimator: Any) -> NDArray[Any]:
+        """Return the numbers of one time step; names of features are checked or give the order."""
+        names = None if self.table or self.feature_names is None else self.feature_names.tolist()
+        if isinstance(X_t, Mapping) or (names is not None and _has_text_index(X_t)):
+            return _by_name(X_t, names)
+        X_t = open_container(X_t, "X_t")
+        if is_frame(X_t) and not self.table:
+            _validate(_stand_in(estimator, self.attributes), X_t, "X_t")
+        return read_numbers(X_t, "X_t")
 
     def _as_table(self, sequences: Sequences, name: str) -> Sequences:
         """Equally long univariate series, as many steps as the table had columns."""
@@ -90,8 +108,9 @@ class InputForm:
         raise ValueError(
             f"{name} was fitted on a 2-D array (n_samples, {self.n_features}): expected such an "
             f"array, or a list of univariate series of {self.n_features} steps, got a "
-            f"{'list' if sequences.form == 'list' else '3-D array'} with {got}. Fit it on a 3-D "
-            "array or a list to use sequences of any length."
+            f"{'list' if sequences.form == 'list' else '3-D array'} with {got}. To use sequences "
+            "of any length, fit it on a 3-D array or a list of arrays; nested lists of equal "
+            "lengths are read as a 2-D array."
         )
 
 
@@ -114,6 +133,44 @@ def as_tokens(
             f"(vocabulary_size={vocabulary_size}), got {values[row, 0]:.12g} at step {step}"
         )
     return replace(sequences, values=values.astype(np.intp))
+
+
+def _has_text_index(X_t: Any) -> bool:
+    """Whether X_t is a series of pandas whose index holds names."""
+    return getattr(X_t, "ndim", 0) == 1 and all(
+        isinstance(name, str) for name in getattr(X_t, "index", [0])
+    )
+
+
+def _by_name(X_t: Any, names: list[str] | None) -> NDArray[Any]:
+    """Return the values of the features in the order of ``names``."""
+    if names is None:
+        raise ValueError(
+            "X_t: expected an array, since the model was fitted without feature names, got an "
+            f"object of type {type(X_t).__name__}"
+        )
+    found = list(X_t.keys())
+    missing = [name for name in names if name not in found]
+    unknown = [name for name in found if name not in names]
+    if missing or unknown or len(found) != len(names):
+        raise ValueError(
+            f"X_t: expected the features {names} once each, missing {missing}, unknown {unknown}"
+        )
+    values = [np.atleast_1d(read_numbers(X_t[name], f"X_t[{name!r}]")) for name in names]
+    if any(value.ndim > 1 or value.shape != values[0].shape for value in values):
+        raise ValueError(
+            "X_t: expected one number for each feature, or arrays of shape (n_streams,), got the "
+            f"shapes {[value.shape for value in values]}"
+        )
+    return np.column_stack(values)
+
+
+def _validate(stand_in: Any, columns: Any, name: str) -> None:
+    """Check the number and the names of features against those of `fit`."""
+    try:
+        validate_data(stand_in, columns, reset=False, skip_check_array=True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _columns(sequences: Sequences, table: bool) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, SupportsFloat, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklstm.sequences._containers import is_sequence
 from sklstm.sequences._ragged import (
     as_columns,
     as_list,
@@ -20,7 +21,6 @@ from sklstm.sequences._ragged import (
     check_count,
     check_lengths,
 )
-from sklstm.sequences._reading import is_sequence
 
 Array = NDArray[Any]
 Frame = TypeVar("Frame")

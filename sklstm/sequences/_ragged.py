@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm.sequences._containers import open_container, read_numbers, read_values
 from sklstm.sequences._reading import is_list_of_sequences
 
 Array = NDArray[Any]
@@ -21,7 +22,8 @@ def as_list(X: Any, name: str = "X") -> list[Array]:
 
     The arrays are views where ``X`` is or holds arrays.
     """
-    elements = X if isinstance(X, list | tuple) else np.asarray(X)
+    X = open_container(X, name)
+    elements = X if isinstance(X, list | tuple) else read_values(X, name)
     if isinstance(elements, np.ndarray) and elements.ndim == 0:
         raise ValueError(
             f"{name}: expected an array or a list with one array for each sequence, "
@@ -34,10 +36,7 @@ def as_list(X: Any, name: str = "X") -> list[Array]:
 
 
 def _one_sequence(x: Any, name: str) -> Array:
-    try:
-        part = np.asarray(x)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{name}: expected one sequence of regular shape: {error}") from error
+    part = read_values(x, name)
     if part.ndim not in (1, 2):
         raise ValueError(
             f"{name}: expected one sequence of shape (n_timesteps,) or (n_timesteps, n_features), "
@@ -50,8 +49,9 @@ def _one_sequence(x: Any, name: str) -> Array:
 
 def as_sequences(X: Any) -> list[Array]:
     """Return one array for each sequence, all with the same features and without padding."""
+    X = open_container(X)
     if not is_list_of_sequences(X):
-        array = np.asarray(X)
+        array = read_values(X, "X")
         if array.ndim == 3 and array.dtype.kind == "f":
             return unpadded(array)
     return check_alike(as_list(X))
@@ -115,11 +115,6 @@ def check_lengths(parts: list[Array], others: list[Array], name: str, like: str)
 def as_numbers(x: Any, name: str) -> Array:
     """Return an array of numbers; objects are converted to float64."""
     try:
-        array = np.asarray(x)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected numbers, got dtype {array.dtype}")
-    return array
+        return read_numbers(x, name)
+    except TypeError as error:
+        raise ValueError(str(error)) from error

@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from sklstm.sequences._containers import (
+    NUMBERS,
+    column_names,
+    is_frame,
+    is_sequence,
+    open_container,
+    read_numbers,
+)
 from sklstm.sequences._packing import Sequences
 
 Array = NDArray[np.floating]
@@ -64,6 +72,7 @@ def check_sequences(
     ...
     ValueError: X[1]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), got ...
     """
+    X = open_container(X)
     if is_list_of_sequences(X):
         sequences = _from_list(X, first_sample, estimator)
     else:
@@ -85,15 +94,6 @@ def is_list_of_sequences(X: Any) -> bool:
     return _regular_shape(X) is None
 
 
-def is_sequence(element: Any) -> bool:
-    """Whether ``element`` is array-like rather than a scalar or text."""
-    if isinstance(element, list | tuple):
-        return True
-    return getattr(element, "shape", ()) != () or (
-        hasattr(element, "__array__") and not np.isscalar(element)
-    )
-
-
 def _regular_shape(nested: Any) -> tuple[int, ...] | None:
     """Return the shape of nested lists of scalars; None if they are ragged or hold arrays."""
     if not isinstance(nested, list | tuple):
@@ -106,16 +106,18 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
 
 
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
+    array = read_numbers(X, "X", estimator)
+    if array.ndim < 2:
+        raise ValueError(_too_few_dimensions(array))
     array = check_array(
-        # check_array cannot read the dtype of a polars frame.
-        X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
+        array,
         dtype=FLOATS,
         allow_nd=True,
         ensure_all_finite=False,
         input_name="X",
         estimator=estimator,
     )
-    frame = X if hasattr(X, "columns") else None
+    frame = X if is_frame(X) else None
     if array.ndim == 2:
         lengths = np.full(len(array), array.shape[1])
         values = np.ascontiguousarray(array).reshape(-1, 1)
@@ -133,6 +135,22 @@ def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
         _raise_at(lengths == 0, first_sample, "expected at least one time step that is not NaN")
         values = array[np.arange(array.shape[1]) < lengths[:, None]]
     return Sequences(values, lengths, "3d", None, array.shape[1])
+
+
+def _too_few_dimensions(array: Array) -> str:
+    shape = array.shape
+    if not shape:
+        return f"X: Expected 2D array, got scalar array instead: {array}; put sequences into a list"
+    if shape == (0,):
+        return (
+            "X: expected at least one sequence, got none. Found array with 0 sample(s) (shape="
+            f"{shape}) while a minimum of 1 is required."
+        )
+    return (
+        f"X: Expected 2D array, got 1D array instead, of shape {shape}. Put a single series into a "
+        "list, [x], and several series into a list of arrays. Reshape your data with "
+        "x[:, np.newaxis] if each number is a sequence of one time step."
+    )
 
 
 def _check_not_empty(array: Array) -> None:
@@ -186,47 +204,37 @@ def _is_flat(x: Any) -> bool:
 
 def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
     """Return one element of a list as numbers of shape (n_timesteps, n_features)."""
-    plain = isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
-    if not plain:
-        try:
-            x = check_array(
-                x,
-                dtype="numeric",
-                ensure_2d=False,
-                allow_nd=True,
-                ensure_all_finite=False,
-                ensure_min_samples=0,
-                ensure_min_features=0,
-                estimator=estimator,
-            )
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or "
-                f"(n_timesteps,), got {type(x).__name__}: {error}"
-            ) from error
-    if x.dtype.kind not in "fiub":
-        raise ValueError(
-            f"X[{sample}]: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), "
-            f"got {x.dtype}"
-        )
+    name = f"X[{sample}]"
+    if not (type(x) is np.ndarray and x.dtype.kind in NUMBERS and x.dtype.itemsize <= 8):
+        x = _numbers_of_one(x, name, estimator)
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
         raise ValueError(
-            f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), "
-            f"got {x.shape}"
+            f"{name}: expected shape (n_timesteps, n_features) or (n_timesteps,), got {x.shape}"
         )
     return x[:, None] if x.ndim == 1 else x
 
 
+def _numbers_of_one(x: Any, name: str, estimator: Any) -> Array:
+    try:
+        return read_numbers(x, name, estimator)
+    except (TypeError, ValueError) as error:
+        message = str(error).removeprefix(f"{name}: ")
+        raise ValueError(
+            f"{name}: expected numbers of shape (n_timesteps, n_features) or (n_timesteps,), got "
+            f"{type(x).__name__}: {message}"
+        ) from error
+
+
 def _common_frame(X: Any, first_sample: int) -> Any:
     """Return the first frame if all elements are frames with the same columns, else None."""
-    if not all(hasattr(x, "columns") for x in X):
+    if not all(map(is_frame, X)):
         return None
-    expected = list(X[0].columns)
+    expected = column_names(X[0])
     for k, x in enumerate(X):
-        if list(x.columns) != expected:
+        if column_names(x) != expected:
             raise ValueError(
                 f"X[{first_sample + k}]: expected the columns {expected} as in "
-                f"X[{first_sample}], got {list(x.columns)}"
+                f"X[{first_sample}], got {column_names(x)}"
             )
     return X[0]
 

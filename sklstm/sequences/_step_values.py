@@ -5,17 +5,18 @@ Shapes: ``K`` outputs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
 
+from sklstm.sequences._containers import open_container, read_values
 from sklstm.sequences._packing import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._weights import check_step_weights
 
 Rows = NDArray[Any]
+TargetForm = Literal["array", "list", "object"]
 
 
 def stack_steps(values: Any, sequences: Sequences, name: str) -> Rows:
@@ -24,9 +25,10 @@ def stack_steps(values: Any, sequences: Sequences, name: str) -> Rows:
     ``values`` is an array (n_samples, n_timesteps[, K]), whose values at padded steps are dropped,
     or a list of arrays (n_timesteps_i[, K]). ``name`` is its name in error messages.
     """
+    values = open_container(values, name)
     if is_list_of_sequences(values):
         return _stack_list(values, sequences, name)
-    array = _as_array(values, name)
+    array = read_values(values, name)
     steps = sequences.n_timesteps or int(sequences.lengths[0])
     fits = sequences.n_timesteps is not None or bool((sequences.lengths == steps).all())
     if array.ndim < 2 or array.shape[:2] != (len(sequences), steps) or not fits:
@@ -74,14 +76,29 @@ def _is_missing(value: Any) -> bool:
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
-def like_targets(rows: Rows, sequences: Sequences, as_array: bool) -> Any:
-    """Return rows as an array if the targets were one and lengths allow it, else as a list."""
-    if not as_array:
-        return np.split(rows, sequences.starts[1:])
-    lengths = sequences.lengths
-    if sequences.form == "list" and (lengths == lengths[0]).all():
-        return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
-    return sequences.like_input(rows)
+def form_of_targets(y: Any) -> TargetForm:
+    """Return the form of targets of time steps: one array, a list, or an object array."""
+    opened = open_container(y, "y")
+    if not is_list_of_sequences(opened):
+        return "array"
+    return "list" if isinstance(y, list | tuple) or not isinstance(y, np.ndarray) else "object"
+
+
+def like_targets(parts: list[tuple[Rows, Sequences]], form: TargetForm) -> Any:
+    """Return the rows of all parts of X in the form of the targets, and a list if X is a list."""
+    if form == "array" and parts[0][1].form != "list":
+        ((rows, sequences),) = parts
+        return sequences.like_input(rows)
+    steps = [step for rows, sequences in parts for step in np.split(rows, sequences.starts[1:])]
+    return as_objects(steps) if form == "object" else steps
+
+
+def as_objects(steps: list[Rows]) -> NDArray[Any]:
+    """Return an object array (n_sequences,) of the arrays."""
+    objects = np.empty(len(steps), dtype=object)
+    for k, step in enumerate(steps):
+        objects[k] = step
+    return objects
 
 
 def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
@@ -90,7 +107,7 @@ def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
             f"Found input variables with inconsistent numbers of samples: "
             f"[{len(sequences)}, {len(values)}] (X and {name})"
         )
-    parts = [_as_array(part, f"{name}[{k}]") for k, part in enumerate(values)]
+    parts = [read_values(part, f"{name}[{k}]") for k, part in enumerate(values)]
     for k, (part, length) in enumerate(zip(parts, sequences.lengths, strict=True)):
         if part.ndim == 0 or len(part) != length:
             raise ValueError(
@@ -102,17 +119,3 @@ def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
                 f"{name}[{k}]: expected shape {(length, *parts[0].shape[1:])}, got {part.shape}"
             )
     return np.concatenate(parts)
-
-
-def _as_array(values: Any, name: str) -> Rows:
-    """Return numbers or labels without conversion. NaN is checked after padding is dropped."""
-    return check_array(
-        values,
-        dtype=None,
-        ensure_2d=False,
-        allow_nd=True,
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name=name,
-    )

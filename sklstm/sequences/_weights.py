@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array
 
+from sklstm.sequences._containers import open_container, read_numbers
 from sklstm.sequences._ragged import as_list
 from sklstm.sequences._reading import is_list_of_sequences
 
@@ -42,6 +42,9 @@ def check_step_weights(
     or one array (n, n_timesteps), whose weights of padded steps are ignored.
     """
     lengths = np.asarray(lengths)
+    if sample_weight is None:
+        return np.ones(int(lengths.sum()))
+    sample_weight = open_container(sample_weight, "sample_weight")
     if not is_list_of_sequences(sample_weight) and np.ndim(sample_weight) < 2:
         return np.repeat(check_weights(sample_weight, len(lengths)), lengths)
     parts = as_list(sample_weight, "sample_weight")
@@ -70,16 +73,9 @@ def _as_floats(weights: Any, name: str) -> Weights:
     if isinstance(weights, np.ndarray) and weights.dtype.kind in "fiub":
         return weights.astype(np.float64, copy=False)  # check_array is slow for many sequences
     try:
-        return check_array(
-            weights,
-            dtype=np.float64,
-            ensure_2d=False,
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-            input_name=name,
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected numbers: {error}") from error
+        return read_numbers(weights, name).astype(np.float64, copy=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _check_valid(weights: Weights, name: str) -> Weights:

@@ -73,12 +73,12 @@ def test_the_gradient_is_exact(bidirectional, rng):
 
 
 @pytest.mark.parametrize("form", [list, tuple, as_objects])
-def test_ragged_predictions_come_as_lists(form, ragged, seed):
+def test_ragged_predictions_have_the_form_of_the_targets(form, ragged, seed):
     X, y = ragged
     model = LSTMClassifier(**SMALL, random_state=seed).fit(form(X), form(y))
     for method, width in (("predict", ()), ("predict_proba", (2,)), ("decision_function", ())):
         values = getattr(model, method)(form(X))
-        assert isinstance(values, list)
+        assert type(values) is (np.ndarray if form is as_objects else list)
         assert [v.shape for v in values] == [(len(x), *width) for x in X]
     for p, log_p in zip(model.predict_proba(X), model.predict_log_proba(X), strict=True):
         np.testing.assert_allclose(p.sum(axis=1), 1)

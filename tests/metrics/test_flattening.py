@@ -87,7 +87,7 @@ ERRORS = [
     ),
     ({"sample_weight": [1, np.nan]}, "sample_weight[1]: expected a finite weight"),
     ({"sample_weight": [0, 0]}, "sample_weight: expected a weight above zero"),
-    ({"sample_weight": ["a", "b"]}, "sample_weight: expected numbers: could not convert string"),
+    ({"sample_weight": ["a", "b"]}, "sample_weight[0]: expected numbers: could not convert string"),
     (
         {"sample_weight": [[1, 1], [1, 1, 1], [1]]},
         "sample_weight: expected weights of 2 sequence(s), got 3",

@@ -384,7 +384,10 @@ PADDED_ERRORS = [
     (lambda: from_nan_padded([[1, 2], [np.nan] * 2]), "X[1]: expected at least one time step that"),
     (lambda: from_nan_padded(np.zeros((2, 0, 1))), "one feature, got shape (2, 0, 1)"),
     (lambda: to_nan_padded([np.zeros(2), np.zeros(5)], 3), "X[1]: expected at most 3 steps, got 5"),
-    (lambda: to_nan_padded([np.zeros(2), np.array(["a"])]), "X[1]: expected numbers, got dtype"),
+    (
+        lambda: to_nan_padded([np.zeros(2), np.array(["a"])]),
+        "X[1]: expected numbers: could not convert string",
+    ),
 ]
 
 
@@ -448,10 +451,10 @@ LIST_ERRORS = [
     ([np.zeros((2, 3)), np.zeros((0, 3))], "X[1]: expected at least one time step, got shape (0, "),
     ([np.zeros((2, 3)), 5], "X[1]: expected one sequence of shape"),
     ([np.zeros((2, 3)), np.zeros((1, 2, 3))], "X[1]: expected one sequence of shape"),
-    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected one sequence of regular shape"),
+    ([[[1, 2]], [[1], [2, 3]]], "X[1]: expected an array of regular shape"),
     ([], "X: expected at least one sequence, got none"),
-    (None, "X: expected an array or a list with one array for each sequence, got NoneType"),
-    ("text", "X: expected an array or a list with one array for each sequence, got str"),
+    (None, "got None"),
+    ("text", "got 'text'"),
 ]
 
 
@@ -593,7 +596,11 @@ WINDOW_ERRORS = [
         {},
         "series[1]: expected 1 feature(s) as in series[0], got 2",
     ),
-    ([np.zeros(9), np.array(["a"] * 9)], {}, "series[1]: expected numbers, got dtype"),
+    (
+        [np.zeros(9), np.array(["a"] * 9)],
+        {},
+        "series[1]: expected numbers: could not convert string",
+    ),
     ([np.zeros(9), np.zeros((1, 9, 1))], {}, "series[1]: expected shape (n_timesteps,) or (n_"),
     (np.zeros((9, 0)), {}, "series: expected shape (n_timesteps,) or (n_timesteps, n_features)"),
     (5.0, {}, "series: expected shape (n_timesteps,) or (n_timesteps, n_features), got ()"),

@@ -49,7 +49,7 @@ def test_one_weight_for_each_step(beside, rng):
     [
         (1.0, "^sample_weight: expected an array of weights, got 1.0"),
         ([1, 1], r"^sample_weight\.shape == \(2,\), expected \(3,\): one weight for each sample"),
-        ([1, "a", 1], "^sample_weight: expected numbers: could not convert"),
+        ([1, "a", 1], r"^sample_weight\[1\]: expected numbers: could not convert"),
         ([1, 1, np.inf], r"^sample_weight\[2\]: expected a finite weight, zero or more, got inf"),
         ([[1] * 3, [1]], r"^sample_weight: expected weights of 3 sequence\(s\), got 2"),
         ([[1] * 3, [1], [1, -2]], r"^sample_weight\[2\]\[1\]: expected a finite weight, .* got -2"),
