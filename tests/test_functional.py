@@ -603,8 +603,8 @@ def test_a_wrong_shape_is_an_error(problem, name, shape, expected):
         ({"x_t": np.zeros((1, 3, D))}, r"x_t: expected shape \(N, D\), got \(1, 3, 2\)"),
         ({"h": np.zeros((3, H + 1))}, r"h: expected shape \(N=3, H=3\), got \(3, 4\)"),
         ({"c": np.zeros(H)}, r"c: expected shape \(N=3, H=3\), got \(3,\)"),
-        ({"x_t": [["a", "b"]]}, "x_t: expected real numbers, got dtype <U1"),
-        ({"c": np.zeros((3, H), complex)}, "c: expected real numbers, got dtype complex128"),
+        ({"x_t": [["a", "b"]]}, r"x_t\[0\]: expected numbers: could not convert"),
+        ({"c": np.zeros((3, H), complex)}, "c: Complex data not supported"),
         ({"parameters": {"Wf": 0}}, "missing weight_ih, weight_hh, bias; the keys are Wf"),
     ],
 )
@@ -658,7 +658,7 @@ def test_a_cache_of_another_function_is_an_error(problem):
         ("bo", np.zeros(H), r"bo: expected shape \(H=3, 1\), got \(3,\)"),
         ("Wy", np.zeros((K, H + 1)), r"Wy: expected shape \(K, H=3\), got \(4, 4\)"),
         ("by", np.zeros((1, K)), r"by: expected shape \(K=4, 1\), got \(1, 4\)"),
-        ("Wc", None, "Wc: expected real numbers, got dtype object"),
+        ("Wc", None, "Wc: expected an array or a list, got None"),
     ],
 )
 def test_a_wrong_gate_is_an_error(rng, name, value, expected):

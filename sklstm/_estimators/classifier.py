@@ -14,6 +14,7 @@ from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
 from sklstm._estimators.target_checks import check_labels
 from sklstm._estimators.targets import ClassTargets, LabelTargets
+from sklstm.sequences._containers import read_values
 
 Array = NDArray[np.floating]
 
@@ -354,6 +355,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 "partial_fit does not see all samples, and cannot balance their classes: expected "
                 'class_weight to be None or a dict, got "balanced"'
             )
+        if classes is not None and read_values(classes, "classes").ndim != 1:
+            raise ValueError(f"classes: expected labels of shape (n_classes,), got {classes!r}")
         if hasattr(self, "classes_"):
             given = self.classes_ if classes is None else np.unique(classes)
             if not np.array_equal(given, self.classes_):

@@ -34,14 +34,17 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
             ensure_min_samples=0,
         )
         kind = type_of_target(y, input_name="y")
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"y: expected labels: {error}") from error
     if kind == "multiclass-multioutput":
         raise ValueError(
             f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
             f"labels a sample, shape {y.shape}: fit one classifier for each column"
         )
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(f"y: {error}") from error
     if kind == "multilabel-indicator":
         return (y.toarray() if issparse(y) else y), True
     return column_or_1d(y, warn=True), False

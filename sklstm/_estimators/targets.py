@@ -128,7 +128,10 @@ class ClassTargets:
         if unknown.any():
             k = int(np.argmax(unknown))
             got = y[k : k + 1].tolist()[0]
-            raise ValueError(f"{name(k)}: expected one of {self.classes.tolist()}, got {got!r}")
+            raise ValueError(
+                f"{name(k)}: expected one of {self.classes.tolist()}, got {got!r}; the first "
+                "call of partial_fit needs all labels in classes"
+            )
         return codes
 
     def fit_weights(self, rows: NDArray[Any], weights: Weights) -> ClassTargets:

@@ -15,6 +15,7 @@ from sklstm._network import dense, kernels
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 from sklstm._threads import with_single_blas_thread
+from sklstm.sequences._containers import read_numbers
 
 Array = NDArray[np.floating]
 Parameters = Mapping[str, ArrayLike]
@@ -120,7 +121,5 @@ def checked(name: str, value: ArrayLike | None, axes: Axes) -> Array:
 
 def floats(name: str, value: ArrayLike | None) -> Array:
     """Return real numbers as float32 if they are float32, else as float64."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    array = read_numbers(value, name)
     return array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)

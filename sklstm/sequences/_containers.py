@@ -241,7 +241,7 @@ def read_numbers(x: Any, name: str, estimator: Any = None) -> Array:
     array = read_values(x, name, estimator)
     kind = array.dtype.kind
     if kind in "SUT":
-        array, kind = array.astype(object), "O"
+        raise _error_of_strings(array, name)
     if kind == "O":
         return _numbers_of_objects(array, name)
     if kind not in NUMBERS:
@@ -265,14 +265,33 @@ def _no_numbers(dtype: Any, name: str) -> str:
     return f"expected numbers, got dtype {dtype}"
 
 
+def _error_of_strings(array: Array, name: str) -> ValueError:
+    """Return an error that names the first text that is no number, or the first text."""
+    places = [place for place, value in np.ndenumerate(array) if not _is_float(value)]
+    place = (*places, (0,) * array.ndim)[0]
+    return _error_of_string(array[place] if array.size else "", _at(name, place))
+
+
+def _error_of_string(value: Any, name: str) -> ValueError:
+    return ValueError(
+        f"{name}: expected numbers: could not convert string to float: {str(value)!r}"
+        f"{_encode(name)}"
+    )
+
+
+def _is_float(value: Any) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _numbers_of_objects(array: Array, name: str) -> Array:
     values = array.copy()
     for place, value in np.ndenumerate(array):
         if isinstance(value, str | bytes):
-            raise ValueError(
-                f"{_at(name, place)}: expected numbers: could not convert string to float: "
-                f"{str(value)!r}{_encode(name)}"
-            )
+            raise _error_of_string(value, _at(name, place))
         if isinstance(value, np.datetime64 | np.timedelta64):
             raise ValueError(f"{_at(name, place)}: {_no_numbers(value.dtype, name)}")
         if type(value).__name__ in ("NAType", "NaTType"):

@@ -374,7 +374,7 @@ def make_windows(
 
 def _series_in(series: Any) -> list[Any]:
     """Return the elements of a list as they are; those of a 3-D array without padding."""
-    return list(series if is_list_of_sequences(series) else as_sequences(series))
+    return list(series if is_list_of_sequences(series) else as_sequences(series, "series"))
 
 
 def _one_series(x: Any, name: str) -> Array:

@@ -47,27 +47,27 @@ def _one_sequence(x: Any, name: str) -> Array:
     return part
 
 
-def as_sequences(X: Any) -> list[Array]:
+def as_sequences(X: Any, name: str = "X") -> list[Array]:
     """Return one array for each sequence, all with the same features and without padding."""
-    X = open_container(X)
+    X = open_container(X, name)
     if not is_list_of_sequences(X):
-        array = read_values(X, "X")
+        array = read_values(X, name)
         if array.ndim == 3 and array.dtype.kind == "f":
-            return unpadded(array)
-    return check_alike(as_list(X))
+            return unpadded(array, name)
+    return check_alike(as_list(X, name), name)
 
 
-def unpadded(array: Array) -> list[Array]:
+def unpadded(array: Array, name: str = "X") -> list[Array]:
     """Return a view of each sequence in a 3-D array, without the NaN steps at its end."""
     if array.size == 0:
         raise ValueError(
-            "X: expected at least one sequence, one time step and one feature, "
+            f"{name}: expected at least one sequence, one time step and one feature, "
             f"got shape {array.shape}"
         )
     valid = (array == array).any(axis=2)
     lengths = np.where(valid.any(axis=1), array.shape[1] - np.argmax(valid[:, ::-1], axis=1), 0)
     for k in np.flatnonzero(lengths == 0)[:1]:
-        raise ValueError(f"X[{k}]: expected at least one time step that is not NaN, got none")
+        raise ValueError(f"{name}[{k}]: expected at least one time step that is not NaN, got none")
     return [sample[:length] for sample, length in zip(array, lengths, strict=True)]
 
 

@@ -109,14 +109,7 @@ def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
     array = read_numbers(X, "X", estimator)
     if array.ndim < 2:
         raise ValueError(_too_few_dimensions(array))
-    array = check_array(
-        array,
-        dtype=FLOATS,
-        allow_nd=True,
-        ensure_all_finite=False,
-        input_name="X",
-        estimator=estimator,
-    )
+    array = _check_not_too_small(array, estimator)
     frame = X if is_frame(X) else None
     if array.ndim == 2:
         lengths = np.full(len(array), array.shape[1])
@@ -135,6 +128,21 @@ def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
         _raise_at(lengths == 0, first_sample, "expected at least one time step that is not NaN")
         values = array[np.arange(array.shape[1]) < lengths[:, None]]
     return Sequences(values, lengths, "3d", None, array.shape[1])
+
+
+def _check_not_too_small(array: Array, estimator: Any) -> Array:
+    """Return the array as floats; an error as of scikit-learn if it is empty."""
+    try:
+        return check_array(
+            array,
+            dtype=FLOATS,
+            allow_nd=True,
+            ensure_all_finite=False,
+            input_name="X",
+            estimator=estimator,
+        )
+    except ValueError as error:
+        raise ValueError(f"X: {error}") from error
 
 
 def _too_few_dimensions(array: Array) -> str:
@@ -157,7 +165,7 @@ def _check_not_empty(array: Array) -> None:
     for axis, name in ((1, "time step"), (2, "feature")):
         if array.shape[axis] == 0:
             raise ValueError(
-                f"Found array with 0 {name}(s) (shape={array.shape}) while a minimum of 1 is "
+                f"X: Found array with 0 {name}(s) (shape={array.shape}) while a minimum of 1 is "
                 "required."
             )
 
