@@ -203,7 +203,7 @@ def open_targets(y: Any, estimator: Any) -> Any:
     if estimator.return_sequences or not is_list_of_sequences(y):
         return y
     parts = [read_values(part, f"y[{k}]") for k, part in enumerate(y)]
-    if len({part.shape for part in parts}) > 1 or parts[0].ndim > 1:
+    if len({part.shape for part in parts}) > 1:
         raise ValueError(
             "y: expected one target for each sequence, got a list of arrays; set "
             "return_sequences=True to fit one target for each time step"

@@ -39,7 +39,8 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     if kind == "multiclass-multioutput":
         raise ValueError(
             f"y: expected labels (n_samples,) or zeros and ones (n_samples, n_labels), got several "
-            f"labels a sample, shape {y.shape}: fit one classifier for each column"
+            f"labels a sample, shape {y.shape}: fit one classifier for each column, or set "
+            "return_sequences=True to fit one label for each time step"
         )
     try:
         check_classification_targets(y)

@@ -70,7 +70,7 @@ def test_a_column_of_numbers_is_flattened_with_a_warning():
         ([1.0, np.nan], "Input y contains NaN"),
         ([1.0, np.inf], "Input y contains infinity"),
         (["a", "b"], "could not convert string to float"),
-        (np.zeros((2, 2, 2)), r"expected shape \(n_samples,\) or"),
+        (np.zeros((2, 2, 0)), r"expected shape \(n_samples,\) or"),
         (np.array([1j, 2.0]), "Complex data not supported"),
     ],
 )
