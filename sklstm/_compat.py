@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+
+if TYPE_CHECKING:
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+    def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
+        """Return a decorator that keeps the type of a method, unlike that of scikit-learn."""
+
+else:
+    from sklearn.base import _fit_context
 
 try:
     from sklearn.callback import CallbackSupportMixin

@@ -76,6 +76,21 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     warm_start: bool
     random_state: Any
 
+    # Attributes of a fitted estimator; see `_fitted`.
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+    n_outputs_: int
+    n_layers_: int
+    out_activation_: str
+    t_: int
+    n_iter_: int
+    loss_: float
+    best_loss_: float
+    loss_curve_: list[float]
+    validation_scores_: list[float]
+    best_validation_score_: float | None
+    best_iteration_: int | None
+
     @abstractmethod
     def _new_targets(self, y: Any, classes: Any) -> Targets:
         """The kind of targets that ``y`` has; ``classes`` are given by partial_fit."""
