@@ -179,7 +179,7 @@ class SequenceStream:
         """Number of time steps of each stream since its beginning, shape (n_streams,)."""
         return self._n_calls - self._begun
 
-    def step(self, X_t: ArrayLike) -> NDArray[Any]:
+    def step(self, X_t: ArrayLike, return_std: bool = False) -> Any:
         """Predict after one more time step of every stream.
 
         Parameters
@@ -189,21 +189,36 @@ class SequenceStream:
             tokens, and (n_features,) for a single stream. If the estimator was fitted with feature
             names, the columns of a frame must have the same names in the same order. A dict, or a
             pandas Series whose index holds the names, gives the features by name in any order.
+        return_std : bool, default=False
+            Whether to return standard deviations too; only with ``loss="gaussian"``.
 
         Returns
         -------
-        ndarray of shape (n_streams,) or (n_streams, n_outputs)
+        y : ndarray of shape (n_streams,) or (n_streams, ...)
             What ``predict`` returns for the steps so far; with ``return_sequences``, for this step.
+        y_std : ndarray
+            Standard deviations in the shape of ``y``. Only returned if ``return_std`` is True.
 
         Raises
         ------
         ValueError
             If the shape is wrong, a feature is missing or unknown, a value is not finite or too
-            large (1.8e19 in float32, 1.3e154 in float64), or a token is not in the vocabulary. The
-            streams are then unchanged.
+            large (1.8e19 in float32, 1.3e154 in float64), a token is not in the vocabulary, or
+            ``return_std`` is True and the estimator has no standard deviations. The streams are
+            then unchanged.
         """
+        if return_std:
+            return self._step_with_deviation(X_t)
         raw = self._advance(X_t)
         return self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
+
+    def _step_with_deviation(self, X_t: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        if not hasattr(self._targets, "check_deviation"):
+            name = type(self._estimator).__name__
+            raise ValueError(f'return_std=True: expected loss="gaussian", got a {name}')
+        self._targets.check_deviation()
+        both = self._targets.decode_with_deviation(self._advance(X_t))
+        return both[..., 0].copy(), both[..., 1].copy()
 
     def step_proba(self, X_t: ArrayLike) -> Array:
         """Predict probabilities after one more time step of every stream.

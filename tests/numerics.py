@@ -15,11 +15,13 @@ from sklstm._network.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    Gaussian,
     Huber,
     Loss,
     MultilabelCrossEntropy,
     Poisson,
     Quantile,
+    Quantiles,
     SquaredError,
 )
 from sklstm._network.lstm import LSTMLayer
@@ -108,7 +110,8 @@ def assert_every_entry(function: Function, x: Array, gradient: Array) -> None:
 class LossCase(NamedTuple):
     """A loss, and a function that draws targets, (n,) or (n, K), far from the kinks of the loss.
 
-    With few units and parameters of size 0.5, raw predictions are within +-8.
+    ``n_outputs`` is the number of raw predictions. With few units and parameters of size 0.5, they
+    are within +-8.
     """
 
     loss: Loss
@@ -132,6 +135,8 @@ LOSSES = {
     "absolute": LossCase(AbsoluteError(), 2, _far),
     "huber": LossCase(Huber(10.0), 2, _far_or_near),
     "quantile": LossCase(Quantile(0.3), 2, _far),
+    "quantiles": LossCase(Quantiles([0.2, 0.5, 0.9]), 6, _far),
+    "gaussian": LossCase(Gaussian(), 4, lambda rng, n: rng.standard_normal((n, 2))),
     "poisson": LossCase(Poisson(), 2, lambda rng, n: rng.poisson(2.0, (n, 2)).astype(float)),
 }
 

@@ -9,6 +9,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -228,7 +229,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         return SequenceNetwork(
             inputs.n_channels if inputs.vocabulary_size is None else self.embedding_size,
             layer_sizes(self.hidden_layer_sizes),
-            form.targets.n_outputs,
+            form.targets.n_raw,
             bidirectional=self.bidirectional,
             pooling=None if form.per_step else self.pooling,
             dropout=self.dropout,
@@ -301,10 +302,16 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             raise
 
     def _score_steps(
-        self, metric: Callable[..., float], X: Any, y: Any, sample_weight: Any
+        self,
+        metric: Callable[..., float],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        decode: Callable[[Any, Array], NDArray[Any]],
     ) -> float:
         """The metric over all time steps whose target is known and weighs more than zero."""
-        y_pred, sequences = self._fitted_model().predict_rows(X, self)
+        model = self._fitted_model()
+        y_pred, sequences = model.predict_rows(X, self, partial(decode, model.form.targets))
         y_true, weights = stack_steps(y, sequences, "y"), np.ones(len(y_pred))
         if sample_weight is not None:
             weights = stack_weights(sample_weight, sequences)

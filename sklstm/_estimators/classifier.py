@@ -381,7 +381,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             and zero for the others. With ``return_sequences``, labels for each time step, in the
             form that ``y`` had in :meth:`fit`.
         """
-        return self._predict(X, lambda targets, raw: targets.decode(raw))
+        return self._predict(X, _decode)
 
     def decision_function(self, X: Any) -> Array:
         """Compute the logits, the outputs before the softmax or logistic function.
@@ -453,7 +453,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             return super().score(X, *self._to_score(y, sample_weight))
         from sklearn.metrics import accuracy_score  # slow to import
 
-        return self._score_steps(accuracy_score, X, y, sample_weight)
+        return self._score_steps(accuracy_score, X, y, sample_weight, _decode)
 
     def _new_targets(self, y: Any, classes: Any) -> ClassTargets | LabelTargets:
         y, multilabel = check_labels(y)
@@ -467,3 +467,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _decode(targets: Any, raw: Array) -> NDArray[Any]:
+    decoded: NDArray[Any] = targets.decode(raw)
+    return decoded

@@ -125,11 +125,13 @@ class FittedModel:
             return np.concatenate([rows for rows, _ in parts])
         return like_targets(parts, self.form.y_form)
 
-    def predict_rows(self, X: Any, estimator: Any) -> tuple[NDArray[Any], Sequences]:
-        """Predictions with a row for each time step of all samples, and the sequences."""
+    def predict_rows(
+        self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]
+    ) -> tuple[NDArray[Any], Sequences]:
+        """What ``decode`` makes of raw predictions, a row for each step, and the sequences."""
         sequences = self.form.inputs.read(X, estimator)
         raw = with_workers(estimator.n_jobs, partial(self._raw, sequences, estimator))
-        return self.form.targets.decode(raw), sequences
+        return decode(raw), sequences
 
     def _raw(
         self, part: Sequences, estimator: Any, parallel_map: ParallelMap, first_sample: int = 0

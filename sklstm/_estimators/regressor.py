@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
-from sklstm._estimators.number_targets import NumberTargets
+from sklstm._estimators.number_targets import PLAIN, NumberTargets
 from sklstm._estimators.parameters import has_minibatches
 
 Array = NDArray[np.floating]
@@ -63,17 +63,21 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
 
-    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, \
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson", "gaussian"}, \
             default="squared_error"
         The loss function. It is averaged over outputs and samples. "poisson" is for counts: the
-        network predicts the logarithm of their mean.
+        network predicts the logarithm of their mean. "gaussian" is the negative log-likelihood of a
+        normal distribution whose mean and standard deviation the network predicts [5]_; see
+        ``return_std`` of :meth:`predict`.
 
     huber_delta : float, default=1.35
         Residual, in standard deviations of the target, at which "huber" changes from quadratic to
         linear. Only used with ``loss="huber"``.
 
-    quantile : float, default=0.5
-        The quantile to predict. Only used with ``loss="quantile"``.
+    quantile : float or list of float, default=0.5
+        The quantile to predict, or several in ascending order. Predictions of a list have one more
+        axis, (n_samples, ..., n_quantiles), along which they never decrease. Only used with
+        ``loss="quantile"``.
 
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" [4]_ and "sgd" train on minibatches. "lbfgs" is SciPy's L-BFGS-B; it uses all samples
@@ -201,10 +205,11 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Number of LSTM layers.
 
     n_outputs_ : int
-        Number of values that the output layer gives.
+        Number of targets of a sample or, with ``return_sequences``, of a time step.
 
     out_activation_ : str
-        Name of the function that turns these values into predictions.
+        Name of the function that turns the values of the output layer into predictions:
+        "identity", "exp" for "poisson", and "sort" for several quantiles.
 
     See Also
     --------
@@ -213,7 +218,12 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     Notes
     -----
-    The loss is computed on standardised targets. A constant target is predicted exactly.
+    The loss is computed on standardised targets. A constant target is predicted exactly, with a
+    standard deviation of zero. "gaussian" leaves out the constant ``log(2 * pi) / 2``, and treats
+    targets as known up to noise of 1e-4 standard deviations, which bounds the loss.
+
+    Several quantiles are values of the output layer that are sorted [6]_; the loss is that of the
+    sorted ones.
 
     A sample of weight two counts as two equal samples. Without dropout, and if one batch holds all
     samples, equal samples are merged and sorted by content, so that such a fit does not depend on
@@ -228,6 +238,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     .. [3] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent
        neural networks", NeurIPS 2016.
     .. [4] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    .. [5] D. A. Nix and A. S. Weigend, "Estimating the mean and variance of the target probability
+       distribution", ICNN 1994.
+    .. [6] V. Chernozhukov, I. Fernandez-Val and A. Galichon, "Quantile and probability curves
+       without crossing", Econometrica 78(3), 2010.
 
     Examples
     --------
@@ -241,13 +255,19 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     (80,)
     >>> bool(reg.score(X, y) > 0.9)
     True
+    >>> intervals = LSTMRegressor(16, loss="quantile", quantile=[0.1, 0.5, 0.9], random_state=0)
+    >>> intervals.fit(X, y).predict(X).shape
+    (80, 3)
+    >>> mean, std = reg.set_params(loss="gaussian").fit(X, y).predict(X, return_std=True)
+    >>> mean.shape, std.shape
+    ((80,), (80,))
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        "loss": [StrOptions({"huber", "quantile", *PLAIN})],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
     }
 
     def __init__(
@@ -264,7 +284,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         forget_bias: float = 1.0,
         loss: str = "squared_error",
         huber_delta: float = 1.35,
-        quantile: float = 0.5,
+        quantile: Any = 0.5,
         solver: str = "adam",
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
@@ -331,7 +351,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """Train for one epoch on the given samples.
 
         The mean and scale of the targets are those of all calls so far. When they change, the
-        output layer is rescaled, so that predictions stay the same.
+        output layer is rescaled, so that predictions stay the same; with ``loss="gaussian"``,
+        standard deviations too, unless a target was constant until then.
 
         Parameters
         ----------
@@ -356,7 +377,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the targets of each sequence.
 
         Parameters
@@ -364,15 +385,33 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         X : array-like, dataframe or list of n_samples sequences
             As in :meth:`fit`. Lengths may differ from those seen there, unless that was a 2-D
             array.
+        return_std : bool, default=False
+            Whether to return standard deviations too; only with ``loss="gaussian"``.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, ...)
+        y_mean : ndarray of shape (n_samples,) or (n_samples, ...)
             Predictions in the shape and the units of the targets, of dtype float32 if the targets
-            were float32 or float16, and else float64. With ``return_sequences``, predictions for
-            each time step, in the form that ``y`` had in :meth:`fit`.
+            were float32 or float16, and else float64. If ``quantile`` is a list, they have one more
+            axis for the quantiles. With ``return_sequences``, predictions for each time step, in
+            the form that ``y`` had in :meth:`fit`.
+        y_std : like ``y_mean``
+            Standard deviations of the targets around the mean. Only returned if ``return_std`` is
+            True.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is malformed, or if ``return_std`` is True and the loss is not "gaussian".
         """
-        return self._predict(X, lambda targets, raw: targets.decode(raw))
+        if not return_std:
+            return self._predict(X, NumberTargets.decode)
+        targets: Any = self._fitted_model().form.targets
+        targets.check_deviation()
+        both = self._predict(X, NumberTargets.decode_with_deviation)
+        if isinstance(both, list):
+            return tuple([steps[..., k].copy() for steps in both] for k in (0, 1))
+        return both[..., 0].copy(), both[..., 1].copy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the coefficient of determination R^2; with ``return_sequences``, over all steps.
@@ -390,11 +429,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         -------
         float
             One for perfect predictions, zero for those of the mean; the mean over several outputs.
+            Of several quantiles, the one nearest to 0.5 is scored (of two, the lower).
         """
         if self._fitted_model().form.per_step:
-            return self._score_steps(_r2_of_rows, X, y, sample_weight)
+            decode = NumberTargets.decode_point
+            return self._score_steps(_r2_of_rows, X, y, sample_weight, decode)
         y, sample_weight = self._to_score(y, sample_weight)
-        return _r2_of_rows(y, self.predict(X), sample_weight)
+        y_pred = self._predict(X, NumberTargets.decode_point)
+        return _r2_of_rows(y, y_pred, sample_weight)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
         return NumberTargets.of(y, self)

@@ -35,6 +35,10 @@ class Targets(Protocol):
 
     @property
     def n_outputs(self) -> int:
+        """Targets of a row; of two classes one."""
+
+    @property
+    def n_raw(self) -> int:
         """Raw predictions of a row, K."""
 
     @property
@@ -106,6 +110,10 @@ class ClassTargets:
     @property
     def n_outputs(self) -> int:
         return 1 if len(self.classes) == 2 else len(self.classes)
+
+    @property
+    def n_raw(self) -> int:
+        return self.n_outputs
 
     @property
     def loss(self) -> BinaryCrossEntropy | CategoricalCrossEntropy:
@@ -188,6 +196,10 @@ class LabelTargets:
     n_outputs: int
     class_weight: Any = None
     factors: NDArray[np.float64] | None = None  # (K, 2), weights of zero and one of each label
+
+    @property
+    def n_raw(self) -> int:
+        return self.n_outputs
 
     @property
     def loss(self) -> MultilabelCrossEntropy:

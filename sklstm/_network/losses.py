@@ -1,19 +1,22 @@
 """Losses, each with its link function from raw predictions to predictions or probabilities.
 
 Shapes: ``n`` rows, ``K`` outputs. ``loss_gradient(y_true, raw, weight)`` returns the sum of the
-losses of all rows, weighted by ``weight`` (n,), and its gradient at ``raw`` (n, K). The loss of a
+losses of all rows, weighted by ``weight`` (n,), and its gradient at ``raw``, which is (n, K) unless
+the loss says that an output has several raw predictions. The loss of a
 row is the mean over regression outputs, and the sum over labels. Sums are computed in double
 precision for any dtype of ``raw``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Indices = NDArray[np.intp]
 
 
 class Loss(Protocol):
@@ -96,7 +99,19 @@ class CategoricalCrossEntropy:
         return log_softmax(raw)
 
 
-class _Identity:
+class _Regression:
+    """A regression loss with one raw prediction for each output."""
+
+    def outputs(self, n_outputs: int) -> Indices:
+        """Return the output that each raw prediction belongs to."""
+        return np.arange(n_outputs)
+
+    def logarithms(self, n_outputs: int) -> NDArray[np.bool_]:
+        """Return which raw predictions are logarithms of quantities in the unit of an output."""
+        return np.zeros(len(self.outputs(n_outputs)), dtype=bool)
+
+
+class _Identity(_Regression):
     """A regression loss with the identity as link function."""
 
     out_activation: ClassVar[str] = "identity"
@@ -146,7 +161,86 @@ class Quantile(_Identity):
         return _mean_over_outputs(factor * residual, derivative, weight)
 
 
-class Poisson:
+class Quantiles(_Regression):
+    """The mean pinball loss of several quantiles of each output, Q values in ascending order.
+
+    ``raw`` (n, K * Q) has the quantiles of the first output first. Sorted, they do not cross, and
+    their loss is at most that of the unsorted ones: Chernozhukov, Fernandez-Val & Galichon 2010,
+    "Quantile and probability curves without crossing", Proposition 4.
+    """
+
+    out_activation: ClassVar[str] = "sort"
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.levels = np.array(levels, dtype=np.float64)
+
+    def outputs(self, n_outputs: int) -> Indices:
+        return np.repeat(np.arange(n_outputs), len(self.levels))
+
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
+        quantiles = self._by_output(raw)
+        order = quantiles.argsort(axis=2, kind="stable")
+        residual = y_true[:, :, None] - np.take_along_axis(quantiles, order, axis=2)
+        factor = np.where(residual > 0, self.levels, self.levels - 1).astype(raw.dtype)
+        derivative = np.empty_like(residual)
+        np.put_along_axis(derivative, order, np.where(residual == 0, 0, -factor), axis=2)
+        losses = (factor * residual).reshape(raw.shape)
+        return _mean_over_outputs(losses, derivative.reshape(raw.shape), weight)
+
+    def predictions(self, raw: Array) -> Array:
+        """Return the quantiles of each output in ascending order."""
+        return np.sort(self._by_output(raw), axis=2).reshape(raw.shape)
+
+    def sources(self, raw: Array) -> Indices:
+        """Return the raw prediction that each prediction is equal to, shape (n, K * Q)."""
+        order = self._by_output(raw).argsort(axis=2, kind="stable")
+        first = len(self.levels) * np.arange(order.shape[1])
+        return (order + first[:, None]).reshape(raw.shape)
+
+    def _by_output(self, raw: Array) -> Array:
+        return raw.reshape(len(raw), -1, len(self.levels))
+
+
+class Gaussian(_Identity):
+    """Negative log-likelihood of a normal distribution, without the constant log(2 pi) / 2.
+
+    ``raw`` (n, 2 K) holds the means of all outputs and then the logarithms of their standard
+    deviations: Nix & Weigend 1994, eq. 4. A deviation of `NOISE` is added to that of the targets,
+    so that the loss is bounded if a target is predicted exactly.
+    """
+
+    #: Standard deviation of noise that the likelihood adds to the (standardised) targets.
+    NOISE: ClassVar[float] = 1e-4
+
+    def outputs(self, n_outputs: int) -> Indices:
+        return np.tile(np.arange(n_outputs), 2)
+
+    def logarithms(self, n_outputs: int) -> NDArray[np.bool_]:
+        return np.repeat([False, True], n_outputs)
+
+    def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
+        mean, log_deviation = np.split(raw.astype(np.float64), 2, axis=1)
+        log_variance = np.logaddexp(2 * log_deviation, 2 * np.log(self.NOISE))
+        residual = mean - y_true
+        by_mean = residual * np.exp(-log_variance)
+        squares = residual * by_mean
+        share = np.exp(2 * log_deviation - log_variance)  # of the variance, without the noise
+        derivatives = np.concatenate([by_mean, share * (1 - squares)], axis=1)
+        value, _ = _mean_over_outputs(0.5 * (log_variance + squares), mean, weight)
+        output_weight = (weight / y_true.shape[1])[:, None]
+        return value, (derivatives * output_weight).astype(raw.dtype, copy=False)
+
+    def deviations(self, raw: Array) -> Array:
+        """Return the standard deviation of each output, a finite number."""
+        largest = np.log(np.finfo(raw.dtype).max)
+        return np.exp(np.minimum(np.split(raw, 2, axis=1)[1], largest - 1))
+
+    def predictions(self, raw: Array) -> Array:
+        """Return the mean of each output."""
+        return np.split(raw, 2, axis=1)[0]
+
+
+class Poisson(_Regression):
     """Half the Poisson deviance of exp(raw), without the terms that depend on y alone."""
 
     out_activation: ClassVar[str] = "exp"
@@ -155,6 +249,9 @@ class Poisson:
         with np.errstate(over="ignore"):  # the solver raises an error for an infinite loss
             mean = np.exp(raw)
         return _mean_over_outputs(mean - y_true * raw, mean - y_true, weight)
+
+    def logarithms(self, n_outputs: int) -> NDArray[np.bool_]:
+        return np.ones(n_outputs, dtype=bool)
 
     def predictions(self, raw: Array) -> Array:
         return np.exp(raw)

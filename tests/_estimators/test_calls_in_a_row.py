@@ -57,22 +57,36 @@ CLASSIFIER_CHANGES = {
     "class weights": ({}, {"class_weight": {1: 5.0}}),
     "balance": ({}, {"class_weight": "balanced"}),
 }
+LEVELS = {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}
+GAUSSIAN = {"loss": "gaussian"}
 REGRESSOR_CHANGES = {
+    "levels": (LEVELS, {"quantile": [0.2, 0.5, 0.8]}),
+    "fewer levels": (LEVELS, {"quantile": [0.2, 0.8]}),
+    "to levels": ({}, LEVELS),
+    "gaussian": (GAUSSIAN, {"alpha": 0.1}),
+    "gaussian to lbfgs": (GAUSSIAN, {"solver": "lbfgs"}),
+    "levels from lbfgs": (LEVELS | {"solver": "lbfgs"}, {"solver": "adam"}),
+    "to gaussian": ({}, GAUSSIAN),
+    "from gaussian": (GAUSSIAN, LEVELS | {"quantile": [0.1, 0.9]}),
     "loss": ({}, {"loss": "huber"}),
     "from a log link": ({"loss": "poisson"}, {"loss": "squared_error"}),
     "to a log link": ({}, {"loss": "poisson"}),
 }
 #: What a second call refuses if the settings before it have changed like this.
+LINKS = {
+    "from a log link": "loss: expected one with the link of 'poisson'",
+    "to a log link": "loss: expected one with the link of 'squared_error'",
+    "fewer levels": r"'quantile' with quantile=\[0.1, 0.5, 0.9\], .*, got .*\[0.2, 0.8\]",
+    "to levels": r"link of 'squared_error', .*, got 'quantile' with quantile=\[0.1, 0.5, 0.9\]",
+    "to gaussian": "loss: expected one with the link of 'squared_error', .*, got 'gaussian'",
+    "from gaussian": "loss: expected one with the link of 'gaussian', .*, got 'quantile' with",
+}
 REFUSED = {
-    "warm fit": {
-        "from a log link": "loss: expected one with the link of 'poisson'",
-        "to a log link": "loss: expected one with the link of 'squared_error'",
-    },
-    "partial_fit": {
+    "warm fit": LINKS,
+    "partial_fit": LINKS
+    | {
         "early stopping on": "partial_fit does not support early_stopping=True",
         "balance": "cannot balance their classes",
-        "from a log link": "loss: expected one with the link of 'poisson'",
-        "to a log link": "loss: expected one with the link of 'squared_error'",
     },
 }
 CELLS = [
@@ -255,13 +269,14 @@ def test_partial_fit_learns_from_one_sample_at_a_time(rng, seed):
 
 
 @pytest.mark.parametrize("second", ["warm fit", "partial_fit"])
-@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("loss", [{}, {"loss": "poisson"}, {"loss": "gaussian"}, LEVELS], ids=str)
 def test_new_units_do_not_change_predictions(second, loss, rng, seed, monkeypatch):
     """Without an update in between, predictions are the same before and after."""
     X, _ = problem(rng)
     y = rng.gamma(2.0, 3.0, (len(X), 2))
-    reg = LSTMRegressor(4, loss=loss, max_iter=3, random_state=seed).fit(X, y)
-    before = reg.predict(X)
+    reg = LSTMRegressor(4, **loss, max_iter=3, random_state=seed).fit(X, y)
+    with_std = {"return_std": True} if loss == GAUSSIAN else {}
+    before = np.stack([reg.predict(X, **with_std)])
     zero = Objective.__call__
 
     def no_gradient(self, parameters, *arguments):
@@ -271,15 +286,17 @@ def test_new_units_do_not_change_predictions(second, loss, rng, seed, monkeypatc
     monkeypatch.setattr(Objective, "__call__", no_gradient)
     reg.set_params(learning_rate_init=1e-300, momentum=0.0, solver="sgd", alpha=0.0)
     CALLS[second](reg, (X, 100 + 7 * y))
-    assert_close(reg.predict(X), before, 1e-10)
+    assert_close(np.stack([reg.predict(X, **with_std)]), before, 1e-10)
     assert (reg._model.form.targets.units[0] > 5).all()
 
 
 @pytest.mark.parametrize("second", ["warm fit", "partial_fit"])
-def test_a_constant_target_in_the_first_call(second, rng, seed):
+@pytest.mark.parametrize("loss", [{}, {"loss": "gaussian"}, LEVELS], ids=str)
+def test_a_constant_target_in_the_first_call(second, loss, rng, seed):
     X, _ = problem(rng, n=60)
     y = X[:, :, 0].mean(axis=1)
-    reg = LSTMRegressor(8, random_state=seed, max_iter=60)
+    # Means far from the data make the first deviations large, so that means move slowly.
+    reg = LSTMRegressor(8, **loss, random_state=seed, max_iter=400 if loss == GAUSSIAN else 60)
     CALLS[second](reg, (X, np.full(60, 3.0)))
     np.testing.assert_array_equal(reg.predict(X), 3.0)
     for _ in range(60 if second == "partial_fit" else 1):

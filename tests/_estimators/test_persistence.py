@@ -99,11 +99,12 @@ def test_every_kind_of_model_pickles(parameters, rng, seed):
 
 
 @pytest.mark.parametrize(
-    "loss", ["squared_error", "absolute_error", "huber", "quantile", "poisson"]
+    "loss", ["squared_error", "absolute_error", "huber", "quantile", "gaussian", "poisson"]
 )
-def test_every_loss_pickles(loss, rng, seed):
+@pytest.mark.parametrize("quantile", [0.5, [0.1, 0.9], np.array([0.1, 0.9])], ids=str)
+def test_every_loss_pickles(loss, quantile, rng, seed):
     X, y = problem(rng)
-    reg = LSTMRegressor(**SMALL, loss=loss, random_state=seed).fit(X, y)
+    reg = LSTMRegressor(**SMALL, loss=loss, quantile=quantile, random_state=seed).fit(X, y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(reg)).predict(X), reg.predict(X))
 
 

@@ -20,6 +20,8 @@ from sklstm.metrics import r2_score
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 LOSSES = ["squared_error", "absolute_error", "huber", "quantile", "poisson"]
+LOSSES += ["quantiles", "gaussian"]  # several raw predictions of an output
+LEVELS = [0.1, 0.5, 0.9]
 every_loss = pytest.mark.parametrize("loss", LOSSES)
 
 
@@ -29,7 +31,14 @@ def numbers(rng, n=24):
     return X, 3 + np.tanh(X.mean(axis=(1, 2)))
 
 
+def point(reg, X):
+    """What the regressor predicts; of several quantiles the one in the middle."""
+    return reg.predict(X)[..., 1] if isinstance(reg.quantile, list) else reg.predict(X)
+
+
 def fit(X, y, seed, sample_weight=None, **parameters):
+    if parameters.get("loss") == "quantiles":
+        parameters |= {"loss": "quantile", "quantile": LEVELS}
     return LSTMRegressor(**SMALL | parameters, random_state=seed).fit(X, y, sample_weight)
 
 
@@ -44,7 +53,8 @@ def test_every_loss_is_learned(loss, solver, rng, seed):
               max_iter=160)  # fmt: skip
     X, y = numbers(rng, n=80)
     assert reg.score(X, y) > 0.7
-    assert reg.out_activation_ == ("exp" if loss == "poisson" else "identity")
+    links = {"poisson": "exp", "quantiles": "sort"}
+    assert reg.out_activation_ == links.get(loss, "identity")
     assert reg.n_outputs_ == 1
 
 
@@ -53,7 +63,7 @@ def test_several_outputs_of_any_scale(loss, rng, seed):
     X, y = numbers(rng, n=80)
     Y = np.c_[y, 1e-5 * y, 1e6 * (6 - y)]
     reg = fit(X, Y, seed, loss=loss, max_iter=80)
-    predicted = reg.predict(X)
+    predicted = point(reg, X)
     assert predicted.shape == Y.shape
     assert reg.n_outputs_ == 3
     residual = ((predicted - Y) ** 2).mean(axis=0) / Y.var(axis=0)
@@ -201,7 +211,7 @@ def test_a_power_of_two_changes_only_the_unit_of_the_targets(power, dtype, loss,
 @pytest.mark.parametrize("unit", [1e154, 1e200, 1e-165, 1e-200])
 def test_targets_of_any_unit_are_learnt(unit, loss, rng, seed):
     X, y = numbers(rng, n=80)
-    predicted = fit(X, y * unit, seed, loss=loss, max_iter=80).predict(X) / unit
+    predicted = point(fit(X, y * unit, seed, loss=loss, max_iter=80), X) / unit
     assert ((predicted - y) ** 2).mean() / y.var() < 0.3
 
 
@@ -386,7 +396,13 @@ def test_another_number_of_outputs(way, rng, seed):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"huber_delta": 0.0}, {"quantile": 0.0}, {"quantile": 1.0}, {"loss": "deviance"}],
+    [
+        {"huber_delta": 0.0},
+        {"quantile": 0.0},
+        {"quantile": 1.0},
+        {"quantile": "half"},
+        {"loss": "deviance"},
+    ],
 )
 def test_malformed_parameters(parameters, rng, seed):
     X, y = numbers(rng)
@@ -402,8 +418,8 @@ def test_input_gradients_are_in_units_of_the_targets(loss, rng, seed):
     X, y = numbers(rng)
     X = cut(X, rng)
     reg = fit(X, 1000 * y, seed, loss=loss)
-    found = reg.input_gradients(X)
-    expected = central_differences(reg.predict, X[:5])
+    found = reg.input_gradients(X, 1 if loss == "quantiles" else None)
+    expected = central_differences(lambda x: point(reg, x), X[:5])
     size = max(np.abs(x).max() for x in expected)
     np.testing.assert_allclose(
         np.concatenate(found[:5]), np.concatenate(expected), rtol=1e-5, atol=1e-6 * size

@@ -8,6 +8,8 @@ from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._estimators.number_targets import NumberTargets, rescale_output
 from sklstm._estimators.targets import ClassTargets, LabelTargets, from_dict
 
+LEVELS = {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}
+
 
 def number_targets(y, weights=None, **settings):
     """Numbers whose mean and scale have been learned."""
@@ -74,7 +76,8 @@ def test_predictions_have_the_dtype_and_shape_of_the_targets(dtype):
 
 def test_only_a_log_link_is_not_affine():
     assert number_targets([1.0, 2.0], loss="huber").is_affine
-    assert not number_targets([1.0, 2.0], loss="poisson").is_affine
+    for other in ({"loss": "poisson"}, {"loss": "gaussian"}, LEVELS):
+        assert not number_targets([1.0, 2.0], **other).is_affine
 
 
 # --- classes and labels ---
@@ -110,10 +113,13 @@ def test_two_classes_have_one_column_of_zeros_and_ones():
         (LabelTargets(3), 0, [[1, 0, 0]]),
         (number_targets([[0.0, 0.0], [2.0, 6.0]]), 1, [[0, 3]]),
         (number_targets([2.0, 2.0, 8.0], loss="poisson"), None, [[4 * np.e]]),
+        (number_targets([[0.0, 0.0], [2.0, 6.0]], loss="gaussian"), 1, [[0, 3, 0, 0]]),
+        (number_targets([[0.0, 0.0], [2.0, 6.0]], **LEVELS), (1, 2), [[0, 0, 0, 0, 0, 3]]),
+        (number_targets([[0.0, 0.0], [2.0, 6.0]], **LEVELS), 2, [[0, 0, 1, 0, 0, 0]]),
     ],
 )
 def test_the_gradient_at_raw_predictions(targets, target, expected):
-    raw = np.arange(1.0, targets.n_outputs + 1)[None]
+    raw = np.arange(1.0, targets.n_raw + 1)[None]
     found = targets.gradient(raw, target) * targets.gradient_unit(target)
     np.testing.assert_allclose(found, expected, rtol=1e-15)
 
@@ -151,19 +157,37 @@ def test_targets_of_any_scale(factor, rng):
     np.testing.assert_allclose(targets.decode(plain.scale(y)), factor * y, rtol=1e-10)
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("loss", [{}, {"loss": "poisson"}, {"loss": "gaussian"}, LEVELS], ids=str)
 def test_a_rescaled_output_layer_gives_the_same_predictions(loss, rng):
-    earlier = number_targets(rng.gamma(2.0, 3.0, (20, 2)), loss=loss)
+    earlier = number_targets(rng.gamma(2.0, 3.0, (20, 2)), **loss)
     later = earlier.update_units(rng.gamma(9.0, 30.0, (20, 2)), np.ones(20))
-    hidden, weight, bias = rng.normal(size=(5, 3)), rng.normal(size=(3, 2)), rng.normal(size=2)
-    expected = earlier.decode(hidden @ weight + bias)
+    hidden, weight = rng.normal(size=(5, 3)), rng.normal(size=(3, later.n_raw))
+    bias = rng.normal(size=later.n_raw)
+    decode = "decode_with_deviation" if "gaussian" in loss.values() else "decode"
+    expected = getattr(earlier, decode)(hidden @ weight + bias)
     rescale_output(earlier, later, weight, bias)
-    np.testing.assert_allclose(later.decode(hidden @ weight + bias), expected, rtol=1e-12)
+    found = getattr(later, decode)(hidden @ weight + bias)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_the_deviation_of_a_target_that_was_constant_begins_at_that_of_all(rng):
+    earlier = number_targets(np.full((5, 2), 3.0), loss="gaussian")
+    later = earlier.update_units(rng.normal(3.0, 2.0, (20, 2)), np.ones(20))
+    weight, bias = rng.normal(size=(3, 4)), rng.normal(size=4)
+    rescale_output(earlier, later, weight, bias)
+    mean, deviation = later.decode_with_deviation(rng.normal(size=(1, 3)) @ weight + bias)[0].T
+    np.testing.assert_allclose(mean, 3.0)
+    np.testing.assert_allclose(deviation, later.units[0])
 
 
 @pytest.mark.parametrize(
     "targets",
-    [ClassTargets(np.array(["a", "b"]), {"a": 2.0}), LabelTargets(3), number_targets([1.0, 3.0])],
+    [
+        ClassTargets(np.array(["a", "b"]), {"a": 2.0}),
+        LabelTargets(3),
+        number_targets([1.0, 3.0]),
+        number_targets([[1.0, 2.0], [3.0, 5.0]], **LEVELS),
+    ],
 )
 def test_saved_targets_are_plain_and_the_same(targets):
     values = targets.as_dict()
@@ -171,5 +195,5 @@ def test_saved_targets_are_plain_and_the_same(targets):
     assert all(type(value) in plain for value in values.values())
     restored = from_dict(values)
     assert type(restored) is type(targets)
-    raw = np.linspace(-1, 1, 2 * targets.n_outputs).reshape(2, -1)
+    raw = np.linspace(-1, 1, 2 * targets.n_raw).reshape(2, -1)
     np.testing.assert_array_equal(restored.decode(raw), targets.decode(raw))

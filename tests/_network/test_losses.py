@@ -4,6 +4,7 @@ from numerics import LOSSES, assert_close, assert_gradient
 from scipy.special import expit, log_expit, xlogy
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import softmax as scipy_softmax
+from scipy.stats import norm
 from sklearn.metrics import (
     log_loss,
     mean_absolute_error,
@@ -16,10 +17,12 @@ from sklstm._network.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    Gaussian,
     Huber,
     MultilabelCrossEntropy,
     Poisson,
     Quantile,
+    Quantiles,
     SquaredError,
     log_sigmoid,
     log_softmax,
@@ -162,6 +165,100 @@ def test_poisson_loss_is_half_the_deviance(rng):
     np.testing.assert_allclose(Poisson().predictions(raw), np.exp(raw))
 
 
+# --- several raw predictions of an output ---
+
+
+def test_the_loss_of_quantiles_is_that_of_the_sorted_ones(rng):
+    weight, levels = rng.uniform(0.5, 2, 40), [0.1, 0.4, 0.8]
+    y, raw = rng.standard_normal((40, 2)), rng.standard_normal((40, 6))
+    quantiles = np.sort(raw.reshape(40, 2, 3), axis=2)
+    expected = [
+        mean_pinball_loss(y, quantiles[:, :, j], alpha=level, sample_weight=weight)
+        for j, level in enumerate(levels)
+    ]
+    loss = Quantiles(levels)
+    assert weighted_value(loss, y, raw, weight) == pytest.approx(np.mean(expected), rel=1e-12)
+    np.testing.assert_array_equal(loss.predictions(raw), quantiles.reshape(40, 6))
+    np.testing.assert_array_equal(
+        np.take_along_axis(raw, loss.sources(raw), axis=1), loss.predictions(raw)
+    )
+
+
+def test_one_quantile_in_a_list_has_the_loss_of_a_number(rng):
+    weight, y, raw = rng.uniform(0.5, 2, 40), *rng.standard_normal((2, 40, 2))
+    value, gradient = Quantile(0.3).loss_gradient(y, raw, weight)
+    found, found_gradient = Quantiles([0.3]).loss_gradient(y, raw, weight)
+    assert found == pytest.approx(value, rel=1e-14)
+    np.testing.assert_array_equal(found_gradient, gradient)
+
+
+def test_sorting_never_raises_the_loss(rng):
+    """The proposition of Chernozhukov et al., on random predictions."""
+    y, raw, levels = rng.standard_normal((500, 1)), rng.standard_normal((500, 3)), (0.1, 0.5, 0.9)
+    for row in range(500):
+        at = np.s_[row : row + 1]
+        unsorted = np.mean([
+            Quantile(level).loss_gradient(y[at], raw[at, j : j + 1], np.ones(1))[0]
+            for j, level in enumerate(levels)
+        ])  # fmt: skip
+        assert Quantiles(levels).loss_gradient(y[at], raw[at], np.ones(1))[0] <= unsorted + 1e-12
+
+
+def test_quantiles_are_least_at_those_of_the_sample(rng):
+    y, levels = rng.gamma(2.0, 1.0, (99, 1)), [0.1, 0.5, 0.9]  # 99: each minimum is one point
+    best = np.sort(y[:, 0])[[9, 49, 89]]
+    loss, weight = Quantiles(levels), np.ones(99)
+
+    def value(raw):
+        return loss.loss_gradient(y, np.tile(raw, (99, 1)), weight)[0]
+
+    for j in range(3):
+        for distance in (-0.01, 0.01):
+            assert value(best + distance * np.eye(3)[j]) > value(best)
+
+
+def test_gaussian_is_the_likelihood_of_scipy(rng):
+    weight, y, raw = rng.uniform(0.5, 2, 40), rng.standard_normal((40, 2)), rng.normal(size=(40, 4))
+    mean, deviation = raw[:, :2], np.hypot(np.exp(raw[:, 2:]), Gaussian.NOISE)
+    losses = -norm.logpdf(y, mean, deviation) - np.log(2 * np.pi) / 2
+    expected = np.average(losses.mean(axis=1), weights=weight)
+    assert weighted_value(Gaussian(), y, raw, weight) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(Gaussian().predictions(raw), mean)
+    np.testing.assert_allclose(Gaussian().deviations(raw), np.exp(raw[:, 2:]))
+
+
+def test_gaussian_is_least_at_the_weighted_mean_and_deviation(rng):
+    y, weight = rng.normal(3.0, 2.0, (50, 1)), rng.uniform(0.5, 2, 50)
+    mean = np.average(y[:, 0], weights=weight)
+    variance = np.average((y[:, 0] - mean) ** 2, weights=weight)
+    raw = np.tile([mean, np.log(variance - Gaussian.NOISE**2) / 2], (50, 1))
+    _, gradient = Gaussian().loss_gradient(y, raw, weight)
+    np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-10)
+
+
+@by_dtype
+def test_gaussian_is_bounded_where_targets_are_predicted_exactly(dtype):
+    raw = np.array([[0, -1e4], [0, -30], [0, 1e4]], dtype)
+    value, _ = Gaussian().loss_gradient(np.zeros((1, 1)), raw[:1], np.ones(1))
+    assert value == pytest.approx(np.log(Gaussian.NOISE))
+    for row in raw:
+        value, gradient = Gaussian().loss_gradient(np.zeros((1, 1)), row[None], np.ones(1))
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+    assert np.isfinite(Gaussian().deviations(raw)).all()
+
+
+def test_outputs_and_logarithms_of_raw_predictions():
+    for loss, outputs, logarithms in [
+        (SquaredError(), [0, 1], [0, 0]),
+        (Poisson(), [0, 1], [1, 1]),
+        (Quantiles([0.1, 0.5, 0.9]), [0, 0, 0, 1, 1, 1], [0] * 6),
+        (Gaussian(), [0, 1, 0, 1], [0, 0, 1, 1]),
+    ]:
+        assert loss.outputs(2).tolist() == outputs
+        assert loss.logarithms(2).tolist() == [bool(k) for k in logarithms]
+
+
 def test_predictions_of_identity_losses_are_the_raw_ones():
     raw = np.array([[1.0, -2.0]])
     for loss in (SquaredError(), AbsoluteError(), Huber(1.0), Quantile(0.1)):
@@ -170,10 +267,11 @@ def test_predictions_of_identity_losses_are_the_raw_ones():
 
 def test_out_activations_have_the_names_of_scikit_learns_mlp():
     expected = {"binary": "logistic", "multilabel": "logistic", "categorical": "softmax"}
-    expected |= dict.fromkeys(["squared", "absolute", "huber", "quantile"], "identity")
+    expected |= dict.fromkeys(["squared", "absolute", "huber", "quantile", "gaussian"], "identity")
     assert {k: case.loss.out_activation for k, case in LOSSES.items()} == {
         **expected,
         "poisson": "exp",
+        "quantiles": "sort",
     }
 
 
@@ -226,7 +324,7 @@ def test_values_and_gradients_of_large_predictions_are_finite(case, raw, dtype, 
         return
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
-    assert value < 1e7
+    assert value < (1e15 if isinstance(case.loss, Gaussian) else 1e7)
 
 
 @by_dtype
