@@ -71,6 +71,11 @@ def _add_labels(graph: Graph, targets: LabelTargets, raw: str) -> tuple[Output, 
 def _add_numbers(
     graph: Graph, form: DataForm, targets: NumberTargets, shape: tuple[int, ...], raw: str
 ) -> Output:
+    if targets.levels is not None or targets.loss_name == "gaussian":
+        raise ValueError(
+            f"to_onnx: expected a loss with one raw prediction for each target, got "
+            f"{targets.loss_name!r} with quantile={targets.quantile}"
+        )
     scale, mean = (_single(values) for values in targets.units)
     values = raw if targets.is_affine else graph.add("Exp", raw)
     values = graph.add("Mul", values, graph.constant(scale, name="target_scale"))
