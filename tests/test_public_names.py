@@ -9,7 +9,16 @@ from sklearn.preprocessing import StandardScaler
 
 from sklstm import metrics, preprocessing, sequences
 
-MODULES = ["", "functional", "interop.onnx", "metrics", "preprocessing", "sequences"]
+MODULES = [
+    "",
+    "functional",
+    "interop.keras",
+    "interop.onnx",
+    "interop.torch",
+    "metrics",
+    "preprocessing",
+    "sequences",
+]
 NAMES = [
     (module, name)
     for module in (".".join(filter(None, ["sklstm", part])) for part in MODULES)

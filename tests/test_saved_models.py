@@ -1,5 +1,6 @@
 """Models saved by earlier versions load and predict the same; saved states are plain."""
 
+import hashlib
 import json
 import pickle
 import re
@@ -65,6 +66,14 @@ def test_a_saved_stream_continues():
 def test_there_is_a_file_for_every_kind():
     names = {name.replace(" ", "_") for name in (*write.MODELS, "stream")}
     assert {path.stem for path in write.FOLDER.glob("*.pickle")} == names
+
+
+def test_the_files_are_frozen():
+    lines = (write.FOLDER / "SHA256SUMS").read_text().splitlines()
+    digests = {name: digest for digest, name in map(str.split, lines)}
+    paths = [path for path in write.FOLDER.iterdir() if path.suffix in (".pickle", ".json")]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    assert found == digests
 
 
 # --- what a saved state holds ---

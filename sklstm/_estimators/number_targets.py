@@ -156,6 +156,10 @@ class NumberTargets:
     def update_units(self, rows: NDArray[Any], weights: Weights) -> NumberTargets:
         return self._with(merge(self._seen, moments(rows, weights)))
 
+    def with_units(self, mean: Weights, deviation: Weights) -> NumberTargets:
+        """The same kind, with a mean and deviation (K,) that are not those of samples."""
+        return replace(self, weight_seen=0.0, mean_seen=mean, deviation_seen=deviation)
+
     def _with(self, seen: Moments) -> NumberTargets:
         weight, mean, deviation = seen
         total = float(np.max(weight))  # the same for all outputs

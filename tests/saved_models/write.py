@@ -1,9 +1,12 @@
 """Small fitted models of every kind, which every later version must load.
 
-``python tests/saved_models/write.py`` writes them with their predictions, one file for each kind:
-``NAME.pickle`` and ``NAME.json``. Until the first release they may be written anew.
+The files are frozen: they are never changed, and ``SHA256SUMS`` holds their digests. Each kind has
+two, ``NAME.pickle`` and ``NAME.json`` with its predictions. A new kind of model, or a new format of
+an old one, is added to MODELS under a new name; ``python tests/saved_models/write.py`` then writes
+the files that do not exist yet.
 """
 
+import hashlib
 import json
 import pickle
 import warnings
@@ -104,16 +107,24 @@ def next_step(stream):
     return stream.step([SEQUENCES[1][2], SEQUENCES[2][2]]).tolist()
 
 
+def file_of(name):
+    return FOLDER / name.replace(" ", "_")
+
+
 def write(name, model, expected):
-    file = FOLDER / name.replace(" ", "_")
-    file.with_suffix(".pickle").write_bytes(pickle.dumps(model, protocol=PROTOCOL))
-    file.with_suffix(".json").write_text(json.dumps(expected, indent=1) + "\n")
+    file = file_of(name)
+    contents = {
+        file.with_suffix(".pickle"): pickle.dumps(model, protocol=PROTOCOL),
+        file.with_suffix(".json"): (json.dumps(expected, indent=1) + "\n").encode(),
+    }
+    for path, content in contents.items():
+        path.write_bytes(content)
+        with (FOLDER / "SHA256SUMS").open("a") as sums:
+            sums.write(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
 
 
 if __name__ == "__main__":
-    for name in MODELS:
+    new = [name for name in MODELS if not file_of(name).with_suffix(".pickle").exists()]
+    for name in new:
         model = fitted(name)
         write(name, model, results(name, model))
-    stream = fitted_stream()
-    copy = pickle.loads(pickle.dumps(stream))
-    write("stream", stream, next_step(copy))
