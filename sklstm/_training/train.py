@@ -126,7 +126,7 @@ def train(
     ``n_epochs=None`` trains for one epoch of many, as partial_fit does.
     """
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
-    kernels.prepare(dtype)
+    kernels.prepare(dtype, bool(settings.verbose))
     task = task.astype(dtype)
     n_recorded = len(state.epochs)
     _match_moments(state, settings)

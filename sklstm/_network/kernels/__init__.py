@@ -15,6 +15,8 @@ are the gradients ``dy`` and ``dcells`` at the hidden and cell states of all ste
 from __future__ import annotations
 
 import functools
+import logging
+import time
 import warnings
 from importlib.util import find_spec
 from types import ModuleType
@@ -52,12 +54,17 @@ DType = np.dtype[np.floating]
 
 #: The compiled functions that are loaded together.
 _TRAINING, _INFERENCE, _STEP = ("forward", "backward"), ("infer",), ("pack", "step")
+_FIT = _TRAINING + _INFERENCE
+
+#: Seconds after which the time of compilation is logged.
+MAX_SILENT = 1.0
+
+_logger = logging.getLogger("sklstm")
 
 
-def prepare(dtype: DType) -> None:
-    """Load or compile all that training in this dtype needs."""
-    for names in (_TRAINING, _INFERENCE):
-        _chosen(names, dtype)
+def prepare(dtype: DType, verbose: bool = False) -> None:
+    """Load or compile all that training in this dtype needs, or use NumPy for all of it."""
+    _chosen(_FIT, dtype, verbose)
 
 
 def forward(
@@ -126,7 +133,9 @@ def threads_pay(work: float, values: float) -> bool:
     return bool(work >= chosen.MIN_WORK and values >= chosen.MIN_VALUES)
 
 
-def _chosen(names: tuple[str, ...] = (), dtype: DType | None = None) -> ModuleType:
+def _chosen(
+    names: tuple[str, ...] = (), dtype: DType | None = None, verbose: bool = False
+) -> ModuleType:
     """Return the kernels that the configuration selects, with these functions loaded."""
     option = _config.get_config()["kernels"]
     if option == "numpy":
@@ -136,8 +145,20 @@ def _chosen(names: tuple[str, ...] = (), dtype: DType | None = None) -> ModuleTy
         return loaded
     if option == "auto" and _failed:
         return numpy_kernels
+    start = time.perf_counter()
     with load_lock.lock:
-        return _load_or_numpy(names, dtype) if option == "auto" else _load(names, dtype)
+        chosen = _load_or_numpy(names, dtype) if option == "auto" else _load(names, dtype)
+    _tell_time(time.perf_counter() - start, dtype, verbose)
+    return chosen
+
+
+def _tell_time(seconds: float, dtype: DType | None, verbose: bool) -> None:
+    if seconds > MAX_SILENT:
+        about = "" if dtype is None else f" for {dtype}"
+        line = f"compiling or loading the kernels{about} took {seconds:.1f} s"
+        _logger.info(line)
+        if verbose:
+            print(line)
 
 
 #: The compiled kernels, for all functions and dtypes that have been loaded.
@@ -155,11 +176,19 @@ def _load_or_numpy(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
             return _load(names, dtype)
         except Exception as error:
             _failed = True
-            if _loaded.keys() <= {((), None)}:  # sizes are those of the kernels that are used
-                _loaded.clear()
+            _forget(names, dtype)
             if find_spec("llvmlite") is not None:
                 _warn(error)
     return numpy_kernels
+
+
+def _forget(names: tuple[str, ...], dtype: DType | None) -> None:
+    """Forget compiled kernels that must not be used beside those of NumPy."""
+    if names == _FIT:  # another call may have loaded some of these functions before
+        for part in (_TRAINING, _INFERENCE):
+            _loaded.pop((part, dtype), None)
+    if _loaded.keys() <= {((), None)}:  # sizes are those of the kernels that are used
+        _loaded.clear()
 
 
 def _warn(error: Exception) -> None:
@@ -180,7 +209,8 @@ def _load(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
     except Exception as error:
         kind = ImportError if isinstance(error, ImportError) else RuntimeError
         raise kind(_reason(error)) from error
-    _loaded[names, dtype] = kernels
+    for part in (names, _TRAINING, _INFERENCE) if names == _FIT else (names,):
+        _loaded[part, dtype] = kernels
     return kernels
 
 

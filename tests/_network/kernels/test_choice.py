@@ -5,15 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sklstm
+from sklstm._network import kernels
 
 SCRIPT = """
 import sys
 import warnings
 import numpy as np
 import sklstm
+from sklstm._network import kernels
 from sklstm import LSTMRegressor
 from sklstm._network import kernels
 from sklstm._network.kernels import numpy_kernels
@@ -121,3 +124,75 @@ def test_without_llvmlite_there_is_no_warning(tmp_path):
     (line,) = output(tmp_path, "sys.modules['llvmlite'] = None")
     assert line.startswith('ImportError kernels="compiled" needs llvmlite')
     assert 'pip install "sklstm[compiled]"' in line
+
+
+LOADED_PARTLY = """
+import sys
+import warnings
+import numpy as np
+from sklstm import LSTMRegressor
+from sklstm._network import kernels
+from sklstm._network.kernels import numpy_kernels
+from sklstm._network.kernels.compiled import loading
+X = np.random.default_rng(0).normal(size=(8, 4, 2))
+model = LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3, random_state=0)
+before = kernels._chosen(kernels._INFERENCE, X.dtype)
+assert before is not numpy_kernels
+load = loading.load
+def fail(name, dtype):
+    if name in {failing!r}:
+        raise OSError("no memory")
+    return load(name, dtype)
+loading.load = fail
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    model.fit(X, X[:, 0, 0])
+assert len(caught) == 1
+for names in (kernels._TRAINING, kernels._INFERENCE):
+    assert kernels._chosen(names, X.dtype) is numpy_kernels
+assert kernels.min_rows(1e4) == numpy_kernels.min_rows(1e4)
+"""
+
+
+@pytest.mark.parametrize("failing", ["forward", "backward", "infer"])
+def test_no_fit_mixes_kernels(failing, tmp_path):
+    """If one function cannot be loaded, the fit uses NumPy for all of them."""
+    pytest.importorskip("llvmlite")
+    path = str(Path(sklstm.__file__).parents[1])
+    environment = {"PYTHONPATH": path, "SKLSTM_CACHE_DIR": str(tmp_path), "SKLSTM_KERNELS": "auto"}
+    script = LOADED_PARTLY.format(failing=failing)
+    subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=True)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_slow_compilation_is_told(verbose, monkeypatch, caplog, capsys):
+    pytest.importorskip("llvmlite")
+    monkeypatch.setattr(kernels, "_loaded", {})
+    monkeypatch.setattr(kernels, "_failed", False)
+    with sklstm.config_context(kernels="compiled"), caplog.at_level("INFO", "sklstm"):
+        monkeypatch.setattr(kernels, "MAX_SILENT", 1e6)
+        kernels.prepare(np.dtype(np.float32), verbose)
+        assert not caplog.records
+        kernels._loaded.clear()
+        monkeypatch.setattr(kernels, "MAX_SILENT", 0.0)
+        for _ in range(2):  # the second time nothing is loaded
+            kernels.prepare(np.dtype(np.float32), verbose)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("sklstm", "INFO")
+    line = record.getMessage()
+    assert line.startswith("compiling or loading the kernels for float32 took ")
+    assert capsys.readouterr().out == f"{line}\n" * verbose
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_fit_tells_of_slow_compilation_if_verbose(verbose, monkeypatch, capsys, rng):
+    pytest.importorskip("llvmlite")
+    monkeypatch.setattr(kernels, "_loaded", {})
+    monkeypatch.setattr(kernels, "_failed", False)
+    monkeypatch.setattr(kernels, "MAX_SILENT", 0.0)
+    X = rng.normal(size=(8, 4, 2))
+    with sklstm.config_context(kernels="compiled"):
+        sklstm.LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3, verbose=verbose).fit(
+            X, X[:, 0, 0]
+        )
+    assert ("kernels for float64 took" in capsys.readouterr().out) == verbose

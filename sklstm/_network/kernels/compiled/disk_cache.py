@@ -26,6 +26,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from sklstm._network.kernels.compiled import process_lock
 from sklstm._network.kernels.compiled.cpu import DESCRIPTION
 
 CHECKSUM_BYTES = 16
@@ -41,9 +42,13 @@ MAX_KEYS = 4
 #: Unfinished files of this age are left from processes that have ended.
 MAX_WRITING = 60
 
+#: Seconds to wait for another process that compiles. Compilation takes a tenth of that at most.
+MAX_WAIT = 30.0
+
 #: Files are opened without following a link, and without waiting for the other end of a pipe.
 _BINARY = getattr(os, "O_BINARY", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
+_LOCK = os.O_RDWR | os.O_CREAT | _READ
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
 
 _HAS_OWNERS = hasattr(os, "geteuid")
@@ -73,6 +78,43 @@ def write(name: str, code: bytes) -> None:
         with suppress(OSError):
             _remove_old(folder, name)
         return
+
+
+@contextmanager
+def compiling_alone() -> Iterator[None]:
+    """Wait until no other process compiles code for the same folder, and keep others waiting.
+
+    Where files cannot be locked, or after ``MAX_WAIT`` seconds, processes compile at the same time.
+    In the second case the process waits for no other one again.
+    """
+    global _waits
+    descriptor = _open_lock() if _waits else None
+    try:
+        if descriptor is not None:
+            _waits = process_lock.acquire(descriptor, MAX_WAIT)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_waits = True
+
+
+def _open_lock() -> int | None:
+    """Open a file for the lock in the folder that code is written to."""
+    for folder in folders():
+        try:
+            _make(folder)
+            descriptor = os.open(folder / "compiling.lock", _LOCK, 0o600)
+        except OSError:
+            continue
+        status = os.fstat(descriptor)
+        with suppress(OSError):
+            _check_trusted(status, stat.S_ISREG(status.st_mode))
+            return descriptor
+        os.close(descriptor)
+    return None
 
 
 def folders() -> list[Path]:

@@ -58,10 +58,17 @@ def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
         raise TypeError(f"expected float32 or float64 in native byte order, got {dtype!r}")
     symbol = f"sklstm_{name}_{dtype.name}"
     code = disk_cache.read(symbol)
-    if code is None:
-        code = _compile(name, dtype, symbol)
-        disk_cache.write(symbol, code)
-    return link(code, symbol)
+    return link(code or _compile_once(name, dtype, symbol), symbol)
+
+
+def _compile_once(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
+    """Compile a function, unless another process does so in the meantime."""
+    with disk_cache.compiling_alone():
+        code = disk_cache.read(symbol)
+        if code is None:
+            code = _compile(name, dtype, symbol)
+            disk_cache.write(symbol, code)
+        return code
 
 
 def _compile(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
