@@ -13,6 +13,7 @@ from sklstm.sequences._converters import (
     to_nan_padded,
 )
 from sklstm.sequences._long_frames import from_long_frame, to_long_frame
+from sklstm.sequences._nested_frames import from_nested_frame, to_nested_frame
 from sklstm.sequences._packing import PackedSequences, Sequences
 from sklstm.sequences._reading import check_sequences
 
@@ -24,11 +25,13 @@ __all__ = [
     "from_concatenated",
     "from_long_frame",
     "from_nan_padded",
+    "from_nested_frame",
     "make_windows",
     "to_channels_first",
     "to_concatenated",
     "to_long_frame",
     "to_nan_padded",
+    "to_nested_frame",
 ]
 
 # Pickles name these objects by the public path.

@@ -44,7 +44,8 @@ def from_long_frame(
     Parameters
     ----------
     frame : pandas.DataFrame or polars.DataFrame
-        A frame with one row per time step.
+        A frame with one row per time step. Named levels of the index of a pandas frame can be used
+        like columns.
     id : column name, default="id"
         The column that identifies the sequence of each row.
     time : column name or None, default="time"
@@ -90,16 +91,15 @@ def from_long_frame(
     >>> ids.tolist(), y.tolist(), [x.tolist() for x in X]
     (['b', 'a'], [1, 0], [[[4.0], [3.0]], [[5.0]]])
     """
-    names, targets = _names_in(frame), _listed(target)
+    frame = _with_index_levels(frame, [id, time, *listed(features), *listed(target)])
+    names, targets = names_in(frame), listed(target)
     taken = {id, time, *targets}
-    inputs = (
-        [name for name in names if name not in taken] if features is None else _listed(features)
-    )
+    inputs = [name for name in names if name not in taken] if features is None else listed(features)
     if not inputs or (time is None and return_times):
         what = "a time column to return times from" if inputs else "at least one feature column"
         raise ValueError(f"frame: expected {what}, got the columns {names}")
     groups = _sorted_groups(frame, id, time)
-    found: list[Any] = [groups.split(_numeric_columns(frame, inputs)), groups.ids]
+    found: list[Any] = [groups.split(numeric_columns(frame, inputs)), groups.ids]
     if targets:
         columns = [_values(frame, name) for name in targets]
         if not per_step:
@@ -181,12 +181,12 @@ def to_long_frame(
     steps = [np.arange(k) for k in lengths] if times is None else as_list(times, "times")
     check_lengths(steps, parts, "times", "X")
     values = np.concatenate(parts)
-    names = _feature_names(X, values.shape[1]) if features is None else _listed(features)
+    names = feature_names(X, values.shape[1]) if features is None else listed(features)
     columns = [np.repeat(ids, lengths), np.concatenate(steps), *values.T]
     labels: list[Hashable] = [id, time, *names]
     if y is not None:
         columns += list(as_columns(_stacked_targets(y, parts, per_step)).T)
-        labels += _listed(target)
+        labels += listed(target)
     if len(labels) != len(columns) or len(set(labels)) != len(labels):
         raise ValueError(f"expected {len(columns)} different column names, got {labels}")
     return frame_type(dict(zip(labels, columns, strict=True)))
@@ -195,7 +195,7 @@ def to_long_frame(
 # --- columns of a frame ---
 
 
-def _names_in(frame: Any) -> list[Hashable]:
+def names_in(frame: Any) -> list[Hashable]:
     if not (hasattr(frame, "to_numpy") and hasattr(frame, "columns")):
         raise ValueError(
             f"frame: expected a pandas or polars data frame, got {type(frame).__name__}"
@@ -205,22 +205,36 @@ def _names_in(frame: Any) -> list[Hashable]:
     return list(frame.columns)
 
 
+def _with_index_levels(frame: Any, wanted: list[Hashable]) -> Any:
+    """The frame, with those levels of its index as columns that are wanted and not a column."""
+    needed = [name for name in _levels(frame) if name in wanted and name not in list(frame.columns)]
+    return frame.reset_index(level=needed) if needed else frame
+
+
+def _levels(frame: Any) -> list[Hashable]:
+    """The names of the levels of the index."""
+    names = getattr(getattr(frame, "index", None), "names", [])
+    return [name for name in names if name is not None]
+
+
 def _is_several(names: Any) -> bool:
     """Whether these are several names. A tuple is one name, of a column with several levels."""
     return is_sequence(names) and not isinstance(names, tuple)
 
 
-def _listed(names: Any) -> list[Hashable]:
+def listed(names: Any) -> list[Hashable]:
     if names is None:
         return []
     return list(names) if _is_several(names) else [names]
 
 
-def _column(frame: Any, name: Hashable) -> Any:
+def column_of(frame: Any, name: Hashable) -> Any:
     names = list(frame.columns)
     if names.count(name) != 1:
         what = "no column" if name not in names else "more than one column"
-        raise ValueError(f"frame: there is {what} {name!r}, the columns are {names}")
+        levels = [level for level in _levels(frame) if level not in names]
+        index = f", and the levels of the index {levels}" if levels else ""
+        raise ValueError(f"frame: there is {what} {name!r}, the columns are {names}{index}")
     return frame[name]
 
 
@@ -233,14 +247,14 @@ def _nulls(column: Any) -> NDArray[np.bool_]:
 
 def _values(frame: Any, name: Hashable) -> Array:
     """Return a column as an array (S,); a nullable dtype becomes a NumPy dtype if possible."""
-    column = _column(frame, name)
+    column = column_of(frame, name)
     dtype = getattr(column.dtype, "numpy_dtype", None)
     if dtype is not None and not column.isna().any():
         return column.to_numpy(dtype=dtype)
     return column.to_numpy()
 
 
-def _numeric_columns(frame: Any, names: list[Hashable]) -> NDArray[np.floating]:
+def numeric_columns(frame: Any, names: list[Hashable]) -> NDArray[np.floating]:
     columns = [_numeric(frame, name) for name in names]
     single = all(column.dtype == np.float32 for column in columns)
     matrix = np.empty((len(columns[0]), len(columns)), np.float32 if single else np.float64)
@@ -253,7 +267,7 @@ def _numeric(frame: Any, name: Hashable) -> Array:
     """Return a column as numbers (S,), with NaN for missing values."""
     values = _values(frame, name)
     if values.dtype.kind == "O":
-        present = ~_nulls(_column(frame, name))
+        present = ~_nulls(column_of(frame, name))
         if all(isinstance(value, SupportsFloat) for value in values[present]):
             numbers = np.full(len(values), np.nan)
             numbers[present] = values[present]
@@ -313,7 +327,7 @@ def _check_each_time_once(times: Array, name: Hashable, groups: _Groups) -> None
 
 
 def _check_present(frame: Any, name: Hashable, message: Callable[[int], str]) -> None:
-    nulls = _nulls(_column(frame, name))
+    nulls = _nulls(column_of(frame, name))
     if nulls.any():
         raise ValueError(message(int(np.argmax(nulls))))
 
@@ -339,7 +353,7 @@ def _by_time(times: Array, name: Hashable) -> NDArray[np.intp]:
 def _check_constant(frame: Any, name: Hashable, groups: _Groups) -> None:
     """Raise if a target differs within a sequence; missing targets are equal to each other."""
     values = _values(frame, name)[groups.order]
-    nulls = _nulls(_column(frame, name))[groups.order]
+    nulls = _nulls(column_of(frame, name))[groups.order]
     lengths = np.diff(groups.starts, append=len(values))
     first = np.repeat(values[groups.starts], lengths)
     differs = nulls != np.repeat(nulls[groups.starts], lengths)
@@ -356,7 +370,7 @@ def _check_constant(frame: Any, name: Hashable, groups: _Groups) -> None:
 # --- sequences to a frame ---
 
 
-def _feature_names(X: Any, n_features: int) -> list[Hashable]:
+def feature_names(X: Any, n_features: int) -> list[Hashable]:
     if isinstance(X, list | tuple) and hasattr(X[0], "columns"):
         return list(X[0].columns)
     return [f"feature_{k}" for k in range(n_features)]
