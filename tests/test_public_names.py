@@ -4,6 +4,7 @@ import importlib
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
@@ -48,6 +49,7 @@ OBJECTS = {
     "differences": preprocessing.SequenceDifferences().fit(X),
     "windows": preprocessing.SlidingWindow().fit(X),
     "tables": preprocessing.ToSequences(2).fit(X),
+    "static": preprocessing.AppendStatic().fit(pd.DataFrame({"series": [[1.0]], "age": [40]})),
     "steps": preprocessing.StepTransformer(StandardScaler()).fit(X),
     "tokens": preprocessing.TokenEncoder().fit(["a b"]),
 }

@@ -3,12 +3,14 @@
 from sklstm.preprocessing._differences import SequenceDifferences
 from sklstm.preprocessing._imputer import SequenceImputer
 from sklstm.preprocessing._scaler import SequenceScaler
+from sklstm.preprocessing._static import AppendStatic
 from sklstm.preprocessing._steps import StepTransformer
 from sklstm.preprocessing._tables import ToSequences
 from sklstm.preprocessing._tokens import TokenEncoder
 from sklstm.preprocessing._windows import SlidingWindow
 
 __all__ = [
+    "AppendStatic",
     "SequenceDifferences",
     "SequenceImputer",
     "SequenceScaler",

@@ -146,7 +146,7 @@ class SequenceTransformer(
     def _check(self, X: Any) -> Sequences:
         sequences = check_sequences(X, ensure_all_finite=not self._takes_gaps, estimator=self)
         if self._takes_gaps:
-            _refuse_infinity(sequences, type(self).__name__)
+            refuse_infinity(sequences, type(self).__name__)
         return sequences
 
     def _contain(self, X: Any, result: Sequences) -> Any:
@@ -223,7 +223,7 @@ def in_form_of(X: Any, result: Sequences) -> Any:
     return tuple(parts) if isinstance(X, tuple) and result.form == "list" else parts
 
 
-def _refuse_infinity(sequences: Sequences, name: str) -> None:
+def refuse_infinity(sequences: Sequences, name: str) -> None:
     wrong = np.isinf(sequences.values)
     if wrong.any():
         row, feature = np.argwhere(wrong)[0]

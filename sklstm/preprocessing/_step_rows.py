@@ -47,7 +47,7 @@ def repeat_targets(y: Any, sequences: Sequences) -> tuple[Any, bool]:
     return np.repeat(targets, sequences.lengths, axis=0), False
 
 
-def as_rows(found: Any, n_rows: int, name: str) -> Array:
+def as_rows(found: Any, n_rows: int, transformer: Any, unit: str = "time step") -> Array:
     """What a transformer returned, as an array (n_rows, k); an error if rows are missing."""
     if hasattr(found, "toarray"):  # a sparse matrix
         found = found.toarray()
@@ -55,8 +55,8 @@ def as_rows(found: Any, n_rows: int, name: str) -> Array:
     rows = rows[:, None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or len(rows) != n_rows or rows.shape[1] == 0:
         raise ValueError(
-            f"transformer: expected one row with at least one column for each of the {n_rows} time "
-            f"steps, {name} returned shape {rows.shape}"
+            f"transformer: expected one row with at least one column for each of the {n_rows} "
+            f"{unit}s, {type(transformer).__name__} returned shape {rows.shape}"
         )
     return rows
 

@@ -146,7 +146,7 @@ class _FittedOnSteps(
 
     def _like(self, sequences: Sequences, found: Any) -> Sequences:
         """Sequences of what the transformer returned."""
-        values = as_rows(found, len(sequences.values), type(self.transformer_).__name__)
+        values = as_rows(found, len(sequences.values), self.transformer_)
         given: Any = sequences.values
         if isinstance(given, np.ndarray) and np.may_share_memory(values, given):
             values = values.copy()

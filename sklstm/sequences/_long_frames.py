@@ -195,13 +195,14 @@ def to_long_frame(
 # --- columns of a frame ---
 
 
-def names_in(frame: Any) -> list[Hashable]:
+def names_in(frame: Any, argument: str = "frame") -> list[Hashable]:
+    """The names of the columns; errors name the argument."""
     if not (hasattr(frame, "to_numpy") and hasattr(frame, "columns")):
         raise ValueError(
-            f"frame: expected a pandas or polars data frame, got {type(frame).__name__}"
+            f"{argument}: expected a pandas or polars data frame, got {type(frame).__name__}"
         )
     if not len(frame):
-        raise ValueError("frame: expected at least one row, got none")
+        raise ValueError(f"{argument}: expected at least one row, got none")
     return list(frame.columns)
 
 
@@ -228,13 +229,14 @@ def listed(names: Any) -> list[Hashable]:
     return list(names) if _is_several(names) else [names]
 
 
-def column_of(frame: Any, name: Hashable) -> Any:
+def column_of(frame: Any, name: Hashable, argument: str = "frame") -> Any:
+    """The column with this name; errors name the argument."""
     names = list(frame.columns)
     if names.count(name) != 1:
         what = "no column" if name not in names else "more than one column"
         levels = [level for level in _levels(frame) if level not in names]
         index = f", and the levels of the index {levels}" if levels else ""
-        raise ValueError(f"frame: there is {what} {name!r}, the columns are {names}{index}")
+        raise ValueError(f"{argument}: there is {what} {name!r}, the columns are {names}{index}")
     return frame[name]
 
 

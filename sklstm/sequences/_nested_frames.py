@@ -130,9 +130,10 @@ def to_nested_frame(
     )
 
 
-def series_in(frame: Any, name: Hashable) -> list[Array]:
+def series_in(frame: Any, name: Hashable, argument: str = "frame") -> list[Array]:
     """The cells of a column as arrays (T_i, d) of numbers."""
-    return [_numbers(cell, row, name) for row, cell in enumerate(column_of(frame, name))]
+    cells = column_of(frame, name, argument)
+    return [_numbers(cell, row, name) for row, cell in enumerate(cells)]
 
 
 def beside_each_other(

@@ -3,17 +3,21 @@
 import io
 from contextlib import redirect_stdout
 
+import numpy as np
+import pandas as pd
 import pytest
-from data import SMALL, cut, fingerprint, problem
+from data import SMALL, cut, fingerprint, objects, problem
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from sklstm import LSTMClassifier
 from sklstm.preprocessing import (
+    AppendStatic,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
     SlidingWindow,
+    StepTransformer,
     TokenEncoder,
     ToSequences,
 )
@@ -27,6 +31,8 @@ TRANSFORMERS = [
     SlidingWindow(),
     ToSequences(2),
     TokenEncoder(),
+    StepTransformer(SequenceScaler()),
+    AppendStatic(static=SequenceScaler()),
 ]
 every = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
 
@@ -62,7 +68,10 @@ def sample(transformer, rng):
     X, y = problem(rng)
     if isinstance(transformer, TokenEncoder):
         return [["ja", "nein"][k] for k in y], y
-    return cut(X, rng), y
+    ragged = cut(X, rng)
+    if isinstance(transformer, AppendStatic):
+        return pd.DataFrame({"series": objects(ragged), "age": np.arange(24.0)}), y
+    return ragged, y
 
 
 @every

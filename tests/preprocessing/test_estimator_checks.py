@@ -8,6 +8,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from sklstm.preprocessing import (
+    AppendStatic,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -76,12 +77,15 @@ CHECKS_WITHOUT_DATA = [
 
 
 @pytest.mark.parametrize("name", CHECKS_WITHOUT_DATA)
-def test_sklearn_checks_of_the_token_encoder(name):
+@pytest.mark.parametrize("transformer", [TokenEncoder(), AppendStatic()], ids=str)
+def test_sklearn_checks_without_data(transformer, name):
     check = getattr(estimator_checks, name)
-    check("TokenEncoder", TokenEncoder())
+    check(type(transformer).__name__, transformer)
 
 
-def test_check_estimator_skips_the_token_encoder():
-    with pytest.warns(SkipTestWarning, match="Can't test estimator TokenEncoder"):
-        results = check_estimator(TokenEncoder(), on_skip=None)
+@pytest.mark.parametrize("transformer", [TokenEncoder(), AppendStatic()], ids=str)
+def test_check_estimator_skips_transformers_of_texts_and_frames(transformer):
+    name = type(transformer).__name__
+    with pytest.warns(SkipTestWarning, match=f"Can't test estimator {name}"):
+        results = check_estimator(transformer, on_skip=None)
     assert {result["status"] for result in results} <= {"passed"}
