@@ -153,7 +153,7 @@ class _FittedOnFrame(
     def _check(self, X: Any) -> Sequences:
         names_in(X, "X")
         names = listed(self.sequence)
-        parts = beside_each_other([series_in(X, name, "X") for name in names], names)
+        parts = beside_each_other([series_in(X, name, "X") for name in names], names, "X")
         lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
         sequences = Sequences(np.concatenate(parts), lengths, "list", X)
         refuse_infinity(sequences, type(self).__name__)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
 from sklstm.sequences import Sequences
+from sklstm.sequences._containers import is_frame, open_container, read_values
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import missing_values, stack_steps
 
@@ -24,6 +25,7 @@ Array = NDArray[Any]
 
 def read_rows(X: Any, estimator: Any) -> Sequences:
     """Sequences whose ``values`` are an array or a frame of S rows, in the dtype of X."""
+    X = open_container(X)
     return _from_list(X) if is_list_of_sequences(X) else _from_array(X, estimator)
 
 
@@ -81,7 +83,7 @@ def where_not_finite(sequences: Sequences) -> str | None:
 
 
 def _from_list(X: Any) -> Sequences:
-    frames = all(hasattr(x, "columns") for x in X)
+    frames = all(is_frame(x) and hasattr(x, "columns") for x in X)
     parts: list[Any] = list(X) if frames else [_one_sequence(x, k) for k, x in enumerate(X)]
     lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
     for k, (x, part) in enumerate(zip(X, parts, strict=True)):
@@ -98,14 +100,12 @@ def _from_list(X: Any) -> Sequences:
 
 def _one_sequence(x: Any, sample: int) -> Array:
     """Return one element of a list as an array (n_timesteps, n_features) of any dtype."""
-    expected = f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,)"
-    try:
-        array = np.asarray(x)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{expected}, got {type(x).__name__}: {error}") from error
+    array = read_values(x, f"X[{sample}]")
     if array.ndim not in (1, 2) or array.shape[1:] == (0,):
-        got = f"shape {array.shape}" if array.ndim else f"{type(x).__name__}: {x!r}"
-        raise ValueError(f"{expected}, got {got}")
+        raise ValueError(
+            f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), got "
+            f"{array.shape}"
+        )
     return array[:, None] if array.ndim == 1 else array
 
 

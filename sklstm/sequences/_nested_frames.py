@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm.sequences._containers import is_sequence, read_numbers
 from sklstm.sequences._long_frames import column_of, feature_names, listed, names_in
-from sklstm.sequences._ragged import as_columns, as_numbers, as_sequences
-from sklstm.sequences._reading import is_sequence
+from sklstm.sequences._ragged import as_columns, as_sequences
 
 Array = NDArray[Any]
 Frame = TypeVar("Frame")
@@ -133,23 +133,23 @@ def to_nested_frame(
 def series_in(frame: Any, name: Hashable, argument: str = "frame") -> list[Array]:
     """The cells of a column as arrays (T_i, d) of numbers."""
     cells = column_of(frame, name, argument)
-    return [_numbers(cell, row, name) for row, cell in enumerate(cells)]
+    return [_numbers(cell, f"{argument}[{name!r}][{row}]") for row, cell in enumerate(cells)]
 
 
 def beside_each_other(
-    parts: list[list[Array]], names: Sequence[Hashable]
+    parts: list[list[Array]], names: Sequence[Hashable], argument: str = "frame"
 ) -> list[NDArray[np.floating]]:
     """Sequences whose channels are those of several columns."""
     for cells, name in zip(parts, names, strict=True):
         for row, (cell, first) in enumerate(zip(cells, parts[0], strict=True)):
             if len(cell) != len(first):
                 raise ValueError(
-                    f"row {row}: expected cells of equal lengths, got {len(first)} step(s) in "
-                    f"{names[0]!r} and {len(cell)} in {name!r}"
+                    f"{argument}[{name!r}][{row}]: expected {len(first)} step(s) as in the same "
+                    f"row of {names[0]!r}, got {len(cell)}"
                 )
             if cell.shape[1] != cells[0].shape[1]:
                 raise ValueError(
-                    f"row {row}, column {name!r}: expected {cells[0].shape[1]} channel(s) as in "
+                    f"{argument}[{name!r}][{row}]: expected {cells[0].shape[1]} channel(s) as in "
                     f"row 0, got {cell.shape[1]}"
                 )
     single = all(cell.dtype == np.float32 for cells in parts for cell in cells)
@@ -157,11 +157,10 @@ def beside_each_other(
     return [np.concatenate(row, axis=1, dtype=dtype) for row in zip(*parts, strict=True)]
 
 
-def _numbers(cell: Any, row: int, name: Hashable) -> Array:
-    where = f"row {row}, column {name!r}"
+def _numbers(cell: Any, where: str) -> Array:
     if not is_sequence(cell):
         raise ValueError(f"{where}: expected a series of numbers, got {type(cell).__name__}")
-    numbers = as_numbers(_as_array(cell, where), where)
+    numbers = read_numbers(_opened(cell, where), where)
     if numbers.ndim not in (1, 2) or numbers.size == 0:
         raise ValueError(
             f"{where}: expected a series of at least one time step, (n_timesteps,) or "
@@ -170,14 +169,11 @@ def _numbers(cell: Any, row: int, name: Hashable) -> Array:
     return as_columns(numbers)
 
 
-def _as_array(cell: Any, where: str) -> Array:
-    """A cell as an array; rows that are lists become rows of a 2-D array."""
-    if getattr(getattr(cell, "dtype", None), "numpy_dtype", None) is not None:
-        return cell.to_numpy(dtype=np.float64, na_value=np.nan)  # a nullable dtype of pandas
+def _opened(cell: Any, where: str) -> Any:
+    """A cell, with the lists in a series as rows of a 2-D array."""
+    if not hasattr(cell, "to_list") or not len(cell) or not is_sequence(cell[0:1].to_list()[0]):
+        return cell
     try:
-        array = cell.to_numpy() if hasattr(cell, "to_numpy") else np.asarray(cell)
-        if array.dtype.kind == "O" and array.ndim == 1 and len(array) and is_sequence(array[0]):
-            array = np.stack([np.asarray(steps) for steps in array])
+        return np.stack([np.asarray(steps) for steps in cell.to_list()])
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{where}: expected a series of regular shape: {error}") from error
-    return array
+        raise ValueError(f"{where}: expected an array of regular shape: {error}") from error

@@ -241,9 +241,9 @@ def test_malformed_frames(ragged, rng):
         (ragged, "X: expected a pandas or polars data frame, got list"),
         (frame[:0], "X: expected at least one row"),
         (frame.drop(columns="series"), "X: there is no column 'series', the columns are"),
-        (changed(frame, series=1.0), "row 0, column 'series': expected a series of numbers, got"),
-        (changed(frame, series=[[], *cells[1:]]), "row 0, column 'series': .* at least one time"),
-        (changed(frame, series=[*cells[:4], ["x"], *cells[5:]]), "row 4, column 'series': .*numb"),
+        (changed(frame, series=1.0), r"X\['series'\]\[0\]: expected a series of numbers, got"),
+        (changed(frame, series=[[], *cells[1:]]), r"X\['series'\]\[0\]: .* at least one time"),
+        (changed(frame, series=[*cells[:4], ["x"], *cells[5:]]), r"X\['series'\]\[4\]: .*numb"),
         (changed(frame, series=[*cells[:4], [np.inf], *cells[5:]]), "infinity at sample 4"),
     ]
     for X, message in wrong:

@@ -453,8 +453,8 @@ WRONG = {
     "other channels": (np.zeros((3, 3)), r"X\[4\]: expected 2 feature.*got 3"),
     "3-D": (np.zeros((1, 3, 2)), r"X\[4\]: expected shape .*\(1, 3, 2\)"),
     "no features": (np.zeros((3, 0)), r"X\[4\]: expected shape .*\(3, 0\)"),
-    "a word": ("word", r"X\[4\]: expected shape .*str: 'word'"),
-    "ragged rows": ([[1.0, 2.0], [3.0]], r"X\[4\]: expected shape .* got list"),
+    "a word": ("word", r"X\[4\]: expected .* got 'word'"),
+    "ragged rows": ([[1.0, 2.0], [3.0]], r"X\[4\]: expected an array of regular shape"),
 }
 
 

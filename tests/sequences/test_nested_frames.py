@@ -121,13 +121,17 @@ def test_missing_values_become_nan(frame_type):
 
 
 NESTED_ERRORS = [
-    ({"a": [[1.0], [2.0]], "b": [[1.0], [2.0, 3.0]]}, {}, "row 1: expected cells of equal lengths"),
-    ({"a": [[1.0], []]}, {}, "row 1, column 'a': expected a series of at least one time step"),
-    ({"a": [[1.0], None]}, {}, "row 1, column 'a': expected a series of numbers, got NoneType"),
-    ({"a": [1.0, 2.0]}, {}, "row 0, column 'a': expected a series of numbers, got float"),
-    ({"a": [["x"], ["y"]]}, {}, "row 0, column 'a': expected numbers"),
-    ({"a": [[[1.0], [2.0]], [[1.0, 2.0]]]}, {}, "row 1, column 'a': expected 1 channel(s) as in"),
-    ({"a": [[[1.0], [2.0, 3.0]]]}, {}, "row 0, column 'a': expected a series of regular shape"),
+    (
+        {"a": [[1.0], [2.0]], "b": [[1.0], [2.0, 3.0]]},
+        {},
+        "frame['b'][1]: expected 1 step(s) as in the same row of 'a', got 2",
+    ),
+    ({"a": [[1.0], []]}, {}, "frame['a'][1]: expected a series of at least one time step"),
+    ({"a": [[1.0], None]}, {}, "frame['a'][1]: expected a series of numbers, got"),
+    ({"a": [1.0, 2.0]}, {}, "frame['a'][0]: expected a series of numbers, got float"),
+    ({"a": [["x"], ["y"]]}, {}, "frame['a'][0]: expected numbers"),
+    ({"a": [[[1.0], [2.0]], [[1.0, 2.0]]]}, {}, "frame['a'][1]: expected 1 channel(s) as in"),
+    ({"a": [[[1.0], [2.0, 3.0]]]}, {}, "frame['a'][0]: expected an array of regular shape"),
     ({"a": [[1.0]]}, {"features": "b"}, "there is no column 'b'"),
     ({"a": [[1.0]]}, {"features": []}, "features: expected at least one column"),
     ({"a": []}, {}, "expected at least one row, got none"),
