@@ -16,10 +16,13 @@ from sklstm.sequences._long_frames import from_long_frame, to_long_frame
 from sklstm.sequences._nested_frames import from_nested_frame, to_nested_frame
 from sklstm.sequences._packing import PackedSequences, Sequences
 from sklstm.sequences._reading import check_sequences
+from sklstm.sequences._splitters import WindowGroupKFold, WindowTimeSeriesSplit
 
 __all__ = [
     "PackedSequences",
     "Sequences",
+    "WindowGroupKFold",
+    "WindowTimeSeriesSplit",
     "check_sequences",
     "from_channels_first",
     "from_concatenated",
