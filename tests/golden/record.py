@@ -56,6 +56,13 @@ CASES = {
     "two outputs": (
         LSTMRegressor, {"pooling": "mean"}, SEQUENCES, np.column_stack([LEVELS, 5 - LEVELS]), None,
     ),
+    "horizon": (
+        LSTMRegressor, {}, SEQUENCES, np.outer(LEVELS, np.arange(6.0)).reshape(-1, 3, 2), None,
+    ),
+    "quantiles": (
+        LSTMRegressor, {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, SEQUENCES, LEVELS, None,
+    ),
+    "gaussian": (LSTMRegressor, {"loss": "gaussian"}, SEQUENCES, LEVELS, None),
     "weights": (LSTMRegressor, {}, SEQUENCES, LEVELS, WEIGHTS),
     "deep": (LSTMClassifier, DEEP | DROPOUT, SEQUENCES, CLASSES, None),
     "early stopping": (

@@ -65,6 +65,13 @@ MODELS = {
     "lbfgs": (LSTMRegressor(**SMALL, solver="lbfgs"), SEQUENCES, LEVELS),
     "sgd": (LSTMRegressor(**SMALL, solver="sgd"), SEQUENCES, LEVELS),
     **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
+    "horizon": (
+        LSTMRegressor(**SMALL), SEQUENCES, np.arange(48.0).reshape(8, 3, 2) * LEVELS[:, None, None]
+    ),
+    "quantiles": (
+        LSTMRegressor(**SMALL, loss="quantile", quantile=[0.1, 0.5, 0.9]), SEQUENCES, LEVELS
+    ),
+    "gaussian": (LSTMRegressor(**SMALL, loss="gaussian"), SEQUENCES, LEVELS),
     "scaler": (SequenceScaler(), SEQUENCES, None),
     "scaler of each sequence": (SequenceScaler("minmax", per_sequence=True), SEQUENCES, None),
     "imputer": (SequenceImputer("linear", add_indicator=True), SEQUENCES, None),
