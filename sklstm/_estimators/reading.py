@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,7 +188,7 @@ def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
     """Bounds of the parts in which a list of sequences is read."""
     first, n_numbers = 0, 0
     for k, x in enumerate(X):
-        n_numbers += getattr(x, "size", 0)
+        n_numbers += prod(getattr(x, "shape", ()))
         if k + 1 - first == PART_SEQUENCES or n_numbers >= PART_NUMBERS:
             yield first, k + 1
             first, n_numbers = k + 1, 0

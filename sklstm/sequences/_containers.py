@@ -2,6 +2,9 @@
 
 All functions that take ``X``, ``y`` or weights read them with this module first. Other libraries
 are recognised by the attributes of their objects and are not imported.
+
+`open_container` returns an array, a frame, or a list of sequences. `read_values` and `read_numbers`
+return the values of one of these, or of one sequence, as an array.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import check_array
 
 Array = NDArray[Any]
 
@@ -29,10 +31,7 @@ _FORMS = (
 _ENCODE = (
     "encode texts with sklstm.preprocessing.TokenEncoder and set vocabulary_size of the estimator"
 )
-
-
-def _encode(name: str) -> str:
-    return f"; {_ENCODE}" if name.startswith("X") else ""
+_ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 # --- containers ---
@@ -47,17 +46,20 @@ def open_container(X: Any, name: str = "X", *, tokens: bool = False) -> Any:
     if type(X) is np.ndarray and X.dtype.kind in NUMBERS:
         return X
     refuse(X, name)
-    if isinstance(X, list | tuple):
-        _check_nested(X, name)
-        return [_as_sequence(x) for x in X] if tokens else X
-    X = _native(X)
-    if type(X) is np.ndarray and X.dtype.kind == "O":
-        return _opened_objects(X, name)
-    if _is_arrow(X) and not is_frame(X):
-        return _opened_nested(X.to_pylist())
-    if _is_polars(X) and not is_frame(X):
-        return _opened_nested(X.to_list()) if _is_nested(X.dtype) else X
-    return _opened_columns(X, name) if hasattr(X, "iloc") or is_frame(X) else X
+    if not isinstance(X, list | tuple):
+        X = _native(X)
+        columns = _columns(X)
+        if not any(map(_holds_sequences, columns)):
+            return X
+        if len(columns) > 1:
+            raise ValueError(
+                f"{name}: expected one column of sequences, got sequences in a table of "
+                f"{len(columns)} columns; join the channels of each sample: "
+                "[np.column_stack(row) for row in X.to_numpy()]"
+            )
+        X, tokens = _elements(columns[0]), True
+    _check_nested(X, name)
+    return [_as_sequence(x) for x in X] if tokens else X
 
 
 def refuse(X: Any, name: str) -> None:
@@ -75,7 +77,8 @@ def refuse(X: Any, name: str) -> None:
     advice = _advice(X, name)
     if advice is not None:
         what = _FORMS if name.startswith("X") else "an array or a list"
-        raise ValueError(f"{name}: expected {what}, got {_described(X)}; {advice}")
+        got = repr(X) if X is None or np.isscalar(X) else f"an object of type {type(X).__name__}"
+        raise ValueError(f"{name}: expected {what}, got {got}; {advice}")
 
 
 def _advice(X: Any, name: str) -> str | None:
@@ -92,6 +95,8 @@ def _advice(X: Any, name: str) -> str | None:
         return f"convert it with list({name})"
     if X is None:
         return "nothing was given"
+    if hasattr(X, "collect"):
+        return f"read it with {name}.collect()"
     return "it holds no values" if _is_plain(X) else None
 
 
@@ -101,10 +106,6 @@ def _is_plain(X: Any) -> bool:
         return False
     array_like = ("__array__", "__array_interface__", "__float__", "dtype", "shape")
     return not any(hasattr(X, name) for name in array_like) and not is_frame(X)
-
-
-def _described(X: Any) -> str:
-    return repr(X) if X is None or np.isscalar(X) else f"an object of type {type(X).__name__}"
 
 
 def _check_nested(X: Any, name: str, depth: int = 1) -> None:
@@ -117,13 +118,8 @@ def _check_nested(X: Any, name: str, depth: int = 1) -> None:
     for k, x in enumerate(X):
         if isinstance(x, list | tuple):
             _check_nested(x, f"{name}[{k}]" if depth == 1 else name, depth + 1)
-        elif type(x) is not float and type(x) is not int and not _is_value(x):
+        elif not (type(x) in (float, int, np.ndarray) or x is None or np.isscalar(x)):
             refuse(x, f"{name}[{k}]" if depth == 1 else name)
-
-
-def _is_value(x: Any) -> bool:
-    """Whether x is an array, a scalar, a text, or a missing value."""
-    return type(x) is np.ndarray or x is None or np.isscalar(x)
 
 
 def _as_sequence(x: Any) -> Any:
@@ -136,52 +132,36 @@ def _as_sequence(x: Any) -> Any:
         return x
 
 
-def _opened_nested(values: Any) -> Any:
-    """Return one array for each list of a column of lists; the values of another column."""
-    if any(map(is_sequence, values)):
-        return [_as_sequence(x) for x in values]
-    return np.asarray(values)
+def _columns(X: Any) -> list[Any]:
+    """Return the columns of a frame or of objects; a series is one column, another array none."""
+    if is_frame(X):
+        return [] if _has_plain_dtypes(X) else [_column(X, k) for k in range(X.shape[1])]
+    if isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim in (1, 2):
+        return list(X.T) if X.ndim == 2 else [X]
+    return [X] if _is_series(X) else []
 
 
-def _opened_objects(X: Array, name: str) -> Any:
-    """Return a list if an object array (n,) or (n, 1) holds sequences."""
-    if X.ndim == 1 or (X.ndim == 2 and X.shape[1] == 1):
-        values = list(X.reshape(-1))
-        if any(map(is_sequence, values)):
-            _check_nested(values, name)
-            return [_as_sequence(x) for x in values]
-    elif X.ndim == 2 and any(map(is_sequence, X.flat)):
-        raise ValueError(f"{name}: {_nested_columns(X.shape[1])}")
-    return X
-
-
-def _opened_columns(X: Any, name: str) -> Any:
-    """Return a list if a series, or the only column of a frame, holds sequences."""
-    if not is_frame(X):
-        values = list(X) if getattr(X.dtype, "kind", "O") == "O" else []
-        return _opened_nested(values) if any(map(is_sequence, values)) else X
-    nested = [k for k in range(X.shape[1]) if _holds_sequences(_column(X, k))]
-    if not nested:
-        return X
-    if X.shape[1] == 1:
-        return open_container(_column(X, 0), name)
-    raise ValueError(f"{name}: {_nested_columns(X.shape[1])}")
+def _column(frame: Any, k: int) -> Any:
+    if hasattr(frame, "iloc"):
+        return frame.iloc[:, k]
+    return frame.column(k) if _is_arrow(frame) else frame.to_series(k)
 
 
 def _holds_sequences(column: Any) -> bool:
-    if _is_polars(column):
-        return _is_nested(column.dtype)
+    """Whether an element of a column is a sequence."""
+    if getattr(getattr(column, "dtype", None), "kind", "O") != "O":
+        return False
     if _is_arrow(column):
         return "list" in str(column.type)
-    kind = getattr(column.dtype, "kind", "O")
-    return kind == "O" and any(map(is_sequence, column))
+    if _is_polars(column) and not (column.dtype.is_nested() or str(column.dtype) == "Object"):
+        return False
+    return any(map(is_sequence, column))
 
 
-def _nested_columns(n_columns: int) -> str:
-    return (
-        f"expected one column of sequences, got sequences in the cells of {n_columns} columns; "
-        "join the channels of each sample: [np.column_stack(row) for row in X.to_numpy()]"
-    )
+def _elements(column: Any) -> list[Any]:
+    if _is_arrow(column):
+        return list(column.to_pylist())
+    return list(column.to_list() if _is_polars(column) else column)
 
 
 def is_sequence(element: Any) -> bool:
@@ -195,7 +175,7 @@ def is_sequence(element: Any) -> bool:
 
 def is_frame(X: Any) -> bool:
     """Whether X is a data frame of pandas or polars, or a table of pyarrow."""
-    return hasattr(X, "columns") and hasattr(X, "shape") and len(X.shape) == 2
+    return hasattr(X, "shape") and len(X.shape) == 2 and hasattr(X, "columns")
 
 
 def column_names(frame: Any) -> list[Any]:
@@ -206,46 +186,37 @@ def column_names(frame: Any) -> list[Any]:
 # --- values ---
 
 
-def read_values(x: Any, name: str, estimator: Any = None) -> Array:
-    """Return the values of one array-like, of any dtype and shape."""
-    if type(x) is np.ndarray and x.dtype.kind not in "Oc":
+def read_values(x: Any, name: str) -> Array:
+    """Return the values of one array-like, of any shape and of any dtype but complex numbers."""
+    if type(x) is np.ndarray and x.dtype.kind != "c":
         return x
     refuse(x, name)
     if isinstance(x, list | tuple):
         _check_nested(x, name)
     x = _native(x)
-    if getattr(getattr(x, "dtype", None), "kind", "") == "c":
-        raise ValueError(f"{name}: {_no_numbers(x.dtype, name)}")
-    if is_frame(x):
-        x = _frame_values(x, name)
-    elif hasattr(x, "iloc") or _is_polars(x) or _is_arrow(x):
-        x = _column_values(x, name)
     try:
-        return check_array(
-            x,
-            dtype=None,
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-            ensure_min_features=0,
-            input_name=name,
-            estimator=estimator,
-        )
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        array = _frame_values(x) if is_frame(x) else np.asarray(_series_values(x, name))
+    except _ERRORS as error:
         raise _error(error)(f"{name}: expected an array of regular shape: {error}") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name}: {_no_numbers(array.dtype)}")
+    return array
 
 
-def read_numbers(x: Any, name: str, estimator: Any = None) -> Array:
+def read_numbers(x: Any, name: str) -> Array:
     """Return the numbers of one array-like, of a native dtype; objects become float64."""
-    array = read_values(x, name, estimator)
+    if is_frame(x) and not _has_plain_dtypes(x):
+        columns = [
+            read_numbers(_column(x, k), f"{name}, column {label!r}")
+            for k, label in enumerate(column_names(x))
+        ]
+        return np.column_stack(columns)
+    array = read_values(x, name)
     kind = array.dtype.kind
-    if kind in "SUT":
-        raise _error_of_strings(array, name)
-    if kind == "O":
+    if kind in "OSUT":
         return _numbers_of_objects(array, name)
     if kind not in NUMBERS:
-        raise ValueError(f"{name}: {_no_numbers(array.dtype, name)}")
+        raise ValueError(f"{name}: {_no_numbers(array.dtype)}")
     if array.dtype.itemsize > 8 or not array.dtype.isnative:
         native = np.dtype(np.float64) if kind == "f" and array.dtype.itemsize > 4 else None
         with np.errstate(over="ignore"):
@@ -253,58 +224,63 @@ def read_numbers(x: Any, name: str, estimator: Any = None) -> Array:
     return array
 
 
-def _no_numbers(dtype: Any, name: str) -> str:
-    kind = getattr(dtype, "kind", "")
-    if kind in "mM" and kind:
+def _no_numbers(dtype: Any) -> str:
+    if dtype.kind in "mM":
         return (
             f"expected numbers, got dates or time spans ({dtype}); convert them to numbers, for "
             "example to seconds with (t - t[0]) / np.timedelta64(1, 's')"
         )
-    if kind == "c":
+    if dtype.kind == "c":
         return f"Complex data not supported, expected real numbers, got {dtype}"
     return f"expected numbers, got dtype {dtype}"
 
 
-def _error_of_strings(array: Array, name: str) -> ValueError:
-    """Return an error that names the first text that is no number, or the first text."""
-    places = [place for place, value in np.ndenumerate(array) if not _is_float(value)]
-    place = (*places, (0,) * array.ndim)[0]
-    return _error_of_string(array[place] if array.size else "", _at(name, place))
-
-
-def _error_of_string(value: Any, name: str) -> ValueError:
-    return ValueError(
-        f"{name}: expected numbers: could not convert string to float: {str(value)!r}"
-        f"{_encode(name)}"
-    )
-
-
-def _is_float(value: Any) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
-
-
 def _numbers_of_objects(array: Array, name: str) -> Array:
-    values = array.copy()
-    for place, value in np.ndenumerate(array):
-        if isinstance(value, str | bytes):
-            raise _error_of_string(value, _at(name, place))
+    """Return objects as float64; missing ones are NaN. A text is refused, even of a number."""
+    values = array.astype(object)
+    _check_no_texts(values, name)
+    for place, value in np.ndenumerate(values):
         if isinstance(value, np.datetime64 | np.timedelta64):
-            raise ValueError(f"{_at(name, place)}: {_no_numbers(value.dtype, name)}")
+            raise ValueError(f"{_at(name, place)}: {_no_numbers(value.dtype)}")
         if type(value).__name__ in ("NAType", "NaTType"):
             values[place] = np.nan
     try:
         with np.errstate(over="ignore"):
             return np.asarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except _ERRORS as error:
         raise _error(error)(f"{name}: expected numbers: {error}") from error
+
+
+def _check_no_texts(values: Array, name: str) -> None:
+    """Raise an error for the first text, or rather for the first that is not a number."""
+    texts = [(k, x) for k, x in np.ndenumerate(values) if isinstance(x, str | bytes)]
+    for place, text in texts:
+        if not _is_float(text):
+            advice = f"; {_ENCODE}" if name.startswith("X") else ""
+            raise ValueError(
+                f"{_at(name, place)}: expected numbers: could not convert string to float: "
+                f"{str(text)!r}{advice}"
+            )
+    if texts:
+        place, text = texts[0]
+        raise ValueError(
+            f"{_at(name, place)}: expected numbers, got the text {text!r}; convert texts with "
+            "astype(float)"
+        )
+
+
+def _is_float(text: str | bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _at(name: str, place: tuple[int, ...]) -> str:
     """Return the name of a sample; a value within a sample has the name of the sample."""
+    if ", column" in name:
+        return f"{name}, row {place[0]}"
     return f"{name}[{place[0]}]" if place and not name.endswith("]") else name
 
 
@@ -313,50 +289,34 @@ def _error(error: Exception) -> type[Exception]:
     return TypeError if isinstance(error, TypeError) else ValueError
 
 
-def _frame_values(frame: Any, name: str) -> Any:
-    """Return a frame that check_array can read, or its values; an error names the column."""
-    dtypes = getattr(frame, "dtypes", None)
-    if dtypes is not None and all(_is_plain_dtype(dtype) for dtype in dtypes):
-        return frame.to_numpy()
-    labels = column_names(frame)
-    columns = [
-        _column_values(_column(frame, k), f"{name}, column {label!r}")
-        for k, label in enumerate(labels)
-    ]
-    for label, column in zip(labels, columns, strict=True):
-        if column.dtype.kind not in NUMBERS + "O":
-            raise ValueError(f"{name}, column {label!r}: {_no_numbers(column.dtype, name)}")
-    return np.column_stack(columns) if columns else frame.to_numpy()
+def _has_plain_dtypes(frame: Any) -> bool:
+    """Whether the columns of a frame of pandas have dtypes of NumPy that are numbers."""
+    dtypes = getattr(frame, "dtypes", [None])
+    return all(isinstance(dtype, np.dtype) and dtype.kind in NUMBERS for dtype in dtypes)
 
 
-def _is_plain_dtype(dtype: Any) -> bool:
-    return isinstance(dtype, np.dtype) and dtype.kind in NUMBERS
+def _frame_values(frame: Any) -> Array:
+    if _has_plain_dtypes(frame):
+        return np.asarray(frame.to_numpy())
+    columns = [_series_values(_column(frame, k), "") for k in range(frame.shape[1])]
+    return np.column_stack([np.asarray(column) for column in columns])
 
 
-def _column(frame: Any, k: int) -> Any:
-    if hasattr(frame, "iloc"):
-        return frame.iloc[:, k]
-    return frame.column(k) if _is_arrow(frame) else frame.to_series(k)
-
-
-def _column_values(column: Any, name: str) -> Array:
-    """Return the values of a series; missing numbers are NaN."""
-    dtype = getattr(column, "dtype", None)
+def _series_values(x: Any, name: str) -> Any:
+    """Return the values of a series, whose missing numbers are NaN; another object unchanged."""
+    if not _is_series(x):
+        return x
+    dtype = getattr(x, "dtype", None)
     if "Sparse" in type(dtype).__name__:
         raise TypeError(f"{name}: Sparse data was passed, but dense data is required, got {dtype}")
     categories = getattr(dtype, "categories", None)
     if categories is not None and getattr(categories.dtype, "kind", "O") in NUMBERS:
-        return np.asarray(column.to_numpy(), np.float64)
+        return x.to_numpy().astype(np.float64)
     numpy_dtype = getattr(dtype, "numpy_dtype", None)
     if numpy_dtype is not None and numpy_dtype.kind in NUMBERS:
         single = numpy_dtype == np.float32
-        return np.asarray(
-            column.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-        )
-    values = np.asarray(column.to_numpy())
-    if values.dtype.kind == "O" and name.count("column"):
-        return _numbers_of_objects(values, name)
-    return values
+        return x.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
+    return x.to_numpy()
 
 
 # --- other libraries ---
@@ -374,9 +334,8 @@ def _is_arrow(X: Any) -> bool:
     return _module(X) == "pyarrow"
 
 
-def _is_nested(dtype: Any) -> bool:
-    """Whether the values of a polars series are lists or arrays."""
-    return bool(dtype.is_nested()) if hasattr(dtype, "is_nested") else False
+def _is_series(X: Any) -> bool:
+    return (hasattr(X, "iloc") or _is_polars(X) or _is_arrow(X)) and not is_frame(X)
 
 
 def _is_sparse_object(X: Any) -> bool:

@@ -74,7 +74,7 @@ def check_sequences(
     """
     X = open_container(X)
     if is_list_of_sequences(X):
-        sequences = _from_list(X, first_sample, estimator)
+        sequences = _from_list(X, first_sample)
     else:
         sequences = _from_array(X, first_sample, estimator)
     if ensure_all_finite:
@@ -106,7 +106,7 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
 
 
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
-    array = read_numbers(X, "X", estimator)
+    array = read_numbers(X, "X")
     if array.ndim < 2:
         raise ValueError(_too_few_dimensions(array))
     array = _check_not_too_small(array, estimator)
@@ -182,8 +182,8 @@ def _unpadded_lengths(array: Array) -> NDArray[np.intp]:
     return lengths
 
 
-def _from_list(X: Any, first_sample: int, estimator: Any) -> Sequences:
-    parts = [_one_sequence(x, first_sample + k, estimator) for k, x in enumerate(X)]
+def _from_list(X: Any, first_sample: int) -> Sequences:
+    parts = [_one_sequence(x, first_sample + k) for k, x in enumerate(X)]
     lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
     _raise_at(lengths == 0, first_sample, "an empty sequence; expected at least one time step")
     widths = np.array([part.shape[1] for part in parts])
@@ -210,11 +210,11 @@ def _is_flat(x: Any) -> bool:
     return np.ndim(x) == 1
 
 
-def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
+def _one_sequence(x: Any, sample: int) -> Array:
     """Return one element of a list as numbers of shape (n_timesteps, n_features)."""
     name = f"X[{sample}]"
     if not (type(x) is np.ndarray and x.dtype.kind in NUMBERS and x.dtype.itemsize <= 8):
-        x = _numbers_of_one(x, name, estimator)
+        x = _numbers_of_one(x, name)
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
         raise ValueError(
             f"{name}: expected shape (n_timesteps, n_features) or (n_timesteps,), got {x.shape}"
@@ -222,9 +222,9 @@ def _one_sequence(x: Any, sample: int, estimator: Any) -> Array:
     return x[:, None] if x.ndim == 1 else x
 
 
-def _numbers_of_one(x: Any, name: str, estimator: Any) -> Array:
+def _numbers_of_one(x: Any, name: str) -> Array:
     try:
-        return read_numbers(x, name, estimator)
+        return read_numbers(x, name)
     except (TypeError, ValueError) as error:
         message = str(error).removeprefix(f"{name}: ")
         raise ValueError(

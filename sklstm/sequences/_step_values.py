@@ -85,11 +85,16 @@ def form_of_targets(y: Any) -> TargetForm:
 
 
 def like_targets(parts: list[tuple[Rows, Sequences]], form: TargetForm) -> Any:
-    """Return the rows of all parts of X in the form of the targets, and a list if X is a list."""
+    """Return the rows of all parts of X in the form of the targets.
+
+    An array is not possible, and a list is returned, if the sequences of a list differ in length.
+    """
     if form == "array" and parts[0][1].form != "list":
         ((rows, sequences),) = parts
         return sequences.like_input(rows)
     steps = [step for rows, sequences in parts for step in np.split(rows, sequences.starts[1:])]
+    if form == "array" and len(set(map(len, steps))) == 1:
+        return np.array(steps)
     return as_objects(steps) if form == "object" else steps
 
 
