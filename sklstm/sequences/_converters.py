@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from sklstm.sequences._containers import open_container, read_values
+from sklstm.sequences._containers import column_names, is_frame, open_container, read_values
 from sklstm.sequences._ragged import (
     as_columns,
     as_list,
@@ -389,12 +389,12 @@ def _one_series(x: Any, name: str) -> Array:
 
 def _check_same_columns(series: list[Any]) -> None:
     """Raise if two frames have different columns."""
-    expected = list(getattr(series[0], "columns", []))
+    expected = column_names(series[0]) if is_frame(series[0]) else []
     for k, x in enumerate(series):
-        if expected and list(getattr(x, "columns", expected)) != expected:
+        if expected and is_frame(x) and column_names(x) != expected:
             raise ValueError(
                 f"series[{k}]: expected the columns {expected} as in series[0], "
-                f"got {list(x.columns)}"
+                f"got {column_names(x)}"
             )
 
 
@@ -402,7 +402,7 @@ def _target_columns(first: Any, n_features: int, target: Any) -> Any:
     """Return the index of the target columns."""
     if target is None:
         return 0 if n_features == 1 else slice(None)
-    names = list(getattr(first, "columns", range(n_features)))
+    names = column_names(first) if is_frame(first) else list(range(n_features))
     if isinstance(target, list | tuple):
         return [_position(names, name) for name in target]
     return _position(names, target)

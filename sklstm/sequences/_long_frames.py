@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, SupportsFloat, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklstm.sequences._containers import is_sequence
+from sklstm.sequences._containers import column_names, is_frame, is_sequence, open_container
 from sklstm.sequences._ragged import (
     as_columns,
     as_list,
@@ -373,8 +373,9 @@ def _check_constant(frame: Any, name: Hashable, groups: _Groups) -> None:
 
 
 def feature_names(X: Any, n_features: int) -> list[Hashable]:
-    if isinstance(X, list | tuple) and hasattr(X[0], "columns"):
-        return list(X[0].columns)
+    X = open_container(X)
+    if isinstance(X, list | tuple) and is_frame(X[0]):
+        return column_names(X[0])
     return [f"feature_{k}" for k in range(n_features)]
 
 
