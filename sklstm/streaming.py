@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklstm._estimators.base import BaseLSTM
-from sklstm._estimators.reading import describe_too_large
+from sklstm._estimators.reading import accepted, describe_too_large
 from sklstm._network import dense, pooling
 from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._network.kernels.weights import OutputWeights
@@ -106,6 +106,10 @@ class SequenceStream:
         self._params = self._model.views
         self._n_features = form.inputs.n_channels
         self._shape, self._dtype = (n_streams, self._n_features), form.dtype
+        self._scaling = form.scaling
+        # Inputs are scaled in float64, also those of a float32 model.
+        self._input_dtype = self._dtype if form.scaling is None else np.dtype(np.float64)
+        self._usual_dtypes = {self._input_dtype, self._dtype}
         self._embeds = network.embeds
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
         self._check_parameters()
@@ -318,18 +322,25 @@ class SequenceStream:
 
     def _advance(self, X_t: ArrayLike) -> Array:
         """Raw predictions (n_streams, K) after one more step."""
-        usual = type(X_t) is np.ndarray and X_t.shape == self._shape and X_t.dtype == self._dtype
-        x: Any = X_t if usual and not self._embeds else self._check(X_t)
+        usual = (
+            type(X_t) is np.ndarray
+            and X_t.shape == self._shape
+            and X_t.dtype in self._usual_dtypes
+            and not self._embeds
+        )
+        x: Any = X_t if usual else self._check(X_t)
         if self._embeds:
             x = self._network.inputs(self._params, x)
         return with_single_blas_thread(self._step, x) if self._limits_blas else self._step(x)
 
-    def _step(self, x: Any) -> Array:
+    def _step(self, given: Any) -> Array:
+        x = given
+        if self._scaling is not None:
+            x = self._scaling.apply_to_step(given, self._dtype)
         for stepper in self._steppers:
-            states = stepper(x)
-            if states is None:
-                self._check(x)  # raises an error that says where
-            x = states
+            x = stepper(x)
+            if x is None:
+                self._raise_not_accepted(given)
         self._n_calls += 1
         if self._pooled is None:
             return x
@@ -350,7 +361,7 @@ class SequenceStream:
         """The step as an array (n_streams, n_features), or tokens (n_streams, 1)."""
         values = self._model.form.inputs.step_values(X_t, self._estimator)
         with np.errstate(over="ignore"):
-            x = values.astype(self._dtype, copy=False)
+            x = values.astype(self._input_dtype, copy=False)
         expected = self._shape
         if x.ndim == 1 and 1 in expected:
             x = x.reshape(-1, 1) if self._n_features == 1 else x[np.newaxis]
@@ -358,7 +369,7 @@ class SequenceStream:
             raise ValueError(
                 f"X_t: expected shape {expected}, (n_streams, n_features), got {values.shape}"
             )
-        if not all_accepted(x):
+        if self._scaling is None and not all_accepted(x):
             self._raise_not_accepted(values.reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
@@ -366,14 +377,14 @@ class SequenceStream:
         tokens = Sequences(x, np.ones(len(x), np.intp), "list")
         return as_tokens(tokens, vocabulary_size, name="X_t").values
 
-    def _raise_not_accepted(self, given: NDArray[Any]) -> None:
+    def _raise_not_accepted(self, given: NDArray[Any]) -> NoReturn:
         """Raise an error that names the stream and the step of a value that is not accepted."""
         values = given.astype(np.float64)
-        k, feature = np.argwhere(~(np.abs(values) <= largest_input(self._dtype)))[0]
+        k, feature = np.argwhere(~accepted(values, self._dtype, self._scaling))[0]
         value, where = values[k, feature], f"X_t[{k}], step {self.n_steps[k]}"
         if not np.isfinite(value):
             raise ValueError(f"{where}: expected finite numbers, got {value}")
-        raise ValueError(f"{where}: {describe_too_large(value, self._dtype)}")
+        raise ValueError(f"{where}: {describe_too_large(value, self._dtype, self._scaling)}")
 
 
 def _as_counts(given: ArrayLike, n_streams: int) -> NDArray[np.intp]:

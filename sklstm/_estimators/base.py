@@ -8,7 +8,9 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -26,10 +28,12 @@ from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generato
 from sklstm._estimators.reading import (
     DataForm,
     hold_out,
+    naming_validation_data,
     open_targets,
     read_first,
     read_for_validation,
     read_more,
+    scales_inputs,
 )
 from sklstm._estimators.targets import Targets
 from sklstm._estimators.upgrades import FORMAT, UPGRADES
@@ -74,6 +78,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     max_iter: Any
     early_stopping: bool
     validation_fraction: float
+    scale_inputs: bool
     warm_start: bool
     random_state: Any
 
@@ -154,7 +159,9 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             samples, held_out = hold_out(samples, self.validation_fraction, seed)
         model, samples = self._begin(samples, form, rng, earlier)
         model.state.split_seed = seed
-        held_out = None if held_out is None else model.form.scale(model.form.weigh(held_out))
+        if held_out is not None:
+            with naming_validation_data() if X_val is not None else nullcontext():
+                held_out = model.form.scale(model.form.weigh(held_out))
         callbacks = EpochCallbacks(self, context, data, lambda: _fitted(model.snapshot()))
         outcome = self._train(model, samples, held_out, self.max_iter, callbacks)
         context.call_on_fit_task_end(
@@ -207,6 +214,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         update = partial and earlier is not None
         learn_units = form.targets.update_units if update else form.targets.fit_units
         form = form.with_targets(learn_units(samples.targets, samples.weights))
+        scales = scales_inputs(self)
+        form = form.learn_scaling(samples, update) if scales else replace(form, scaling=None)
         network = self._new_network(form)
         if earlier is None:
             parameters = network.initialize(rng, form.dtype, self.forget_bias)

@@ -120,6 +120,11 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     validation_fraction : float, default=0.1
         Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``.
 
+    scale_inputs : bool, default=True
+        Whether to standardise each channel of ``X`` inside, with its mean and standard deviation
+        over all time steps of the training data. The statistics are weighted by the sample weights,
+        and are stored in ``input_mean_`` and ``input_scale_``. Tokens are not scaled.
+
     momentum : float, default=0.9
         Momentum of "sgd".
 
@@ -170,8 +175,17 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
 
+    input_mean_ : ndarray of shape (n_channels,) or None
+        The mean of each channel, which is subtracted. A 2-D ``X`` has one channel. None for tokens
+        and with ``scale_inputs=False``.
+
+    input_scale_ : ndarray of shape (n_channels,) or None
+        The standard deviation of each channel, by which values are divided. It is infinite for a
+        channel that was constant in the training data, up to rounding errors, so that the channel
+        is ignored. None like ``input_mean_``.
+
     parameters_ : dict of str to ndarray
-        The parameters of the network by name, read-only.
+        The parameters by name of the network for ``X`` as it is, without scaling; read-only copies.
 
     loss_ : float
         Objective of the last epoch.
@@ -274,6 +288,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scale_inputs: bool = True,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -308,6 +323,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scale_inputs = scale_inputs
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
         self.beta_1 = beta_1

@@ -75,7 +75,7 @@ class Introspection:
             Partial derivatives in the form of ``X``; NaN where a 3-D array was padded. With
             ``vocabulary_size``, the derivatives by the embedding of each token, of shape
             (n_timesteps, embedding_size). Of a regressor, they have at least the precision of its
-            predictions.
+            predictions. They are float64 if ``input_scale_`` is beyond 1e30 or below 1e-30.
 
         Raises
         ------
@@ -93,6 +93,8 @@ class Introspection:
             input_gradients(network, parameters, part, parallel_map, gradient, write)
 
         dtype = np.promote_types(parameters.dtype, targets.gradient_dtype)
+        if model.form.scaling is not None and model.form.scaling.is_wide:
+            dtype = np.dtype(np.float64)
         values = StepValues("input gradients", network.n_inputs, dtype, not network.embeds)
         return self._by_step(model, X, values, compute, targets.gradient_unit(target))
 
@@ -124,17 +126,20 @@ class Introspection:
 
     @property
     def parameters_(self) -> dict[str, Array]:
-        """The network's parameters by name, as read-only arrays.
+        """The parameters by name of the network for ``X`` as it is, as read-only copies.
 
         ``lstm_0.weight_ih`` (n_inputs, 4 * hidden), ``lstm_0.weight_hh`` (hidden, 4 * hidden) and
         ``lstm_0.bias`` (4 * hidden,), with the gates in the order input, forget, output, candidate;
         the same for ``lstm_0_reverse`` and further layers; ``dense.weight`` and ``dense.bias``;
         with ``vocabulary_size``, ``embedding.weight`` (vocabulary_size, embedding_size).
+
+        With ``scale_inputs``, the first layer is converted to inputs that are not scaled: in
+        float64, its input weights are divided by ``input_scale_``, and its biases take account of
+        ``input_mean_``. Predictions scale the inputs instead, which is more accurate: where a
+        channel has a mean of r standard deviations, the rounding errors of the converted parameters
+        are about r times as large.
         """
-        model = self._fitted_model()
-        flat = model.state.parameters.view()
-        flat.flags.writeable = False
-        return model.network.layout.views(flat)
+        return self._fitted_model().folded
 
 
 class _StepResult:

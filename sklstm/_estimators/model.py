@@ -26,6 +26,7 @@ from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._scaling import Scaling
 from sklstm.sequences._step_values import like_targets
 
 Array = NDArray[np.floating]
@@ -44,6 +45,14 @@ class FittedModel:
         """The network's parameters by name."""
         return self.network.layout.views(self.state.parameters)
 
+    @property
+    def folded(self) -> Views:
+        """Read-only copies of the parameters of the network for inputs that are not scaled."""
+        flat = self.state.parameters.copy()
+        rescale_inputs(self.form.scaling, None, self.network, self.network.layout.views(flat))
+        flat.flags.writeable = False
+        return self.network.layout.views(flat)
+
     def snapshot(self) -> FittedModel:
         """A copy that further training does not change."""
         return FittedModel(self.form, self.network, self.state.copy())
@@ -51,19 +60,22 @@ class FittedModel:
     def continued(
         self, form: DataForm, network: SequenceNetwork, rng: np.random.RandomState
     ) -> FittedModel:
-        """A copy to continue training, on targets in the units of ``form``."""
+        """A copy to continue training, on inputs and targets in the units of ``form``."""
         state = self.state.copy().astype(form.dtype)
         state.rng, state.best_score, state.best_epoch = rng, None, None
+        views = network.layout.views(state.parameters)
+        rescale_inputs(self.form.scaling, form.scaling, network, views)
         earlier, later = self.form.targets, form.targets
         if isinstance(earlier, NumberTargets) and isinstance(later, NumberTargets):
-            views = network.layout.views(state.parameters)
             rescale_output(earlier, later, *(views[f"dense.{k}"] for k in ("weight", "bias")))
         return FittedModel(form, network, state)
 
     def attributes(self) -> dict[str, Any]:
         """The public attributes of an estimator with this model."""
-        state, targets = self.state, self.form.targets
+        state, targets, scaling = self.state, self.form.targets, self.form.scaling
         return {
+            "input_mean_": None if scaling is None else scaling.mean.copy(),
+            "input_scale_": None if scaling is None else scaling.scale.copy(),
             **self.form.inputs.attributes,
             **targets.attributes,
             "n_outputs_": targets.n_outputs,
@@ -101,7 +113,7 @@ class FittedModel:
 
     def parts(self, X: Any, estimator: Any) -> Iterator[Sequences]:
         """X validated; a list part by part, so that it is never copied as a whole."""
-        read = self.form.inputs.read
+        read = self.form.read
         X = self.form.inputs.open(X)
         if not is_list_of_sequences(X):
             yield read(X, estimator)
@@ -129,7 +141,7 @@ class FittedModel:
         self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]
     ) -> tuple[NDArray[Any], Sequences]:
         """What ``decode`` makes of raw predictions, a row for each step, and the sequences."""
-        sequences = self.form.inputs.read(X, estimator)
+        sequences = self.form.read(X, estimator)
         raw = with_workers(estimator.n_jobs, partial(self._raw, sequences, estimator))
         return decode(raw), sequences
 
@@ -151,6 +163,31 @@ class FittedModel:
                 yield
         except InputTooLargeError:
             raise too_large(part, self.form.dtype, first_sample) from None
+
+
+def rescale_inputs(
+    earlier: Scaling | None, later: Scaling | None, network: SequenceNetwork, views: Views
+) -> None:
+    """Change the first layer in place, so that the network with later scaling is as before.
+
+    An input that is constant in the later scaling keeps its weights.
+    """
+    if network.embeds or (earlier is None and later is None):
+        return
+    mean, scale = _units(earlier)
+    new_mean, new_scale = _units(later)
+    ratio = np.where(np.isinf(new_scale), 1.0, new_scale / scale)
+    for direction in network.layers[0].directions:
+        weight, bias = (views[f"{direction}.{part}"] for part in ("weight_ih", "bias"))
+        exact = weight.astype(np.float64)
+        with np.errstate(over="ignore"):
+            bias += ((new_mean - mean) / scale) @ exact
+            weight[...] = exact * ratio[:, None]
+
+
+def _units(scaling: Scaling | None) -> tuple[Any, Any]:
+    """Mean and scale of the inputs."""
+    return (0.0, 1.0) if scaling is None else (scaling.mean, scaling.scale)
 
 
 def checked_finite(array: Array, name: str, estimator: Any) -> Array:

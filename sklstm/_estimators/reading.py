@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._containers import is_frame, open_container, read_values
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._scaling import Scaling
 from sklstm.sequences._step_values import (
     TargetForm,
     form_of_targets,
@@ -42,7 +44,8 @@ class DataForm:
     """What the first fit saw of X and y.
 
     ``per_step`` tells whether there is a target for each time step, and ``y_form`` whether these
-    were given as one array, a list or an object array.
+    were given as one array, a list or an object array. ``scaling`` holds mean and scale of the
+    input channels; it is None before they are learned, and if inputs are not scaled.
     """
 
     inputs: InputForm
@@ -50,6 +53,7 @@ class DataForm:
     per_step: bool
     y_form: TargetForm
     dtype: np.dtype[np.floating]
+    scaling: Scaling | None = None
 
     def with_targets(self, targets: Targets) -> DataForm:
         """The form with another state of its targets."""
@@ -62,9 +66,27 @@ class DataForm:
             raise ValueError("class_weight: expected a sample of weight above zero, all have zero")
         return replace(samples, weights=weights).without_weightless()
 
+    def learn_scaling(self, samples: Samples, update: bool) -> DataForm:
+        """The form with mean and scale of these inputs, or with ``update`` of all so far."""
+        scaling = Scaling.of(samples.sequences.values, samples.step_weights)
+        if update and self.scaling is not None:
+            scaling = self.scaling.merged(scaling)
+        return replace(self, scaling=scaling)
+
     def scale(self, samples: Samples) -> Samples:
-        """The samples with targets in the units of the loss."""
-        return replace(samples, targets=self.targets.scale(samples.targets))
+        """The samples with targets in the units of the loss, and inputs to be scaled."""
+        sequences = replace(samples.sequences, scaling=self.scaling)
+        if self.scaling is not None:
+            values = sequences.values
+            extremes = np.stack([values.min(axis=0), values.max(axis=0)])
+            if not accepted(extremes, self.dtype, self.scaling).all():
+                raise too_large(sequences, self.dtype, numbers=samples.numbers)
+        return replace(samples, sequences=sequences, targets=self.targets.scale(samples.targets))
+
+    def read(self, X: Any, estimator: Any, first_sample: int = 0) -> Sequences:
+        """X to predict for: checked, stacked, and to be scaled."""
+        sequences = self.inputs.read(X, estimator, first_sample)
+        return sequences if self.scaling is None else replace(sequences, scaling=self.scaling)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the form."""
@@ -74,6 +96,7 @@ class DataForm:
             "per_step": self.per_step,
             "y_form": self.y_form,
             "dtype": self.dtype.name,
+            "scaling": None if self.scaling is None else self.scaling.as_dict(),
         }
 
     @classmethod
@@ -87,6 +110,7 @@ class DataForm:
             per_step=values["per_step"],
             y_form=values["y_form"],
             dtype=np.dtype(values["dtype"]),
+            scaling=None if values["scaling"] is None else Scaling(**values["scaling"]),
         )
 
 
@@ -146,7 +170,7 @@ def read_first(
         y_form=y_form,
         dtype=np.dtype(estimator.dtype or input_dtype),
     )
-    return _samples(given, form), form
+    return _samples(given, form, estimator), form
 
 
 def read_more(
@@ -158,15 +182,27 @@ def read_more(
     y = open_targets(y, estimator)
     sequences = form.inputs.read(X, estimator)
     given = _stacked(sequences, y, sample_weight, form.per_step)
-    return _samples(given, form), form
+    return _samples(given, form, estimator), form
+
+
+def scales_inputs(estimator: Any) -> bool:
+    """Whether inputs are scaled; tokens are not."""
+    return bool(estimator.scale_inputs) and estimator.vocabulary_size is None
 
 
 def read_for_validation(estimator: Any, X_val: Any, y_val: Any, form: DataForm) -> Samples:
     """Samples to validate on; errors name X_val and y_val."""
     if X_val is None or y_val is None:
         raise ValueError("expected X_val and y_val together, got only one of them")
-    try:
+    with naming_validation_data():
         return read_more(estimator, X_val, y_val, None, form)[0]
+
+
+@contextmanager
+def naming_validation_data() -> Iterator[None]:
+    """Say in errors that they concern X_val and y_val."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"Validation data (X_val, y_val): {error}") from error
 
@@ -265,8 +301,11 @@ def _check_length(sequences: Sequences, y: Any) -> None:
         raise ValueError(f"y: expected one target for each sequence: {error}") from error
 
 
-def _samples(given: _Given, form: DataForm) -> Samples:
-    """Encoded and weighted samples, without those of weight zero."""
+def _samples(given: _Given, form: DataForm, estimator: Any) -> Samples:
+    """Encoded and weighted samples, without those of weight zero.
+
+    Inputs that will be scaled keep their dtype until a batch is packed.
+    """
     rows = form.targets.encode(given.known_y, given.name)
     weights = given.weights
     if given.known is not None:
@@ -274,7 +313,9 @@ def _samples(given: _Given, form: DataForm) -> Samples:
             _at(given.known, array, len(weights)) for array in (rows, weights[given.known])
         )
     _check_total(weights)
-    sequences = _cast(given.sequences, form.dtype)
+    sequences = given.sequences
+    if not scales_inputs(estimator):
+        sequences = _cast(sequences, form.dtype)
     return Samples(sequences, rows, weights, form.per_step).without_weightless()
 
 
@@ -306,25 +347,44 @@ def _cast(sequences: Sequences, dtype: np.dtype[np.floating]) -> Sequences:
 
 
 def too_large(
-    sequences: Sequences, dtype: np.dtype[np.floating], first_sample: int = 0
+    sequences: Sequences,
+    dtype: np.dtype[np.floating],
+    first_sample: int = 0,
+    numbers: NDArray[np.intp] | None = None,
 ) -> Exception:
-    """The error for the first value that is too large for a network of this dtype."""
-    with np.errstate(over="ignore"):
-        wrong = ~(np.abs(sequences.values.astype(dtype)) <= largest_input(dtype))
-    row, feature = np.argwhere(wrong)[0]
+    """The error for the first value that is too large for a network of this dtype.
+
+    ``numbers`` are the indices of the sequences in X, if these are not consecutive.
+    """
+    row, feature = np.argwhere(~accepted(sequences.values, dtype, sequences.scaling))[0]
     sample, step = sequences.where(row)
+    value = sequences.values[row, feature]
+    number = first_sample + sample if numbers is None else numbers[sample]
     return ValueError(
-        f"X[{first_sample + sample}], step {step}: "
-        f"{describe_too_large(sequences.values[row, feature], dtype)}"
+        f"X[{number}], step {step}: {describe_too_large(value, dtype, sequences.scaling)}"
     )
 
 
-def describe_too_large(value: float, dtype: np.dtype[np.floating]) -> str:
+def accepted(
+    values: NDArray[Any], dtype: np.dtype[np.floating], scaling: Scaling | None
+) -> NDArray[np.bool_]:
+    """Which values (S, D) a network of this dtype accepts after scaling."""
+    with np.errstate(over="ignore"):
+        inputs = values.astype(dtype) if scaling is None else scaling.apply(values, dtype)
+    return np.asarray(np.abs(inputs) <= largest_input(dtype))
+
+
+def describe_too_large(value: float, dtype: np.dtype[np.floating], scaling: Scaling | None) -> str:
     """What is wrong with a value, and what to do."""
+    limit = f"{value:.3g} is too large for dtype={dtype.name}, expected at most"
+    if scaling is not None:
+        return (
+            f"{limit} {largest_input(dtype):.2g} standard deviations from the mean of the channel "
+            "in the training data"
+        )
     return (
-        f"{value:.3g} is too large for dtype={dtype.name}, expected at most "
-        f"{largest_input(dtype):.2g} in absolute value; scale the inputs, for example with "
-        "SequenceScaler"
+        f"{limit} {largest_input(dtype):.2g} in absolute value; scale the inputs, for example with "
+        "scale_inputs=True or SequenceScaler"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: The format of estimators that are saved now.
-FORMAT = 2
+FORMAT = 3
 
 
 def _with_shape_of_targets(state: State) -> State:
@@ -24,6 +24,12 @@ def _with_shape_of_targets(state: State) -> State:
     return _changed(state, ("model", "form", "targets"), upgrade)
 
 
+def _without_scaling(state: State) -> State:
+    """Inputs were not scaled; since format 3 there is a parameter for it."""
+    state = {**state, "scale_inputs": False}
+    return _changed(state, ("model", "form"), lambda form: {**form, "scaling": None})
+
+
 def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
     """A copy of nested states with one of them changed, if it is there."""
     if not path:
@@ -35,4 +41,4 @@ def _changed(state: State, path: tuple[str, ...], change: Callable[[State], Stat
 
 
 #: From the number of a format to what turns its states into those of the next.
-UPGRADES: dict[int, Callable[[State], State]] = {1: _with_shape_of_targets}
+UPGRADES: dict[int, Callable[[State], State]] = {1: _with_shape_of_targets, 2: _without_scaling}

@@ -17,6 +17,7 @@ from sklstm._network.segments import WriteSteps
 from sklstm._threads import ParallelMap, serial_map
 from sklstm.sequences import Sequences
 from sklstm.sequences._packing import Packing
+from sklstm.sequences._scaling import Scaling
 
 R = TypeVar("R")
 Array = NDArray[np.floating]
@@ -97,12 +98,15 @@ def input_gradients(
     gradient: Callable[[Array], Array],
     write: WriteSteps,
 ) -> None:
-    """Write the gradient at the inputs of the first LSTM layer.
+    """Write the gradient at the inputs, for tokens at the inputs of the first LSTM layer.
 
-    ``gradient`` returns the gradient at given raw predictions. ``write`` is called with rows of
-    ``sequences.values``, and several threads may call it.
+    Inputs are the values of ``sequences``, before they are scaled. ``gradient`` returns the
+    gradient at given raw predictions. ``write`` is called with rows of ``sequences.values``, and
+    several threads may call it.
     """
     params = network.layout.views(parameters)
+    if sequences.scaling is not None:
+        write = _write_at_raw_inputs(write, sequences.scaling)
 
     def compute(chunk: _Chunk) -> None:
         packing, direction_map = chunk.packing, chunk.direction_map
@@ -117,6 +121,17 @@ def input_gradients(
 
     arguments = network, sequences, parameters.dtype, parallel_map, working_memory()
     _map_chunks(compute, *arguments, training=True)
+
+
+def _write_at_raw_inputs(write: WriteSteps, scaling: Scaling) -> WriteSteps:
+    """Convert gradients at scaled inputs to gradients at raw inputs, and write them."""
+
+    def converted(
+        rows: Indices, values: Array, columns: slice = slice(None), add: bool = False
+    ) -> None:
+        write(rows, values / scaling.scale[columns], columns, add)
+
+    return converted
 
 
 class _Chunk(NamedTuple):

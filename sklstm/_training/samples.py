@@ -42,6 +42,8 @@ class Samples:
         Whether each step has a target.
     counts : ndarray of shape (n_sequences,) or None
         How many of the given sequences each sequence stands for; None if one each.
+    numbers : ndarray of shape (n_sequences,) or None
+        The index of each sequence in the data that were given; None if they are all of these.
     """
 
     sequences: Sequences
@@ -49,6 +51,7 @@ class Samples:
     weights: NDArray[np.float64]
     per_step: bool = False
     counts: NDArray[np.intp] | None = None
+    numbers: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -56,6 +59,11 @@ class Samples:
     def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows of targets and weights of the sequences at ``indices``."""
         return self.sequences.rows(indices) if self.per_step else indices
+
+    @property
+    def step_weights(self) -> NDArray[np.float64]:
+        """The weight of each time step: its own, or that of its sequence."""
+        return self.weights if self.per_step else np.repeat(self.weights, self.sequences.lengths)
 
     @property
     def totals(self) -> Totals:
@@ -81,6 +89,7 @@ class Samples:
             targets=self.targets[rows],
             weights=self.weights[rows],
             counts=None if self.counts is None else self.counts[indices],
+            numbers=indices if self.numbers is None else self.numbers[indices],
         )
 
     def without_weightless(self) -> Samples:
@@ -93,11 +102,16 @@ class Samples:
         return self.take(np.flatnonzero(positive))
 
     def astype(self, dtype: np.dtype[np.floating]) -> Samples:
-        """Return the samples with values and real targets of this dtype."""
-        targets = self.targets
+        """Return the samples with values and real targets of this dtype.
+
+        Values that will be scaled are not converted before.
+        """
+        targets, sequences = self.targets, self.sequences
         if targets.dtype.kind == "f":
             targets = targets.astype(dtype, copy=False)
-        return replace(self, sequences=self.sequences.astype(dtype), targets=targets)
+        if sequences.scaling is None:
+            sequences = sequences.astype(dtype)
+        return replace(self, sequences=sequences, targets=targets)
 
     def merged(self) -> Samples:
         """Merge equal samples and add their weights.

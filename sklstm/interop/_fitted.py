@@ -71,6 +71,7 @@ def describe(estimator: Any) -> FittedNetwork:
         )
     model = estimator._fitted_model()
     views: Views = model.views
+    scaling = model.form.scaling
     return FittedNetwork(
         form=model.form,
         layers=tuple(_directions(views, layer) for layer in model.network.layers),
@@ -78,6 +79,8 @@ def describe(estimator: Any) -> FittedNetwork:
         dense_bias=views["dense.bias"],
         embedding=views.get("embedding.weight"),
         pooling=model.network.pooling,
+        input_mean=None if scaling is None else scaling.mean,
+        input_scale=None if scaling is None else scaling.scale,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sklstm.sequences._cached_property import cached_property
+from sklstm.sequences._scaling import Scaling
 
 Array = NDArray[np.floating]
 Form = Literal["2d", "3d", "list"]
@@ -36,6 +37,9 @@ class Sequences:
         Number of time steps in an input array, including padding.
     flat : bool
         Whether each sequence was a row or a 1-D array, without an axis for features.
+    scaling : Scaling or None
+        Mean and scale of the channels, which are applied when the sequences are packed. ``values``
+        are not scaled.
 
     Examples
     --------
@@ -52,6 +56,7 @@ class Sequences:
     frame: Any = None
     n_timesteps: int | None = None
     flat: bool = False
+    scaling: Scaling | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -197,7 +202,7 @@ class Sequences:
         lengths, starts = lengths[order], starts[order]
         batch_sizes = _batch_sizes(lengths)
         dtype = self.values.dtype if dtype is None else np.dtype(dtype)
-        return Packing(self.values, dtype, starts, batch_sizes, lengths, order)
+        return Packing(self.values, dtype, starts, batch_sizes, lengths, order, self.scaling)
 
 
 class _Sorted:
@@ -278,6 +283,9 @@ class Packing(_Sorted):
         The row at which each sequence of the batch starts.
     batch_sizes, lengths, order : ndarray
         As in :class:`PackedSequences`.
+    scaling : Scaling or None
+        Mean and scale of the channels, which are applied in float64 before the values get their
+        dtype.
     """
 
     values: Array
@@ -286,6 +294,7 @@ class Packing(_Sorted):
     batch_sizes: NDArray[np.intp]
     lengths: NDArray[np.intp]
     order: NDArray[np.intp]
+    scaling: Scaling | None = None
 
     @property
     def n_steps(self) -> int:
@@ -318,8 +327,13 @@ class Packing(_Sorted):
             step_of, row_of = _steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of
         lengths = np.minimum(self.lengths[:n] - first, len(batch_sizes))
-        values = _cast(self.values[rows], self.dtype)
-        return PackedSequences(values, batch_sizes, lengths, self.order[:n], rows)
+        return PackedSequences(self._take(rows), batch_sizes, lengths, self.order[:n], rows)
+
+    def _take(self, rows: NDArray[np.intp]) -> Array:
+        """Return a scaled copy of these rows in the dtype of the batch."""
+        if self.scaling is not None:
+            return self.scaling.take(self.values, rows, self.dtype)
+        return _cast(self.values.take(rows, axis=0, mode="clip"), self.dtype)  # clip is faster
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 import sklearn
-from data import SMALL, cut, problem
+from data import SMALL as OF_ANY_SCALE
+from data import cut, problem
 
 import sklstm
 from sklstm import LSTMClassifier, LSTMRegressor
@@ -17,6 +18,8 @@ both = pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
 #: The smallest power of two whose square overflows, and the largest number; by dtype.
 TOO_LARGE = [("f4", 2.0**64), ("f4", -3e38), ("f8", 2.0**512), ("f8", -1.7e308)]
 too_large = pytest.mark.parametrize(("dtype", "value"), TOO_LARGE)
+#: Inputs that are scaled may have any finite size, see test_scale_inputs.
+SMALL = OF_ANY_SCALE | {"scale_inputs": False}
 METHODS = ["predict", "hidden_states", "input_gradients"]
 
 

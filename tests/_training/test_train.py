@@ -54,7 +54,7 @@ def step(Estimator, data, seed, **parameters):
     """What one update of plain gradient descent at rate one adds to the parameters."""
     plain = {
         "solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False, "batch_size": 1000,
-        "max_grad_norm": None,
+        "max_grad_norm": None, "scale_inputs": False,
     }  # fmt: skip
     parameters = plain | parameters
     start = initial(Estimator, data, seed, **parameters)
@@ -143,7 +143,9 @@ def test_lbfgs_converges_without_a_warning(data, seed):
 @both
 def test_the_penalty_shrinks_weights_and_no_biases(Estimator, data, seed):
     _, y = data
-    start = initial(Estimator, data, seed, solver="sgd", batch_size=1000).parameters_
+    start = initial(
+        Estimator, data, seed, solver="sgd", batch_size=1000, scale_inputs=False
+    ).parameters_
     plain, penalised = (step(Estimator, data, seed, alpha=alpha) for alpha in (0.0, 7.0))
     for name, values in start.items():
         pull = -7 / len(y) * values if "weight" in name else 0 * values
@@ -419,17 +421,20 @@ def test_a_fit_without_warm_start_starts_again(Estimator, data, seed):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("batch_size", ["auto", 1000])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_each_partial_fit_is_an_epoch(Estimator, solver, batch_size, dropout, data, seed):
+@pytest.mark.parametrize("scale_inputs", [False, True])
+def test_each_partial_fit_is_an_epoch(
+    Estimator, solver, batch_size, dropout, scale_inputs, data, seed
+):
     parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout,
-                  "learning_rate": "constant", "alpha": 0.0}  # fmt: skip
+                  "learning_rate": "constant", "alpha": 0.0, "scale_inputs": scale_inputs}  # fmt: skip
     fitted = fit(Estimator, data, seed, max_iter=4, **parameters)
     other = Estimator(**SMALL, **parameters, random_state=seed)
     classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
     other.partial_fit(*data, **classes)
     for _ in range(3):
         other.partial_fit(*data)
-    # Each call merges the mean and scale of the targets with those so far, which rounds.
-    tolerance = 0.0 if Estimator is LSTMClassifier else 1e-9
+    # Each call merges mean and scale of inputs and targets with those so far, which rounds.
+    tolerance = 0.0 if Estimator is LSTMClassifier and not scale_inputs else 1e-9
     assert_close(parameter_vector(other), parameter_vector(fitted), tolerance)
     assert_close(np.array(other.loss_curve_), np.array(fitted.loss_curve_), tolerance)
     assert (other.n_iter_, other.t_) == (4, fitted.t_)

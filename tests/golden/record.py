@@ -21,7 +21,7 @@ from sklstm import LSTMClassifier, LSTMRegressor
 
 RESULTS = Path(__file__).parent / "results.json"
 KERNELS, DTYPES = ("numpy", "numba"), ("float32", "float64")
-SIZE = {"hidden_layer_sizes": 5, "random_state": 0}
+SIZE = {"hidden_layer_sizes": 5, "random_state": 0, "scale_inputs": False}
 BATCHES = {"max_iter": 2, "batch_size": 8}
 
 rng = np.random.RandomState(0)
@@ -31,6 +31,8 @@ TOKENS = [rng.randint(0, 7, length) for length in rng.randint(1, 9, 24)]
 MANY = [rng.normal(size=(length, 2)) for length in rng.randint(1, 40, 300)]
 CLASSES = np.digitize(LEVELS, [-0.3, 0.3])
 WEIGHTS = np.linspace(0.5, 2, 24)
+MOVED = [x * [1e-3, 50] + [1, 1e4] for x in SEQUENCES]
+SCALED = {"scale_inputs": True}
 DEEP = {"hidden_layer_sizes": (4, 3), "bidirectional": True}
 DROPOUT = {"dropout": 0.3, "recurrent_dropout": 0.2}
 
@@ -70,6 +72,16 @@ CASES = {
         None,
     ),
     "table": (LSTMRegressor, {}, np.stack([np.resize(x, 6) for x in SEQUENCES]), LEVELS, None),
+    "scaled": (LSTMClassifier, SCALED, MOVED, CLASSES, None),
+    "scaled weights": (LSTMRegressor, SCALED, MOVED, LEVELS, WEIGHTS),
+    "scaled deep": (LSTMClassifier, DEEP | DROPOUT | SCALED, MOVED, CLASSES, None),
+    "scaled table": (
+        LSTMRegressor, SCALED, np.stack([np.resize(x, 6) for x in MOVED]), LEVELS, None,
+    ),
+    "scaled shards": (
+        LSTMRegressor, {"batch_size": 150, "n_jobs": 2} | SCALED, MANY, [len(x) for x in MANY],
+        None,
+    ),
     "shards": (
         LSTMRegressor, {"batch_size": 150, "n_jobs": 2}, MANY, [len(x) for x in MANY], None,
     ),

@@ -29,13 +29,15 @@ from sklstm.streaming import SequenceStream
 FOLDER = Path(__file__).parent
 PROTOCOL = 4  # of Python 3.4 and later
 
-SMALL = {"hidden_layer_sizes": 2, "max_iter": 2, "random_state": 0}
+SMALL = {"hidden_layer_sizes": 2, "max_iter": 2, "random_state": 0, "scale_inputs": False}
+SCALED = SMALL | {"scale_inputs": True}
 rng = np.random.RandomState(0)
 SEQUENCES = [rng.normal(size=(length, 2)) for length in (1, 5, 3, 4, 2, 6, 3, 5)]
 LEVELS = np.array([x.mean() for x in SEQUENCES])
 NAMES = np.array(["low", "middle", "high"])[np.digitize(LEVELS, [-0.3, 0.3])]
 STEPS = [x[:, 0] for x in SEQUENCES]
 TOKENS = [rng.randint(0, 5, len(x)) for x in SEQUENCES]
+MOVED = [x * [1e-3, 50] + [1, 1e4] for x in SEQUENCES]
 TABLE = np.stack([np.resize(x, 6) for x in SEQUENCES])
 WORDS = ["a b a", "b c", "c", "a a c"]
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
@@ -56,7 +58,8 @@ MODELS = {
     "outputs": (LSTMRegressor(**SMALL), SEQUENCES, np.column_stack([LEVELS, 5 - LEVELS])),
     "deep": (
         LSTMClassifier((2, 3), bidirectional=True, dropout=0.2, recurrent_dropout=0.1,
-                       pooling="max", max_iter=2, random_state=0), SEQUENCES, NAMES,
+                       pooling="max", max_iter=2, random_state=0, scale_inputs=False),
+        SEQUENCES, NAMES,
     ),
     "early stopping": (
         LSTMRegressor(**SMALL, early_stopping=True, validation_fraction=0.3), SEQUENCES, LEVELS
@@ -64,6 +67,10 @@ MODELS = {
     "single precision": (LSTMRegressor(**SMALL, dtype="float32"), SEQUENCES, LEVELS),
     "lbfgs": (LSTMRegressor(**SMALL, solver="lbfgs"), SEQUENCES, LEVELS),
     "sgd": (LSTMRegressor(**SMALL, solver="sgd"), SEQUENCES, LEVELS),
+    "scaled inputs": (LSTMRegressor(**SCALED), MOVED, LEVELS),
+    "scaled inputs in single precision": (
+        LSTMClassifier(**SCALED, dtype="float32"), MOVED, NAMES
+    ),
     **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
     "horizon": (
         LSTMRegressor(**SMALL), SEQUENCES, np.arange(48.0).reshape(8, 3, 2) * LEVELS[:, None, None]

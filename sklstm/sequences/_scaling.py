@@ -1,0 +1,165 @@
+"""The mean and scale of input channels, which are applied when a batch is packed.
+
+Shapes: ``S`` steps of all sequences, ``P`` packed rows, ``D`` channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sklstm.sequences._cached_property import cached_property
+from sklstm.sequences._moments import (
+    MODERATE_EXPONENT,
+    Moments,
+    is_constant,
+    merge,
+    moments,
+)
+
+Array = NDArray[np.float64]
+
+#: Moments are computed for blocks of so many numbers, which stay in the processor's cache.
+BLOCK_NUMBERS = 2**16
+
+#: Larger total weights are replaced by this, so that their sum is finite.
+LARGEST_WEIGHT = 2.0**980
+
+#: A tile of channels has about so many numbers: NumPy is slow along a short last axis.
+TILE_NUMBERS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """The moments of each channel of the training steps, and what follows from them.
+
+    A channel that was constant so far, up to rounding errors, has an infinite scale: it becomes
+    zero, whatever its value.
+
+    Parameters
+    ----------
+    weight_seen : float
+        Total weight of the steps.
+    mean_seen, deviation_seen : ndarray of shape (D,)
+        Weighted mean and standard deviation.
+    """
+
+    weight_seen: float
+    mean_seen: Array
+    deviation_seen: Array
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating], weights: Array) -> Scaling:
+        """The scaling of steps (S, D) with these weights (S,)."""
+        with np.errstate(over="ignore"):
+            if weights.min() == weights.max():
+                weight, mean, deviation = reduce(merge, _moments_of_blocks(values, None))
+                return cls._from(Moments(weight * weights[0], mean, deviation))
+            return cls._from(reduce(merge, _moments_of_blocks(values, weights)))
+
+    def merged(self, other: Scaling) -> Scaling:
+        """The scaling of the steps of both."""
+        return self._from(merge(self._moments, other._moments))
+
+    @classmethod
+    def _from(cls, found: Moments) -> Scaling:
+        weight, mean, deviation = found
+        return cls(min(float(np.max(weight)), LARGEST_WEIGHT), mean, deviation)
+
+    @property
+    def _moments(self) -> Moments:
+        return Moments(self.weight_seen, self.mean_seen, self.deviation_seen)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values to save; ``Scaling(**values)`` restores the scaling."""
+        return asdict(self)
+
+    @property
+    def mean(self) -> Array:
+        """What is subtracted from each channel, (D,)."""
+        return self.mean_seen
+
+    @cached_property
+    def scale(self) -> Array:
+        """What each channel is divided by, (D,)."""
+        constant = is_constant(self.mean_seen, self.deviation_seen)
+        return np.where(constant, np.inf, self.deviation_seen)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether gradients at the inputs may be too large or too small for float32."""
+        finite = self.scale[np.isfinite(self.scale)]
+        return bool(((finite > 1e30) | (finite < 1e-30)).any())
+
+    def apply(self, values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+        """Return ``(values - mean) / scale``, computed in float64, in this dtype; (P, D)."""
+        return self.take(values, np.arange(len(values)), dtype)
+
+    def apply_to_step(self, values: NDArray[np.floating], dtype: DTypeLike) -> NDArray[Any]:
+        """Return what `apply` does, faster for few values."""
+        if self._is_extreme:
+            return self.apply(values, dtype)
+        n_channels = values.shape[1]
+        _, center, factor = self._tiled
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = np.subtract(values, center[:n_channels], dtype=np.float64)
+            return np.multiply(distance, factor[:n_channels], out=distance).astype(
+                dtype, copy=False
+            )
+
+    def take(self, values: NDArray[Any], rows: NDArray[np.intp], dtype: DTypeLike) -> NDArray[Any]:
+        """Return the scaled values (P, D) of these rows of ``values`` (S, D)."""
+        n_rows, n_channels = len(rows), values.shape[1]
+        n_tiled = max(1, min(len(self._tiled[1]) // n_channels, n_rows))
+        width = n_tiled * n_channels
+        n_filled = -(-n_rows // n_tiled) * n_tiled
+        taken = np.empty((n_filled, n_channels), values.dtype)
+        taken[n_rows:] = 0
+        values.take(rows, axis=0, out=taken[:n_rows], mode="clip")
+        with np.errstate(over="ignore", invalid="ignore"):  # the network refuses such inputs
+            scaled = self._scaled(taken.reshape(-1, width), width)
+            return scaled.reshape(n_filled, n_channels)[:n_rows].astype(dtype, copy=False)
+
+    def _scaled(self, values: NDArray[Any], width: int) -> Array:
+        """Return scaled values (.., width) of whole steps; float64 values are overwritten."""
+        exponent, center, factor = (array[:width] for array in self._tiled)
+        if self._is_extreme:
+            values = np.ldexp(values, -exponent, dtype=np.float64)
+        out = values if values.dtype == np.float64 else None
+        distance = np.subtract(values, center, out=out, dtype=np.float64)
+        return np.multiply(distance, factor, out=distance)
+
+    @cached_property
+    def _is_extreme(self) -> bool:
+        return bool(self._tiled[0].any())
+
+    @cached_property
+    def _tiled(self) -> tuple[NDArray[np.intc], Array, Array]:
+        """Exponents, centers and factors: values are ``(x / 2**exponent - center) * factor``.
+
+        Exponents are zero, unless a difference or a factor would overflow. Each is repeated.
+        """
+        scale = np.where(np.isinf(self.scale), 0.0, self.scale)
+        exponent = np.frexp(np.maximum(np.abs(self.mean), scale))[1]
+        small = np.frexp(scale)[1] < -MODERATE_EXPONENT
+        exponent = np.where(small | (np.abs(exponent) > MODERATE_EXPONENT), exponent, 0)
+        center = np.ldexp(self.mean, -exponent)
+        factor = 1 / np.ldexp(self.scale, -exponent)
+        n_channels = len(scale)
+        n = 1 if n_channels == 1 else max(1, TILE_NUMBERS // n_channels)
+        return np.tile(exponent, n), np.tile(center, n), np.tile(factor, n)
+
+
+def _moments_of_blocks(values: NDArray[np.floating], weights: Array | None) -> Iterator[Moments]:
+    """Moments of consecutive rows (S, D) whose weight is not zero."""
+    size = max(1, BLOCK_NUMBERS // values.shape[1])
+    for first in range(0, len(values), size):
+        of_block = None if weights is None else weights[first : first + size]
+        if of_block is None or of_block.any():
+            weight, mean, deviation = moments(values[first : first + size], of_block)
+            yield Moments(np.minimum(weight, LARGEST_WEIGHT), mean, deviation)
