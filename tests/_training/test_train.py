@@ -425,8 +425,10 @@ def test_a_fit_without_warm_start_starts_again(Estimator, data, seed):
 def test_each_partial_fit_is_an_epoch(
     Estimator, solver, batch_size, dropout, scale_inputs, data, seed
 ):
-    parameters = {"solver": solver, "batch_size": batch_size, "dropout": dropout,
-                  "learning_rate": "constant", "alpha": 0.0, "scale_inputs": scale_inputs}  # fmt: skip
+    parameters = {
+        "solver": solver, "batch_size": batch_size, "dropout": dropout, "alpha": 0.0,
+        "learning_rate": "constant", "scale_inputs": scale_inputs,
+    }  # fmt: skip
     fitted = fit(Estimator, data, seed, max_iter=4, **parameters)
     other = Estimator(**SMALL, **parameters, random_state=seed)
     classes = {"classes": [1, 0]} if Estimator is LSTMClassifier else {}
