@@ -264,7 +264,7 @@ def test_the_loss_is_a_weighted_mean_and_a_penalty(alpha, n_classes, rng, seed):
     before = fit(X, y, seed, weights, alpha=alpha, max_iter=1)
     after = fit(X, y, seed, weights, alpha=alpha, max_iter=2)
     squares = sum(
-        (values**2).sum() for name, values in before.parameters_.items() if "weight" in name
+        (values**2).sum() for name, values in before._model.views.items() if "weight" in name
     )
     expected = log_loss(y, before.predict_proba(X), sample_weight=weights)
     expected += 0.5 * alpha * squares / weights.sum()
@@ -396,8 +396,7 @@ def test_one_label_in_a_column_of_zeros_and_ones_is_not_binary(rng, seed):
 def overconfident(X, y, seed, dtype):
     """A classifier whose probabilities round to zero and one."""
     clf = fit(X, y, seed, dtype=dtype, max_iter=20)
-    weights = clf.parameters_["dense.weight"]
-    weights.setflags(write=True)
+    weights = clf._model.views["dense.weight"]
     weights *= 1000
     assert np.abs(clf.decision_function(X)).max() > 40
     return clf
