@@ -208,6 +208,47 @@ def cold_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def calls_lines(found: dict[str, Any]) -> list[str]:
+    """Compare the geometric mean and the worst shape of each call with the targets."""
+    lines = []
+    for (kind, kernels), (mean, worst) in targets.CALLS.items():
+        if at := ratios(found[kind], "torch", f"sklstm {kernels}"):
+            average, shape = geometric_mean(list(at.values())), min(at, key=at.__getitem__)
+            lines.append(
+                f"{kind}, {kernels} against torch: mean {at_least(average, mean)}; worst "
+                f"{at_least(at[shape], worst)} at ({shape})"
+            )
+    return lines
+
+
+def latency_lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for kind, rows in found.items():
+        times = ", ".join(f"{name} {s * 1e6:.1f}" for name, s in rows["seconds"].items())
+        lines.append(f"{kind} of one sequence, microseconds: {times}")
+    seconds, steps = found["predict_proba"]["seconds"], found["step"]["seconds"]
+    if {"torch", "sklstm compiled"} <= seconds.keys():
+        ratio = seconds["torch"] / seconds["sklstm compiled"]
+        judged = at_least(ratio, targets.MIN_LATENCY)
+        lines.append(f"predict_proba of one sequence, compiled against torch: {judged}")
+    for name, value in steps.items():
+        side, _, kind = name.partition(", ")
+        if kind != "float32 array":
+            ratio = value / steps[f"{side}, float32 array"]
+            judged = at_most(ratio, targets.MAX_CONVERTED_STEP)
+            lines.append(f"step from a {kind} over a float32 array, {side}: {judged}")
+    return lines
+
+
+def vocabulary_lines(found: dict[str, Any]) -> list[str]:
+    seconds = found["seconds"]
+    times = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
+    lines = [f"an epoch with a vocabulary of 50,000, seconds: {times}"]
+    for name in [name for name in seconds if name != "torch" and "torch" in seconds]:
+        lines.append(f"the same, {name} against torch: {seconds['torch'] / seconds[name]:.2f}")
+    return lines
+
+
 def limit_lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for shape, row in found.items():

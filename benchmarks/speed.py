@@ -13,11 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import calls
 import cold
 import grid
 import import_time
 import jobs
 import kernels
+import latency
 import limit
 import quiet
 import ragged
@@ -25,6 +27,7 @@ import report
 import rivals
 import scale
 import stream
+import vocabulary
 import whole_fit
 from problem import GRID, Shape
 from timing import CLOCKS
@@ -37,6 +40,9 @@ PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list
     "limit": (limit.measure, report.limit_lines),
     "fit": (whole_fit.measure, report.fit_lines),
     "cold": (cold.measure, report.cold_lines),
+    "latency": (latency.measure, report.latency_lines),
+    "calls": (calls.measure, report.calls_lines),
+    "vocabulary": (vocabulary.measure, report.vocabulary_lines),
     "scale": (scale.measure, report.scale_lines),
     "ragged": (ragged.measure, report.ragged_lines),
     "import": (import_time.measure, report.import_lines),

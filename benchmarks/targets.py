@@ -32,6 +32,19 @@ STREAMED = {"torch": 5.0, "onnxruntime": 2.0}
 #: Minimum ratios of a rival's time to ours, for a whole fit with either kernel set.
 WHOLE_FIT = {"torch": 2.0, "skorch": 3.0}
 
+#: Minimum ratios of PyTorch's time to ours for whole calls, by call and kernels: mean and worst.
+CALLS = {
+    ("fit", "compiled"): (2.2, 1.7),
+    ("predict_proba", "compiled"): (1.3, 1.0),
+    ("fit", "numpy"): (1.2, 0.9),
+    ("predict_proba", "numpy"): (0.9, 0.6),
+}
+
+#: Minimum ratio of PyTorch's time to ours, for the probabilities of one sequence.
+MIN_LATENCY = 1.0
+#: Maximum time of a streamed step from a list or a float64 array, relative to a float32 array.
+MAX_CONVERTED_STEP = 2.0
+
 #: Maximum time of a process with an empty cache, relative to one that uses PyTorch.
 MAX_COLD = 0.8
 
