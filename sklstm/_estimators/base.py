@@ -331,7 +331,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         return float(metric(y_true, y_pred, sample_weight=weights[known]))
 
     def _fitted_model(self) -> FittedModel:
-        check_is_fitted(self)
+        if not hasattr(self, "_model"):  # check_is_fitted looks at tags and attributes first
+            check_is_fitted(self)
         model: FittedModel = self._model
         return model
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from sklstm._estimators.number_targets import NumberTargets, rescale_output
 from sklstm._estimators.reading import DataForm, part_bounds, too_large
+from sklstm._network import costs
 from sklstm._network.kernels.limits import InputTooLargeError
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
-from sklstm._threads import ParallelMap, with_workers
+from sklstm._threads import ParallelMap, serial_map, with_workers
 from sklstm._training.prediction import raw_predictions
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
@@ -123,6 +124,9 @@ class FittedModel:
 
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
+        usual = self._small_usual(X, estimator)
+        if usual is not None:
+            return decode(self._raw(usual, estimator, serial_map))
 
         def predict_parts(parallel_map: ParallelMap) -> list[tuple[NDArray[Any], Sequences]]:
             decoded, first_sample = [], 0
@@ -136,6 +140,13 @@ class FittedModel:
         if not self.form.per_step:
             return np.concatenate([rows for rows, _ in parts])
         return like_targets(parts, self.form.y_form)
+
+    def _small_usual(self, X: Any, estimator: Any) -> Sequences | None:
+        """The sequences of an array that needs no conversion, no threads and no limit of BLAS."""
+        if self.form.per_step or estimator.n_jobs not in (None, 1):
+            return None
+        usual = self.form.inputs.read_usual(X)
+        return usual if usual is not None and costs.is_small(self.network, usual.lengths) else None
 
     def predict_rows(
         self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]

@@ -9,7 +9,7 @@ into the memory.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import prod, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,9 @@ SHARD_SEQUENCES = 64
 #: chunks, so that two threads get equal work.
 MAX_CHUNK_SEQUENCES = 256
 CHUNK_SEQUENCES = 128
+
+#: BLAS uses one thread for products with fewer multiplications.
+SINGLE_THREAD_SIZE = 2**13
 
 #: Share of the working memory that training may keep allocated between batches.
 ARENA_SHARE = 0.25
@@ -63,6 +66,15 @@ def threads_pay(network: SequenceNetwork, lengths: Indices, n_parts: int) -> boo
     return kernels.threads_pay(work(network, lengths), values)
 
 
+def is_small(network: SequenceNetwork, lengths: Indices) -> bool:
+    """Return whether neither several threads nor those of BLAS would compute predictions."""
+    n_rows = int(lengths.sum())
+    n_predictions = len(lengths) if network.pooling is not None else n_rows
+    n_weights = prod(network.layout.shapes["dense.weight"])
+    one_thread = n_predictions * n_weights <= SINGLE_THREAD_SIZE
+    return one_thread and not (kernels.uses_blas() or threads_pay(network, lengths, 1))
+
+
 # --- parts ---
 
 
@@ -84,6 +96,8 @@ def chunks(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
         cuts = range(MAX_CHUNK_SEQUENCES, n, MAX_CHUNK_SEQUENCES)
         return np.array_split(np.arange(n), cuts)
     n_chunks = _n_parts(network, lengths, CHUNK_SEQUENCES)
+    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, lengths, n_chunks):
+        n_chunks = 1  # several chunks would only repeat the work that is done once a chunk
     return [np.arange(n)] if n_chunks == 1 else np.array_split(np.arange(n), n_chunks)
 
 
@@ -94,7 +108,7 @@ def _n_parts(network: SequenceNetwork, lengths: Indices, n_sequences: int) -> in
     too small for the kernels to be efficient.
     """
     n = len(lengths)
-    if n < 2 * kernels.min_rows(work(network, lengths)):
+    if n == 1 or n < 2 * kernels.min_rows(work(network, lengths)):
         return 1
     n_parts = max(2, n // n_sequences)
     return n_parts + n_parts % 2

@@ -29,7 +29,7 @@ def initialize(params: Views, rng: np.random.RandomState) -> None:
 
 def forward(params: Views, tokens: Tokens) -> Array:
     """Map tokens (P, 1) to their vectors (P, E)."""
-    return params[f"{NAME}.weight"][tokens[:, 0]]
+    return params[f"{NAME}.weight"].take(tokens[:, 0], axis=0)
 
 
 def backward(tokens: Tokens, dy: Array, grad: Views) -> None:
@@ -37,4 +37,4 @@ def backward(tokens: Tokens, dy: Array, grad: Views) -> None:
     order = np.argsort(tokens[:, 0], kind="stable")
     ordered = tokens[order, 0]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    grad[f"{NAME}.weight"][ordered[first]] += np.add.reduceat(dy[order], first, axis=0)
+    grad[f"{NAME}.weight"][ordered[first]] += np.add.reduceat(dy.take(order, axis=0), first, axis=0)

@@ -34,7 +34,8 @@ def raw_predictions(
 ) -> Array:
     """Return the output of the network for each sequence or each step, shape (rows, n_outputs)."""
     arguments = network, parameters, sequences, parallel_map, working_memory()
-    return np.concatenate(predict_chunks(*arguments, lambda _, raw: raw))
+    chunks = predict_chunks(*arguments, lambda _, raw: raw)
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
 def predict_chunks(
@@ -165,8 +166,9 @@ def _map_chunks(
     """
     lengths, task = sequences.lengths, costs.Task(dtype.itemsize, training, need_inputs=training)
     chunks = costs.chunks(network, lengths)
-    pays = costs.threads_pay(network, lengths, len(chunks))
-    chunk_map = parallel_map if pays else serial_map
+    chunk_map = parallel_map
+    if parallel_map.n_workers > 1 and not costs.threads_pay(network, lengths, len(chunks)):
+        chunk_map = serial_map
     n_at_once = len(chunks) if reproducible else chunk_map.n_workers
     memory = costs.chunk_memory(memory, len(chunks), n_at_once)
     direction_map = chunk_map if len(chunks) == 1 else serial_map

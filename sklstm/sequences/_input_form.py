@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 from sklstm._persistence import shallow_copy
 from sklstm.sequences._containers import is_frame, open_container, read_numbers
 from sklstm.sequences._packing import Sequences
-from sklstm.sequences._reading import check_sequences
+from sklstm.sequences._reading import FLOAT_DTYPES, all_finite, check_sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,26 @@ class InputForm:
 
     def read(self, X: Any, estimator: Any, first_sample: int = 0) -> Sequences:
         """Check X, stack its sequences, and check them against this form."""
+        usual = self.read_usual(X)
+        if usual is not None:
+            return usual
         X = self.open(X)
         sequences = check_sequences(X, first_sample=first_sample, estimator=estimator)
         return self.check(sequences, estimator, first_sample)
+
+    def read_usual(self, X: Any) -> Sequences | None:
+        """Return the sequences of an array that needs no conversion and no message, else None."""
+        shape: tuple[int, ...] = (
+            X.shape if type(X) is np.ndarray and X.dtype in FLOAT_DTYPES else ()
+        )
+        has_form = len(shape) == (2 if self.table else 3) and shape[-1] == self.n_features
+        as_in_fit = self.feature_names is None and self.vocabulary_size is None
+        if not (has_form and as_in_fit and X.size and X.flags.c_contiguous and all_finite(X)):
+            return None
+        lengths = np.full(shape[0], shape[1])
+        if self.table:
+            return Sequences(X.reshape(-1, 1), lengths, "2d", None, shape[1], flat=True)
+        return Sequences(X.reshape(-1, shape[2]), lengths, "3d", None, shape[1])
 
     def check(self, sequences: Sequences, estimator: Any, first_sample: int = 0) -> Sequences:
         """The sequences, if they have this form; tokens as integers."""
@@ -76,12 +93,18 @@ class InputForm:
                 f"read as univariate series (shape=({len(sequences)}, {sequences.lengths[0]})); "
                 "put a single sequence into a list, [X]"
             )
-        stand_in = _stand_in(estimator, self.attributes)
-        columns = _columns(sequences, self.table)
-        _validate(stand_in, columns, "X")
+        if not self._has_columns(sequences):
+            stand_in = _stand_in(estimator, self.attributes)
+            _validate(stand_in, _columns(sequences, self.table), "X")
         if self.vocabulary_size is None:
             return sequences
         return as_tokens(sequences, self.vocabulary_size, first_sample)
+
+    def _has_columns(self, sequences: Sequences) -> bool:
+        """Whether these are as many columns as in `fit`, neither of them with names."""
+        named = self.feature_names is not None or sequences.frame is not None
+        n_columns = sequences.lengths[0] if self.table else sequences.values.shape[1]
+        return not named and n_columns == self.n_features
 
     def step_values(self, X_t: Any, estimator: Any) -> NDArray[Any]:
         """Return the numbers of one time step; names of features are checked or give the order."""

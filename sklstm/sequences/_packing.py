@@ -100,7 +100,8 @@ class Sequences:
         Sequences
             The sequences in the order of ``indices``.
         """
-        return replace(self, values=self.values[self.rows(indices)], lengths=self.lengths[indices])
+        values = self.values.take(self.rows(indices), axis=0)
+        return replace(self, values=values, lengths=self.lengths[indices])
 
     def rows(self, indices: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows of some of the sequences.
@@ -198,8 +199,11 @@ class Sequences:
         """
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
-        order = np.argsort(-lengths, kind="stable")
-        lengths, starts = lengths[order], starts[order]
+        if lengths.min() == lengths.max():
+            order = np.arange(len(lengths))
+        else:
+            order = np.argsort(-lengths, kind="stable")
+            lengths, starts = lengths[order], starts[order]
         batch_sizes = _batch_sizes(lengths)
         dtype = self.values.dtype if dtype is None else np.dtype(dtype)
         return Packing(self.values, dtype, starts, batch_sizes, lengths, order, self.scaling)

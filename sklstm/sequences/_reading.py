@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklstm.sequences._packing import Sequences
 Array = NDArray[np.floating]
 
 FLOATS = [np.float64, np.float32]
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def check_sequences(
@@ -132,6 +134,8 @@ def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
 
 def _check_not_too_small(array: Array, estimator: Any) -> Array:
     """Return the array as floats; an error as of scikit-learn if it is empty."""
+    if array.size and array.dtype in FLOAT_DTYPES:  # check_array would find nothing
+        return array
     try:
         return check_array(
             array,
@@ -173,7 +177,7 @@ def _check_not_empty(array: Array) -> None:
 def _unpadded_lengths(array: Array) -> NDArray[np.intp]:
     """Return the number of steps of each sample, without the NaN steps at its end."""
     n, n_steps = array.shape[:2]
-    if _all_finite(array):
+    if all_finite(array):
         return np.full(n, n_steps)
     lengths = np.empty(n, dtype=np.intp)
     for k, sample in enumerate(array):
@@ -249,7 +253,7 @@ def _common_frame(X: Any, first_sample: int) -> Any:
 
 def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> None:
     values = sequences.values
-    if _all_finite(values):
+    if all_finite(values):
         return
     row, feature = np.argwhere(~np.isfinite(values))[0]
     sample, step = sequences.where(row)
@@ -263,11 +267,11 @@ def _check_finite(sequences: Sequences, first_sample: int, estimator: Any) -> No
     )
 
 
-def _all_finite(values: ArrayLike) -> bool:
+def all_finite(values: ArrayLike) -> bool:
     """Whether all values are finite."""
     # A sum needs no temporary array, and is not finite if a value is NaN or infinite.
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.sum(values)):
+        if isfinite(np.add.reduce(values, axis=None)):
             return True
     return bool(np.isfinite(values).all())
 

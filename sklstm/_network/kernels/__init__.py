@@ -46,6 +46,7 @@ __all__ = [
     "prepare",
     "stepper",
     "threads_pay",
+    "uses_blas",
     "values_per_unit",
 ]
 
@@ -121,6 +122,11 @@ def values_per_unit() -> int:
     """Return how many values ``forward`` stores for each packed row and hidden unit."""
     values: int = _chosen().VALUES_PER_UNIT
     return values
+
+
+def uses_blas() -> bool:
+    """Return whether the recurrence is computed by BLAS, which may use several threads."""
+    return _chosen() is numpy_kernels
 
 
 def threads_pay(work: float, values: float) -> bool:
