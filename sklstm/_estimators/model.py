@@ -145,7 +145,7 @@ class FittedModel:
         """The sequences of an array that needs no conversion, no threads and no limit of BLAS."""
         if self.form.per_step or estimator.n_jobs not in (None, 1):
             return None
-        usual = self.form.inputs.read_usual(X)
+        usual = self.form.read_usual(X)
         return usual if usual is not None and costs.is_small(self.network, usual.lengths) else None
 
     def predict_rows(

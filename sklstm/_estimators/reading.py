@@ -88,6 +88,13 @@ class DataForm:
         sequences = self.inputs.read(X, estimator, first_sample)
         return sequences if self.scaling is None else replace(sequences, scaling=self.scaling)
 
+    def read_usual(self, X: Any) -> Sequences | None:
+        """What `read` returns, if X is an array that needs no conversion, else None."""
+        usual = self.inputs.read_usual(X)
+        if usual is None or self.scaling is None:
+            return usual
+        return replace(usual, scaling=self.scaling)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the form."""
         return {
