@@ -48,9 +48,9 @@ def fit(X, y, seed, sample_weight=None, **parameters):
 @every_loss
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_every_loss_is_learned(loss, solver, rng, seed):
-    X, y = numbers(rng, n=80)
+    X, y = numbers(rng, n=160)
     reg = fit(cut(X, rng, shortest=5), y, seed, loss=loss, solver=solver, hidden_layer_sizes=8,
-              max_iter=160)  # fmt: skip
+              max_iter=80)  # fmt: skip
     X, y = numbers(rng, n=80)
     assert reg.score(X, y) > 0.7
     links = {"poisson": "exp", "quantiles": "sort"}
