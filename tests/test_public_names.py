@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from sklstm import metrics, preprocessing, sequences
+from sklstm import LSTMRegressor, metrics, preprocessing, sequences
 
 MODULES = [
     "",
@@ -51,6 +51,9 @@ OBJECTS = {
     "tables": preprocessing.ToSequences(2).fit(X),
     "static": preprocessing.AppendStatic().fit(pd.DataFrame({"series": [[1.0]], "age": [40]})),
     "steps": preprocessing.StepTransformer(StandardScaler()).fit(X),
+    "window scaling": preprocessing.WindowScaledRegressor(LSTMRegressor(2, max_iter=20)).fit(
+        np.arange(60.0).reshape(20, 3), np.arange(20.0)
+    ),
     "tokens": preprocessing.TokenEncoder().fit(["a b"]),
 }
 

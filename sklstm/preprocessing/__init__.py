@@ -7,6 +7,7 @@ from sklstm.preprocessing._static import AppendStatic
 from sklstm.preprocessing._steps import StepTransformer
 from sklstm.preprocessing._tables import ToSequences
 from sklstm.preprocessing._tokens import TokenEncoder
+from sklstm.preprocessing._window_scaling import WindowScaledRegressor
 from sklstm.preprocessing._windows import SlidingWindow
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "StepTransformer",
     "ToSequences",
     "TokenEncoder",
+    "WindowScaledRegressor",
 ]
 
 # Pickles name these objects by the public path.
