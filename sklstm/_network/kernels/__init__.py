@@ -18,7 +18,9 @@ import functools
 import logging
 import time
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -40,11 +42,14 @@ __all__ = [
     "OutputWeights",
     "Weights",
     "backward",
+    "describe",
     "forward",
+    "in_use",
     "infer",
     "min_rows",
     "prepare",
     "stepper",
+    "store_all",
     "threads_pay",
     "uses_blas",
     "values_per_unit",
@@ -137,6 +142,31 @@ def threads_pay(work: float, values: float) -> bool:
     """
     chosen = _chosen()
     return bool(work >= chosen.MIN_WORK and values >= chosen.MIN_VALUES)
+
+
+def in_use() -> str:
+    """Return which kernels compute the recurrence, or why none can."""
+    try:
+        return "NumPy" if _chosen() is numpy_kernels else "compiled"
+    except (ImportError, RuntimeError) as error:
+        return f"none, {error}"
+
+
+def describe() -> dict[str, str]:
+    """Return the processor and the place of compiled code, or why there is none."""
+    try:
+        from sklstm._network.kernels.compiled import description
+
+        return description.describe()
+    except Exception as error:  # a report must not fail
+        return {"compiled code": f"cannot be used: {type(error).__name__}: {error}"}
+
+
+def store_all() -> Iterator[tuple[str, Path | None]]:
+    """Compile all functions that are not on disk; see ``compiled.loading``."""
+    from sklstm._network.kernels.compiled import loading
+
+    return loading.store_all()
 
 
 def _chosen(

@@ -26,8 +26,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from sklstm._network.kernels.compiled import process_lock
-from sklstm._network.kernels.compiled.cpu import DESCRIPTION
+from sklstm._network.kernels.compiled import cpu, process_lock
 
 CHECKSUM_BYTES = 16
 
@@ -37,7 +36,7 @@ DAY = 86400  # seconds
 MAX_UNUSED = 30 * DAY
 
 #: Maximum number of files of one function and dtype. Several environments may share a folder.
-MAX_KEYS = 4
+MAX_KEYS = 8
 
 #: Unfinished files of this age are left from processes that have ended.
 MAX_WRITING = 60
@@ -56,23 +55,35 @@ _HAS_OWNERS = hasattr(os, "geteuid")
 
 def read(name: str) -> bytes | None:
     """Return the object code stored under this name, or None if no intact file exists."""
-    for folder in folders():
-        try:
-            content = _read(folder, _file_name(name))
-        except OSError:
-            continue
-        code = content[CHECKSUM_BYTES:]
-        if content[:CHECKSUM_BYTES] == _checksum(name, code):
-            return code
+    found = find(name)
+    return None if found is None else found[1]
+
+
+def find(name: str, portable: bool = True) -> tuple[Path, bytes] | None:
+    """Return the path and the object code of the file that is read for this name.
+
+    With ``portable``, code is also found that was compiled on another machine.
+    """
+    for key_of_file in (key(), *(portable_keys() if portable else ())):
+        file_name = _file_name(name, key_of_file)
+        for folder in folders():
+            try:
+                content = _read(folder, file_name)
+            except OSError:
+                continue
+            code = content[CHECKSUM_BYTES:]
+            if content[:CHECKSUM_BYTES] == _checksum(file_name, code):
+                return folder / file_name, code
     return None
 
 
 def write(name: str, code: bytes) -> None:
     """Store object code in the first folder that is trusted and writable, if there is one."""
+    file_name = _file_name(name, key())
     for folder in folders():
         try:
             _make(folder)
-            _write(folder, _file_name(name), _checksum(name, code) + code)
+            _write(folder, file_name, _checksum(file_name, code) + code)
         except OSError:
             continue
         with suppress(OSError):
@@ -235,22 +246,32 @@ def _age(path: Path) -> float:
 # --- names and checksums ---
 
 
-def _file_name(name: str) -> str:
-    return f"{name}-{key()}.native"
+def _file_name(name: str, key_of_file: str) -> str:
+    return f"{name}-{key_of_file}.native"
 
 
-def _checksum(name: str, code: bytes) -> bytes:
-    return blake2b(code, digest_size=CHECKSUM_BYTES, key=_file_name(name).encode()).digest()
+def _checksum(file_name: str, code: bytes) -> bytes:
+    return blake2b(code, digest_size=CHECKSUM_BYTES, key=file_name.encode()).digest()
 
 
 @functools.cache
 def key() -> str:
     """Return a digest of the sources, the versions of llvmlite and NumPy, and the processor."""
+    return _key(cpu.DESCRIPTION)
+
+
+@functools.cache
+def portable_keys() -> list[str]:
+    """Return the keys of code that was compiled on another machine and runs on this one."""
+    return [_key(description) for description in cpu.portable_descriptions()]
+
+
+def _key(description: tuple[object, ...]) -> str:
     digest = blake2b(digest_size=8)
     for path in _sources():
         digest.update(path.read_bytes())
     versions = (_version("llvmlite"), np.__version__)
-    digest.update(repr((versions, DESCRIPTION)).encode())
+    digest.update(repr((versions, description)).encode())
     return digest.hexdigest()
 
 

@@ -6,9 +6,10 @@ addresses and sizes. Each function is loaded once per process and dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes import CFUNCTYPE, addressof, c_char, c_int64, c_void_p
 from functools import cache, partial
+from pathlib import Path
 from struct import Struct
 from typing import Any
 
@@ -56,7 +57,7 @@ def _load_once(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int
 def _load(name: str, dtype: np.dtype[np.floating]) -> Callable[[bytes], int]:
     if dtype not in (np.float32, np.float64):  # a different byte order is refused too
         raise TypeError(f"expected float32 or float64 in native byte order, got {dtype!r}")
-    symbol = f"sklstm_{name}_{dtype.name}"
+    symbol = _symbol(name, dtype)
     code = disk_cache.read(symbol)
     return link(code or _compile_once(name, dtype, symbol), symbol)
 
@@ -75,6 +76,39 @@ def _compile(name: str, dtype: np.dtype[np.floating], symbol: str) -> bytes:
     from sklstm._network.kernels.compiled.compiling import object_code
 
     return object_code(name, dtype, symbol)
+
+
+#: The names of all compiled functions, each with the dtypes that they are compiled for.
+_FUNCTIONS: list[tuple[str, np.dtype[np.floating]]] = [
+    (name, np.dtype(kind))
+    for kind in (np.float32, np.float64)
+    for name in ("forward", "backward", "infer", "pack", "step")
+]
+
+
+def store_all() -> Iterator[tuple[str, Path | None]]:
+    """Compile all functions that are not on disk for this processor, without loading them.
+
+    Yields the symbol of each function and its file, or None if the code could not be stored.
+    """
+    for name, dtype in _FUNCTIONS:
+        symbol = _symbol(name, dtype)
+        if disk_cache.find(symbol, portable=False) is None:
+            with disk_cache.compiling_alone():
+                disk_cache.write(symbol, _compile(name, dtype, symbol))
+        found = disk_cache.find(symbol, portable=False)
+        yield symbol, None if found is None else found[0]
+
+
+def stored() -> dict[str, Path | None]:
+    """Return the symbol of each function, and the file from which it is loaded if there is one."""
+    symbols = [_symbol(name, dtype) for name, dtype in _FUNCTIONS]
+    files = map(disk_cache.find, symbols)
+    return {symbol: file and file[0] for symbol, file in zip(symbols, files, strict=True)}
+
+
+def _symbol(name: str, dtype: np.dtype[np.floating]) -> str:
+    return f"sklstm_{name}_{dtype.name}"
 
 
 def link(code: bytes, symbol: str) -> Callable[[bytes], int]:

@@ -16,7 +16,7 @@ import sklstm
 
 pytest.importorskip("llvmlite")
 
-from sklstm._network.kernels.compiled import compiling, disk_cache, loading
+from sklstm._network.kernels.compiled import compiling, cpu, disk_cache, loading
 
 SINGLE = np.dtype(np.float32)
 
@@ -91,6 +91,11 @@ def unload_functions():
     loading._loaded.clear()
 
 
+def files(folder):
+    """The files with code in a folder."""
+    return sorted(folder.glob("*.native"))
+
+
 def pack():
     """Call the smallest compiled function, which packs weights; here of one unit and one input."""
     ih, hh, bias = np.ones((1, 4), SINGLE), np.ones((1, 4), SINGLE), np.ones(4, SINGLE)
@@ -136,7 +141,7 @@ def test_written_code_is_loaded(folder, compilations):
     unload_functions()
     assert pack() == first
     assert compilations == ["pack"]
-    assert [path.suffix for path in folder.iterdir()] == [".native"]
+    assert len(files(folder)) == 1
 
 
 DAMAGES = {
@@ -150,7 +155,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_replaced(damage, folder, compilations):
     first = pack()
-    (path,) = folder.iterdir()
+    (path,) = files(folder)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     unload_functions()
@@ -174,7 +179,7 @@ def test_code_with_another_key_is_not_loaded(folder, compilations, monkeypatch):
     unload_functions()
     pack()
     assert compilations == ["pack", "pack"]
-    assert len(list(folder.iterdir())) == 2
+    assert len(files(folder)) == 2
 
 
 def new_key():
@@ -503,3 +508,50 @@ def test_code_that_calls_an_unknown_function_is_an_error():
     module = llvm.parse_assembly("declare void @unknown(i8*)\ndeclare float @llvm.fabs.f32(float)")
     with pytest.raises(RuntimeError, match=r"needs \['unknown'\]"):
         compiling._check_self_contained(module)
+
+
+# --- code for other processors ---
+
+LEVEL_3 = "+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+xsave"
+LEVEL_4 = LEVEL_3 + ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+SYSTEM = "x86_64-unknown-linux-gnu"
+
+
+@pytest.mark.parametrize(
+    ("system", "features", "names"),
+    [
+        (SYSTEM, LEVEL_3, ["zen", "x86-64-v3"]),
+        (SYSTEM, LEVEL_4, ["zen", "x86-64-v4"]),
+        (SYSTEM, LEVEL_3.replace("+fma", "-fma"), []),
+        (SYSTEM, LEVEL_4.replace("+avx512vl", "-avx512vl"), []),
+        (SYSTEM, "+neon", []),
+        ("aarch64-unknown-linux-gnu", LEVEL_3, []),
+    ],
+)
+def test_portable_code_needs_the_features_of_its_level(system, features, names, monkeypatch):
+    long = "+avx512dq" in features
+    size = 64 if long else 32
+    monkeypatch.setattr(cpu, "FEATURES", features)
+    monkeypatch.setattr(cpu, "AVX512", long)
+    monkeypatch.setattr(cpu, "NAME", "zen")
+    monkeypatch.setattr(cpu, "DESCRIPTION", (system, "zen", features, size))
+    assert cpu.portable_descriptions() == [(system, name, "", size) for name in names]
+
+
+def test_code_of_this_processor_is_preferred(folder, monkeypatch):
+    own, other = disk_cache.key(), "0" * 16
+    monkeypatch.setattr(disk_cache, "portable_keys", lambda: [other])
+    monkeypatch.setattr(disk_cache, "key", lambda: other)
+    disk_cache.write("name", b"portable code")
+    monkeypatch.setattr(disk_cache, "key", lambda: own)
+    assert disk_cache.find("name", portable=False) is None
+    assert disk_cache.read("name") == b"portable code"
+    disk_cache.write("name", b"own code")
+    assert disk_cache.read("name") == b"own code"
+    assert disk_cache.find("name")[0].name == f"name-{own}.native"
+
+
+def test_all_functions_are_stored():
+    names = {name for name, _ in loading._FUNCTIONS}
+    assert names == compiling.FUNCTIONS.keys()
+    assert len(loading._FUNCTIONS) == 2 * len(names)
