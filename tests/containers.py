@@ -190,3 +190,58 @@ if installed("pyarrow"):
             pa.array(lists(parts)), dtype=pd.ArrowDtype(pa.array(lists(parts)).type)
         ),
     }
+
+
+# --- one value for each sample ---
+
+
+COLUMNS = {
+    "list": np.ndarray.tolist,
+    "tuple": lambda y: tuple(y.tolist()),
+    "objects": lambda y: y.astype(object),
+    "read-only": read_only,
+    "memmap": memmap,
+    "big-endian": lambda y: y.astype(">f8"),
+    "float16": lambda y: y.astype(np.float16),
+    "longdouble": lambda y: y.astype(np.longdouble),
+    "int8": lambda y: y.astype(np.int8),
+    "series": pd.Series,
+    "series with a float index": lambda y: pd.Series(y, floats(len(y))),
+    "series with a datetime index": lambda y: pd.Series(y, days(len(y))),
+    "series with a MultiIndex": lambda y: pd.Series(y, pairs(len(y))),
+    "series of objects": lambda y: pd.Series(y, dtype=object),
+    "nullable series": lambda y: pd.Series(y, dtype="Int64"),
+    "categorical series": lambda y: pd.Series(y, dtype="category"),
+    "index": pd.Index,
+    "series of polars": lambda y: pl.Series("y", y),
+}
+REFUSED_COLUMNS = {
+    "masked": lambda y: np.ma.masked_array(y, y > 0),
+    "without a masked value": np.ma.masked_array,
+    "complex": lambda y: y * 1j,
+    "generator": lambda y: (value for value in y),
+    "dict": lambda y: dict(enumerate(y)),
+    "set": lambda y: set(y.tolist()),
+    "text": lambda y: "text",
+}
+#: Of these, `LSTMClassifier` takes some as labels.
+NO_NUMBERS = {
+    "dates": lambda y: y.astype("M8[s]"),
+    "time spans": lambda y: y.astype("m8[s]"),
+    "NaT": lambda y: np.full(len(y), np.datetime64("NaT")),
+    "texts": lambda y: ["a"] * len(y),
+    "numbers as text": lambda y: y.astype(str),
+    "series of texts": lambda y: pd.Series(["a"] * len(y)),
+    "series of dates": lambda y: pd.Series(days(len(y))),
+    "categories of texts": lambda y: pd.Series(["a", "b"] * (len(y) // 2), dtype="category"),
+    "nullable with a missing one": lambda y: pd.Series([None, *y[1:]], dtype="Int64"),
+}
+if installed("pyarrow"):
+    COLUMNS["array of pyarrow"] = pa.array
+    COLUMNS["series of pyarrow"] = lambda y: pd.Series(y).convert_dtypes(dtype_backend="pyarrow")
+if installed("torch"):
+    COLUMNS["tensor"] = torch.tensor
+    COLUMNS["tensor with a gradient"] = lambda y: torch.tensor(y, requires_grad=True)
+    REFUSED_COLUMNS["complex tensor"] = lambda y: torch.tensor(y * 1j)
+if installed("xarray"):
+    COLUMNS["array of xarray"] = xr.DataArray

@@ -4,9 +4,17 @@ from functools import cache
 
 import numpy as np
 import pytest
-from containers import COLLECTIONS, ELEMENTS, REFUSED_COLLECTIONS, REFUSED_ELEMENTS
+from containers import (
+    COLLECTIONS,
+    COLUMNS,
+    ELEMENTS,
+    NO_NUMBERS,
+    REFUSED_COLLECTIONS,
+    REFUSED_COLUMNS,
+    REFUSED_ELEMENTS,
+)
 
-from sklstm import LSTMClassifier, LSTMRegressor, sequences
+from sklstm import LSTMClassifier, LSTMRegressor, metrics, sequences
 from sklstm.preprocessing import SequenceScaler
 from sklstm.streaming import SequenceStream
 
@@ -23,6 +31,7 @@ TABLE = VALUES[:, :, 0]
 LABELS = np.array([0, 1, 0, 1, 0, 1])
 NUMBERS = np.array([0.0, 2.0, -1.0, 1.0, 3.0, 2.0])
 STEPS = [x[:, 0] for x in RAGGED]
+OTHER_STEPS = [y**2 for y in STEPS]
 
 
 @cache
@@ -154,3 +163,123 @@ def test_functions_of_one_array_read_every_container(function):
         assert_same(function(make(x)), function(x), is_precise(form))
     for make in REFUSED_ELEMENTS.values():
         refuses(function, make(x), "(X_t|series)")
+
+
+# --- targets and weights ---
+
+
+def regressor(y=NUMBERS, sample_weight=None, **options):
+    estimator = LSTMRegressor(**SMALL).fit(RAGGED, y, sample_weight, **options)
+    return [estimator.predict(RAGGED), estimator.validation_scores_ or []]
+
+
+def partial_fit_numbers(y):
+    return LSTMRegressor(**SMALL).partial_fit(RAGGED, y).predict(RAGGED)
+
+
+def classifier(y, sample_weight=None):
+    estimator = LSTMClassifier(**SMALL).fit(RAGGED, y, sample_weight)
+    estimator.partial_fit(RAGGED, y, sample_weight=sample_weight)
+    return estimator.predict_proba(RAGGED)
+
+
+#: Functions of one number for each sample, and the argument.
+OF_NUMBERS = {
+    "fit(y)": (regressor, "y"),
+    "fit(y_val)": (lambda y: regressor(X_val=RAGGED, y_val=y), "y"),
+    "score(y)": (lambda y: fitted("regressor").score(RAGGED, y), "y"),
+    "partial_fit(y)": (
+        lambda y: LSTMRegressor(**SMALL).partial_fit(RAGGED, y).predict(RAGGED),
+        "y",
+    ),
+}
+OF_WEIGHTS = {
+    "fit(weight)": (lambda w: regressor(NUMBERS, w), "sample_weight"),
+    "score(weight)": (lambda w: fitted("regressor").score(RAGGED, NUMBERS, w), "sample_weight"),
+    "classifier.score(weight)": (
+        lambda w: fitted("classifier").score(RAGGED, LABELS, w),
+        "sample_weight",
+    ),
+    "metric(weight)": (
+        lambda w: metrics.mean_squared_error(STEPS, OTHER_STEPS, sample_weight=w),
+        "sample_weight",
+    ),
+}
+OF_LABELS = {
+    "classifier.fit(y)": (classifier, "y"),
+    "classifier.score(y)": (lambda y: fitted("classifier").score(RAGGED, y), "y"),
+}
+
+
+@pytest.mark.parametrize("form", COLUMNS)
+@pytest.mark.parametrize("name", [*OF_NUMBERS, *OF_WEIGHTS, *OF_LABELS])
+def test_one_value_for_each_sample(name, form):
+    function, _ = {**OF_NUMBERS, **OF_WEIGHTS, **OF_LABELS}[name]
+    known = NUMBERS if name in OF_NUMBERS else LABELS.astype(float)
+    precise = form not in ("float16",)
+    assert_same(function(COLUMNS[form](known)), function(known), precise)
+
+
+@pytest.mark.parametrize("form", [*REFUSED_COLUMNS, *NO_NUMBERS])
+@pytest.mark.parametrize("name", [*OF_NUMBERS, *OF_WEIGHTS])
+def test_no_other_values_are_numbers(name, form):
+    function, argument = {**OF_NUMBERS, **OF_WEIGHTS}[name]
+    refuses(function, {**REFUSED_COLUMNS, **NO_NUMBERS}[form](LABELS.astype(float)), argument)
+
+
+@pytest.mark.parametrize("form", REFUSED_COLUMNS)
+@pytest.mark.parametrize("name", OF_LABELS)
+def test_no_other_values_are_labels(name, form):
+    function, argument = OF_LABELS[name]
+    refuses(function, REFUSED_COLUMNS[form](LABELS.astype(float)), argument)
+
+
+# --- targets and weights of time steps ---
+
+
+@cache
+def fitted_steps():
+    return LSTMRegressor(**SMALL, return_sequences=True).fit(RAGGED, STEPS)
+
+
+def fit_steps(y, sample_weight=None):
+    estimator = LSTMRegressor(**SMALL, return_sequences=True)
+    return list(estimator.fit(RAGGED, y, sample_weight).predict(RAGGED))
+
+
+#: Functions of values of time steps, and the argument.
+OF_STEPS = {
+    "fit(y)": (fit_steps, "y"),
+    "fit(weight)": (lambda w: fit_steps(STEPS, w), "sample_weight"),
+    "score(y)": (lambda y: fitted_steps().score(RAGGED, y), "y"),
+    "score(weight)": (lambda w: fitted_steps().score(RAGGED, STEPS, w), "sample_weight"),
+    "y_true": (lambda y: metrics.mean_squared_error(y, OTHER_STEPS), "y_true"),
+    "y_pred": (lambda y: metrics.mean_squared_error(OTHER_STEPS, y), "y_pred"),
+    "metric(weight)": (
+        lambda w: metrics.mean_squared_error(STEPS, OTHER_STEPS, sample_weight=w),
+        "sample_weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_STEPS)
+def test_values_of_time_steps(name):
+    function, _ = OF_STEPS[name]
+    known = [np.abs(y) for y in STEPS]
+    for make in COLLECTIONS.values():
+        assert_same(function(make(known)), function(known))
+    for form, make in COLUMNS.items():
+        result = function([make(y) for y in known])
+        assert_same(result, function(known), form != "float16")
+
+
+@pytest.mark.parametrize("name", OF_STEPS)
+def test_no_other_values_of_time_steps(name):
+    function, argument = OF_STEPS[name]
+    for make in REFUSED_COLLECTIONS.values():
+        refuses(function, make(STEPS), argument)
+    unknown = "nullable with a missing one"  # a missing target is an unknown step
+    for form, make in {**REFUSED_COLUMNS, **NO_NUMBERS}.items():
+        if form in REFUSED_COLUMNS or ("y_" not in name and form != unknown):
+            wrong = make(np.abs(STEPS[3]))
+            refuses(function, [*STEPS[:3], wrong, *STEPS[4:]], argument)

@@ -27,6 +27,7 @@ from sklstm._estimators.model import FittedModel
 from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generator
 from sklstm._estimators.reading import (
     DataForm,
+    check_length,
     hold_out,
     naming_validation_data,
     open_targets,
@@ -291,14 +292,22 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         model = self._fitted_model()
         return model.predict(X, self, lambda raw: decode(model.form.targets, raw))
 
-    def _to_score(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Targets and weights of sequences, as scikit-learn's metrics take them."""
+    def _score_samples(
+        self,
+        metric: Callable[..., float],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        decode: Callable[[Any, Array], NDArray[Any]],
+        check: Callable[[Any], NDArray[Any]],
+    ) -> float:
+        """The metric over all sequences; ``check`` reads targets."""
         if y is None:
             raise ValueError("y: expected the targets, got None")
-        y = open_targets(y, self)
-        if sample_weight is None:
-            return y, None
-        return y, check_weights(sample_weight, len(y))
+        y_true, y_pred = check(open_targets(y, self)), self._predict(X, decode)
+        check_length(y_pred, y_true)
+        weights = check_weights(sample_weight, len(y_true))
+        return float(metric(y_true, y_pred, sample_weight=weights))
 
     def _validate_params(self) -> None:
         try:

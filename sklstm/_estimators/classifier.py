@@ -465,11 +465,11 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         float
             Weighted fraction of correct labels.
         """
-        if not self._fitted_model().form.per_step:
-            return super().score(X, *self._to_score(y, sample_weight))
         from sklearn.metrics import accuracy_score  # slow to import
 
-        return self._score_steps(accuracy_score, X, y, sample_weight, _decode)
+        if self._fitted_model().form.per_step:
+            return self._score_steps(accuracy_score, X, y, sample_weight, _decode)
+        return self._score_samples(accuracy_score, X, y, sample_weight, _decode, _labels)
 
     def _new_targets(self, y: Any, classes: Any) -> ClassTargets | LabelTargets:
         y, multilabel = check_labels(y)
@@ -483,6 +483,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    return check_labels(y)[0]
 
 
 def _decode(targets: Any, raw: Array) -> NDArray[Any]:

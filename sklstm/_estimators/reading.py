@@ -20,7 +20,7 @@ from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._persistence import require
 from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
-from sklstm.sequences._containers import is_frame, open_container, read_values
+from sklstm.sequences._containers import NUMBERS, open_container, read_values
 from sklstm.sequences._input_form import InputForm, as_tokens
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._scaling import Scaling
@@ -240,41 +240,40 @@ def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
 
 
 def open_targets(y: Any, estimator: Any) -> Any:
-    """Targets as an array or a list; an error if they are sequences but must not be."""
-    if issparse(y) and not estimator.return_sequences:
-        return y  # zeros and ones of several labels
-    y = open_container(y, "y")
-    if estimator.return_sequences or not is_list_of_sequences(y):
+    """Targets of sequences as an array or a sparse matrix; those of time steps as they are."""
+    if estimator.return_sequences or issparse(y):
         return y
+    y = open_container(y, "y")
+    if not is_list_of_sequences(y):
+        return without_column_axis(_plain(read_values(y, "y")))
     parts = [read_values(part, f"y[{k}]") for k, part in enumerate(y)]
     if len({part.shape for part in parts}) > 1:
         raise ValueError(
             "y: expected one target for each sequence, got a list of arrays; set "
             "return_sequences=True to fit one target for each time step"
         )
-    return np.array(parts)
+    return without_column_axis(np.array(parts))
 
 
-def _without_column_axis(y: Any) -> Any:
-    """Targets (n,) of a column vector, with a warning; other targets unchanged."""
-    if isinstance(y, list | tuple):
-        columns = [isinstance(row, list | tuple) and len(row) == 1 for row in y]
-        if not y or not all(columns):
-            return y
-        y = [row[0] for row in y]
-    elif issparse(y) or len(getattr(y, "shape", ())) != 2 or y.shape[1] != 1:
+def _plain(y: NDArray[Any]) -> NDArray[Any]:
+    """The targets; objects that are numbers in a dtype for numbers."""
+    if y.dtype.kind != "O":
         return y
-    elif is_frame(y):
-        y = y.iloc[:, 0] if hasattr(y, "iloc") else read_values(y, "y")[:, 0]
-    else:
-        y = y.reshape(-1)
+    plain = np.array(y.tolist())
+    return plain if plain.dtype.kind in NUMBERS else y
+
+
+def without_column_axis(y: NDArray[Any]) -> NDArray[Any]:
+    """Targets (n,) of a column vector, with a warning; other targets unchanged."""
+    if y.shape[1:] != (1,):
+        return y
     warnings.warn(
         "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
         "to (n_samples,), for example using ravel().",
         DataConversionWarning,
         stacklevel=2,
     )
-    return y
+    return y[:, 0]
 
 
 def _check_given(y: Any, estimator: Any) -> None:
@@ -288,10 +287,9 @@ def _check_given(y: Any, estimator: Any) -> None:
 def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -> _Given:
     """Targets and weights with a row for each sample, or for each time step of all samples."""
     if not per_step:
-        y = _without_column_axis(y)
-        _check_length(sequences, y)
+        check_length(sequences, y)
         return _Given(sequences, y, check_weights(sample_weight, len(sequences)))
-    y = _without_column_axis(stack_steps(y, sequences, "y"))
+    y = without_column_axis(stack_steps(y, sequences, "y"))
     weights = np.ones(len(y))
     if sample_weight is not None:
         weights = stack_weights(sample_weight, sequences)
@@ -301,7 +299,7 @@ def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -
     return _Given(sequences, y, weights, known)
 
 
-def _check_length(sequences: Sequences, y: Any) -> None:
+def check_length(sequences: Any, y: Any) -> None:
     try:
         check_consistent_length(sequences, y)
     except (TypeError, ValueError) as error:

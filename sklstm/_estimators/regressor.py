@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 
 from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.number_targets import PLAIN, NumberTargets
 from sklstm._estimators.parameters import has_minibatches
+from sklstm._estimators.target_checks import check_numbers
+from sklstm.sequences._step_values import as_objects
 
 Array = NDArray[np.floating]
 
@@ -425,9 +426,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         targets: Any = self._fitted_model().form.targets
         targets.check_deviation()
         both = self._predict(X, NumberTargets.decode_with_deviation)
-        if isinstance(both, list):
-            return tuple([steps[..., k].copy() for steps in both] for k in (0, 1))
-        return both[..., 0].copy(), both[..., 1].copy()
+        if isinstance(both, np.ndarray) and both.dtype.kind == "f":
+            return both[..., 0].copy(), both[..., 1].copy()
+        lists = ([steps[..., k].copy() for steps in both] for k in (0, 1))
+        return tuple(lists if isinstance(both, list) else map(as_objects, lists))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the coefficient of determination R^2; with ``return_sequences``, over all steps.
@@ -447,12 +449,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             One for perfect predictions, zero for those of the mean; the mean over several outputs.
             Of several quantiles, the one nearest to 0.5 is scored (of two, the lower).
         """
+        decode = NumberTargets.decode_point
         if self._fitted_model().form.per_step:
-            decode = NumberTargets.decode_point
             return self._score_steps(_r2_of_rows, X, y, sample_weight, decode)
-        y, sample_weight = self._to_score(y, sample_weight)
-        y_pred = self._predict(X, NumberTargets.decode_point)
-        return _r2_of_rows(y, y_pred, sample_weight)
+        return self._score_samples(_r2_of_rows, X, y, sample_weight, decode, check_numbers)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
         return NumberTargets.of(y, self)
@@ -467,7 +467,7 @@ def _r2_of_rows(y_true: Any, y_pred: Array, sample_weight: Any) -> float:
     """The mean R^2 of all columns, into which more than two axes are flattened."""
     from sklstm.metrics._step_metrics import r2_of_any_unit  # slow to import
 
-    y_true = check_array(y_true, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y")
+    y_true = check_numbers(y_true)
     if y_pred.ndim > 2:
         if y_true.shape != y_pred.shape:
             raise ValueError(f"y: expected targets of shape {y_pred.shape}, got {y_true.shape}")

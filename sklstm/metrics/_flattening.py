@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm.sequences._ragged import as_list, check_alike, check_lengths
+from sklstm.sequences._ragged import as_list, check_alike, check_lengths, concatenated
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import known_rows, known_values, missing_values
 from sklstm.sequences._weights import check_step_weights
@@ -109,7 +109,7 @@ def _flattened(
     weight = np.ones(lengths.sum())
     if sample_weight is not None:
         weight = check_step_weights(sample_weight, lengths, n_timesteps)
-    all_true, all_predicted = np.concatenate(true), np.concatenate(predicted)
+    all_true, all_predicted = concatenated(true, "y_true"), concatenated(predicted, "y_pred")
     known = known_rows(all_true, weight)
     _check_known(known, weight)
     _check_predicted(all_predicted, known, lengths)

@@ -309,8 +309,8 @@ def _series_values(x: Any, name: str) -> Any:
     dtype = getattr(x, "dtype", None)
     if "Sparse" in type(dtype).__name__:
         raise TypeError(f"{name}: Sparse data was passed, but dense data is required, got {dtype}")
-    categories = getattr(dtype, "categories", None)
-    if categories is not None and getattr(categories.dtype, "kind", "O") in NUMBERS:
+    categories = getattr(getattr(dtype, "categories", None), "dtype", None)
+    if getattr(categories, "kind", "O") in NUMBERS:
         return x.to_numpy().astype(np.float64)
     numpy_dtype = getattr(dtype, "numpy_dtype", None)
     if numpy_dtype is not None and numpy_dtype.kind in NUMBERS:

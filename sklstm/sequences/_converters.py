@@ -19,6 +19,7 @@ from sklstm.sequences._ragged import (
     as_numbers,
     as_sequences,
     check_alike,
+    concatenated,
     unpadded,
 )
 from sklstm.sequences._reading import is_list_of_sequences
@@ -277,7 +278,7 @@ def to_concatenated(X: Any) -> tuple[Array, NDArray[np.intp]]:
     ((5, 2), [3, 2])
     """
     parts = as_sequences(X)
-    return np.concatenate(parts), np.array([len(part) for part in parts], dtype=np.intp)
+    return concatenated(parts), np.array([len(part) for part in parts], dtype=np.intp)
 
 
 # --- windows ---

@@ -20,6 +20,7 @@ from sklstm.sequences._ragged import (
     as_sequences,
     check_count,
     check_lengths,
+    concatenated,
 )
 
 Array = NDArray[Any]
@@ -180,7 +181,7 @@ def to_long_frame(
     check_count(ids, len(parts), "ids")
     steps = [np.arange(k) for k in lengths] if times is None else as_list(times, "times")
     check_lengths(steps, parts, "times", "X")
-    values = np.concatenate(parts)
+    values = concatenated(parts)
     names = feature_names(X, values.shape[1]) if features is None else listed(features)
     columns = [np.repeat(ids, lengths), np.concatenate(steps), *values.T]
     labels: list[Hashable] = [id, time, *names]

@@ -92,6 +92,19 @@ def _features(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} feature(s)" if shape else "a 1-D sequence"
 
 
+def concatenated(parts: list[Array], name: str = "X") -> Array:
+    """Return the arrays joined along the steps; an error names the first of another kind."""
+    try:
+        return np.concatenate(parts)
+    except TypeError:
+        dates = [part.dtype.kind in "mM" for part in parts]
+        k = dates.index(not dates[0]) if not all(dates) else 1
+        raise ValueError(
+            f"{name}[{k}]: expected values of the same kind as in {name}[0], got dtype "
+            f"{parts[k].dtype} and {parts[0].dtype}"
+        ) from None
+
+
 def check_count(items: Sequence[Any] | Array, expected: int, name: str, like: str = "X") -> None:
     """Raise unless there is one item for each sequence of ``like``."""
     if not isinstance(items, list | tuple) and np.ndim(items) == 0:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sklstm.sequences._containers import open_container, read_values
 from sklstm.sequences._packing import Sequences
+from sklstm.sequences._ragged import concatenated
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._weights import check_step_weights
 
@@ -123,4 +124,4 @@ def _stack_list(values: Any, sequences: Sequences, name: str) -> Rows:
             raise ValueError(
                 f"{name}[{k}]: expected shape {(length, *parts[0].shape[1:])}, got {part.shape}"
             )
-    return np.concatenate(parts)
+    return concatenated(parts, name)

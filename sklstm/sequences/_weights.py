@@ -70,7 +70,7 @@ def _weights_of_one(weights: Array, length: int, n_timesteps: int | None, name: 
 
 
 def _as_floats(weights: Any, name: str) -> Weights:
-    if isinstance(weights, np.ndarray) and weights.dtype.kind in "fiub":
+    if type(weights) is np.ndarray and weights.dtype.kind in "fiub":
         return weights.astype(np.float64, copy=False)  # check_array is slow for many sequences
     try:
         return read_numbers(weights, name).astype(np.float64, copy=False)
