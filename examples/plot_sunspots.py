@@ -18,7 +18,8 @@ Otherwise a similar series is generated.
 # ----------
 # The noise increases with the number of sunspots, so both models use the square root of the number.
 # Unlike a linear model, a network cannot predict values that are higher than all values in the
-# training data. Its inputs and targets are therefore divided by the mean of each window.
+# training data. ``WindowScaledRegressor`` therefore divides its inputs and targets by the mean of
+# each window, and multiplies its predictions by it.
 import sys
 from itertools import product
 from pathlib import Path
@@ -28,7 +29,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 
 from sklstm import LSTMRegressor
-from sklstm.preprocessing import SequenceScaler, SlidingWindow
+from sklstm.preprocessing import SequenceScaler, SlidingWindow, WindowScaledRegressor
 from sklstm.sequences import make_windows
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -79,15 +80,14 @@ def linear_forecast(X_past, y_past, X_future):
 
 
 def lstm_forecast(X_past, y_past, X_future, n_seeds=5, **options):
-    """Average networks with several seeds; one step is a year, divided by the window's mean."""
-    unit_past, unit_future = (np.sqrt(X).mean(axis=1) for X in (X_past, X_future))
+    """Average networks with several seeds; one step is a year."""
     forecasts = []
     for seed in range(n_seeds):
         lstm = LSTMRegressor(32, pooling="last", max_iter=10, random_state=seed, **options)
-        model = make_pipeline(SequenceScaler(), SlidingWindow(12, 12), lstm)
-        model.fit(np.sqrt(X_past) / unit_past[:, None], np.sqrt(y_past) / unit_past)
-        ratio = model.predict(np.sqrt(X_future) / unit_future[:, None])
-        forecasts.append((ratio * unit_future).clip(0) ** 2)
+        steps = make_pipeline(SequenceScaler(), SlidingWindow(12, 12), lstm)
+        model = WindowScaledRegressor(steps, center=None, scale="mean_abs")
+        model.fit(np.sqrt(X_past), np.sqrt(y_past))
+        forecasts.append(model.predict(np.sqrt(X_future)).clip(0) ** 2)
     return np.mean(forecasts, axis=0)
 
 

@@ -1,0 +1,148 @@
+"""
+Backtesting forecasts
+=====================
+
+A single test set says little about forecasts: one week is easy and the next one is not. A backtest
+forecasts from many points in time, its origins, and trains each time on the past alone. This
+example backtests an LSTM that predicts three quantiles of the next day, and three baselines: the
+last value, the value of a week ago, and a linear autoregression.
+
+The hourly demand is generated. With the folder of :doc:`/examples_data`, the series is the monthly
+number of sunspots, whose period is about eleven years::
+
+    python examples/plot_backtest.py DATA_FOLDER
+"""
+
+# %%
+# The series
+# ----------
+# The level of the demand wanders, weekends are low, and so are holidays, which come without notice:
+# on the next day the demand is as usual, unless that is a holiday too.
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+
+from sklstm import LSTMRegressor
+from sklstm.preprocessing import SlidingWindow, WindowScaledRegressor
+from sklstm.sequences import WindowTimeSeriesSplit, make_windows
+
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+
+
+def generate_demand(n_weeks, rng):
+    """Return one value for each hour."""
+    hours = np.arange(24)
+    working_day = 1 + np.exp(-((hours - 9) ** 2) / 8) + 1.4 * np.exp(-((hours - 19) ** 2) / 10)
+    free_day = 0.9 + 0.5 * np.exp(-((hours - 13) ** 2) / 30)
+    free = (np.arange(7 * n_weeks) % 7 > 4) | (rng.random(7 * n_weeks) < 0.08)
+    level = 50 * np.exp(np.cumsum(rng.normal(0, 0.03, len(free))))
+    days = level[:, None] * np.where(free[:, None], free_day, working_day)
+    return (days * rng.normal(1, 0.03, days.shape)).ravel()
+
+
+if FOLDER is None:
+    series = generate_demand(60, np.random.default_rng(0))
+    period, horizon, chunk, stride, unit = 168, 24, 24, 6, "hour"
+else:
+    path = FOLDER / "monthly-sunspots.csv"
+    series = np.sqrt(np.loadtxt(path, delimiter=",", skiprows=1, usecols=1))
+    period, horizon, chunk, stride, unit = 132, 24, 12, 3, "month"
+
+# %%
+# Windows and origins
+# -------------------
+# The input of a forecast is one period. Each split of ``WindowTimeSeriesSplit`` tests on all
+# windows of some time, and trains on those whose targets come before: no target that a model was
+# trained on is part of a test. Four models are trained, and each one forecasts from many origins.
+X, y, index = make_windows(series, period, horizon, stride, return_index=True)
+splitter = WindowTimeSeriesSplit(n_splits=4, horizon=horizon, test_size=len(series) // 10)
+splits = list(splitter.split(X, y, groups=index))
+print(f"{len(series)} {unit}s, {sum(len(test) for _, test in splits)} origins")
+
+# %%
+# Models
+# ------
+# ``WindowScaledRegressor`` divides each window and its targets by the mean of the window, so that a
+# model does not need to know the level. The network reads one day (of sunspots, one year) at each
+# step.
+quantiles = [0.1, 0.5, 0.9]
+
+
+def lstm():
+    network = LSTMRegressor(
+        32, pooling="last", loss="quantile", quantile=quantiles, alpha=1.0, random_state=0
+    )
+    model = make_pipeline(SlidingWindow(chunk, chunk), network)
+    return WindowScaledRegressor(model, center=None, scale="mean_abs")
+
+
+def linear():
+    model = RidgeCV(np.logspace(-3, 3, 13))
+    return WindowScaledRegressor(model, center=None, scale="mean_abs")
+
+
+def forecast(train, test):
+    """Return what each model forecasts: arrays (n_origins, horizon)."""
+    rows = X[:, :, 0]
+    network = lstm().fit(X[train], y[train]).predict(X[test])
+    return {
+        "last value": np.repeat(rows[test, -1:], horizon, axis=1),
+        "one period ago": rows[test, :horizon],
+        "linear": linear().fit(rows[train], y[train]).predict(rows[test]),
+        "LSTM": network[:, :, 1],
+        "lower": network[:, :, 0],
+        "upper": network[:, :, 2],
+    }
+
+
+parts = [forecast(train, test) for train, test in splits]
+forecasts = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+tested = np.concatenate([test for _, test in splits])
+observed = y[tested]
+
+# %%
+# Errors
+# ------
+# The mean absolute error of each model, over all origins and for each quarter of them, relative to
+# the forecast of one period ago.
+models = ["last value", "one period ago", "linear", "LSTM"]
+errors = {name: np.abs(observed - forecasts[name]) for name in models}
+ends = np.cumsum([len(test) for _, test in splits])[:-1]
+print(f"{'mean absolute error':20} {'all':>6}  relative, by split")
+for name in models:
+    pairs = zip(np.split(errors[name], ends), np.split(errors["one period ago"], ends), strict=True)
+    relative = "".join(f"{own.mean() / seasonal.mean():7.2f}" for own, seasonal in pairs)
+    print(f"{name:20} {errors[name].mean():6.2f} {relative}")
+inside = (forecasts["lower"] <= observed) & (observed <= forecasts["upper"])
+print(f"between the quantiles 0.1 and 0.9: {100 * inside.mean():.0f} percent of the values")
+
+# %%
+# Plots
+# -----
+# The error by the distance from the origin, and the forecasts of the last origins.
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    print("matplotlib is not installed: no plot")
+else:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    ahead = np.arange(1, horizon + 1)
+    for name in models:
+        left.plot(ahead, errors[name].mean(axis=0), label=name)
+    left.set(xlabel=f"{unit}s ahead", ylabel="mean absolute error", ylim=(0, None))
+    left.legend()
+    first = index[tested, 1] + period  # the first time that is forecast
+    shown = np.flatnonzero((first[-1] - first) % horizon == 0)[-6:]  # one after the other
+    start = first[shown[0]]
+    right.plot(np.arange(start, len(series)), series[start:], color="black", linewidth=1)
+    for row in shown:
+        times = first[row] + np.arange(horizon)
+        right.fill_between(
+            times, forecasts["lower"][row], forecasts["upper"][row], color="C3", alpha=0.25
+        )
+        right.plot(times, forecasts["LSTM"][row], color="C3", linewidth=1)
+    right.set(xlabel=f"{unit} of the series", title="median and 80 percent interval of the LSTM")
+    plt.show()
