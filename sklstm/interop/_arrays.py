@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from sklstm._estimators.classifier import LSTMClassifier
 from sklstm._estimators.model import FittedModel
-from sklstm._estimators.number_targets import NumberTargets
+from sklstm._estimators.number_targets import NumberTargets, rescale_output
 from sklstm._estimators.parameters import own_generator
 from sklstm._estimators.reading import DataForm
 from sklstm._estimators.targets import ClassTargets, LabelTargets, Targets
@@ -71,12 +71,13 @@ def _in_units(network: FittedNetwork) -> tuple[Array, Array]:
     """The output layer, with the units of the targets as part of it."""
     targets: Any = network.form.targets
     weight, bias = (x.astype(np.float64) for x in (network.dense_weight, network.dense_bias))
-    if not isinstance(targets, NumberTargets):
-        return weight, bias
-    scale, mean = targets.units
-    if targets.is_affine:
-        return weight * scale, bias * scale + mean
-    return weight, bias + np.log(scale)
+    if isinstance(targets, NumberTargets):
+        rescale_output(targets, _without_units(targets), weight, bias)
+    return weight, bias
+
+
+def _without_units(targets: NumberTargets) -> NumberTargets:
+    return targets.with_units(np.zeros(targets.n_outputs), np.ones(targets.n_outputs))
 
 
 # --- to an estimator ---
@@ -176,10 +177,12 @@ def _targets(
         return _class_targets(estimator, n_outputs, classes)
     if classes is not None or multilabel:
         raise ValueError("classes and multilabel: expected neither of them for an LSTMRegressor")
-    shape = () if n_outputs == 1 else (n_outputs,)
-    targets = NumberTargets.of(np.zeros((1, *shape), dtype), estimator)
-    # The outputs are in the units of the targets.
-    return targets.with_units(np.zeros(n_outputs), np.ones(n_outputs))
+    # A list of quantiles, or a mean with its deviation, are several outputs for each target.
+    n_raw = NumberTargets.of(np.zeros(1, dtype), estimator).n_raw
+    if n_outputs % n_raw:
+        raise ValueError(f"output layer: expected a multiple of {n_raw} outputs, got {n_outputs}")
+    shape = () if n_outputs == n_raw else (n_outputs // n_raw,)
+    return _without_units(NumberTargets.of(np.zeros((1, *shape), dtype), estimator))
 
 
 def _class_targets(estimator: Any, n_outputs: int, classes: Any) -> ClassTargets:

@@ -49,7 +49,8 @@ def to_state_dict(
 
         The network reads unscaled inputs. Its outputs are the logits of a classifier (for two
         classes one, that of the second) or the predictions of a regressor, for ``loss="poisson"``
-        their logarithms.
+        their logarithms. Several quantiles are not sorted; with ``loss="gaussian"`` the logarithms
+        of the standard deviations follow the means.
 
     Raises
     ------

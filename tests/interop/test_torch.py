@@ -135,6 +135,30 @@ def test_counts_are_logarithms(rng, seed):
     assert_equal(again.predict(X), reg.predict(X))
 
 
+SEVERAL = {
+    "quantiles": {"loss": "quantile", "quantile": [0.1, 0.5, 0.8]},
+    "deviations": {"loss": "gaussian"},
+}
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_several_outputs_for_each_target(kind, shape, rng, seed):
+    X, _ = problem(rng)
+    y = 100 + 10 * rng.normal(size=(24, *shape))
+    reg = LSTMRegressor(**SMALL, **SEVERAL[kind], random_state=seed).fit(X, y)
+    again = from_state_dict(to_state_dict(reg), LSTMRegressor(**SEVERAL[kind]))
+    assert_equal(again.predict(X), reg.predict(X), 100)
+    if kind == "deviations":
+        _, expected = reg.predict(X, return_std=True)
+        assert_equal(again.predict(X, return_std=True)[1], expected, 10)
+    with pytest.raises(ValueError, match="output layer: expected a multiple of"):
+        from_state_dict(
+            to_state_dict(reg),
+            LSTMRegressor(loss="quantile", quantile=[0.1] + [0.5 + 0.01 * k for k in range(16)]),
+        )
+
+
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_two_classes_have_one_output_or_two(n_outputs, rng):
     X, _ = problem(rng)

@@ -40,7 +40,8 @@ def to_onnx(estimator: Any, *, opset: int = 17) -> Any:
         are numbers in ``X``, with one feature.
 
         A classifier has the outputs ``output_label`` and ``output_probability``, which equal the
-        results of ``predict`` and ``predict_proba``; a regressor has the output ``variable``. With
+        results of ``predict`` and ``predict_proba``; a regressor has the output ``variable`` and,
+        with ``loss="gaussian"``, the standard deviations ``variable_std``. With
         ``return_sequences`` they have an axis of time steps; after the end of a sequence, numbers
         are NaN and labels have no meaning.
 

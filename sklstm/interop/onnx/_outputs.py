@@ -35,8 +35,7 @@ def add_outputs(
     """
     targets: Any = form.targets
     if isinstance(targets, NumberTargets):
-        shape = targets.shape or ((1,) if keep_column else ())
-        return [_add_numbers(graph, form, targets, shape, graph.fill(mask, raw, np.nan))]
+        return _Numbers(graph, form, targets, mask).outputs(raw, keep_column)
     add = _add_labels if isinstance(targets, LabelTargets) else _add_classes
     label, probability = add(graph, targets, raw)
     return [label, probability._replace(tensor=graph.fill(mask, probability.tensor, np.nan))]
@@ -68,22 +67,54 @@ def _add_labels(graph: Graph, targets: LabelTargets, raw: str) -> tuple[Output, 
     )
 
 
-def _add_numbers(
-    graph: Graph, form: DataForm, targets: NumberTargets, shape: tuple[int, ...], raw: str
-) -> Output:
-    if targets.levels is not None or targets.loss_name == "gaussian":
-        raise ValueError(
-            f"to_onnx: expected a loss with one raw prediction for each target, got "
-            f"{targets.loss_name!r} with quantile={targets.quantile}"
+class _Numbers:
+    """Adds the predictions of a regressor."""
+
+    def __init__(
+        self, graph: Graph, form: DataForm, targets: NumberTargets, mask: str | None
+    ) -> None:
+        self._graph, self._targets, self._mask = graph, targets, mask
+        self._rows = (0, 0) if form.per_step else (0,)  # axes that keep their lengths
+
+    def outputs(self, raw: str, keep_column: bool) -> list[Output]:
+        """The predictions and, of means with standard deviations, these too."""
+        graph, targets = self._graph, self._targets
+        shape = targets.prediction_shape or ((1,) if keep_column else ())
+        units = (_single(np.repeat(x, len(targets.levels or [0]))) for x in targets.units)
+        scale, mean = (graph.constant(unit, name="unit") for unit in units)
+        if targets.loss_name != "gaussian":
+            values = graph.add("Add", graph.add("Mul", self._linked(raw), scale), mean)
+            return [self._output("variable", values, shape)]
+        n_outputs = targets.n_outputs
+        sizes = graph.ints(n_outputs, n_outputs)
+        means, logarithms = graph.add_many("Split", raw, sizes, n_outputs=2, axis=-1)
+        values = graph.add("Add", graph.add("Mul", means, scale), mean)
+        deviations = graph.add("Mul", graph.add("Exp", logarithms), scale)
+        return [
+            self._output("variable", values, shape),
+            self._output("variable_std", deviations, shape),
+        ]
+
+    def _linked(self, raw: str) -> str:
+        """The predictions in the units of the loss, with the shape of the raw ones."""
+        graph, targets = self._graph, self._targets
+        if targets.loss_name == "poisson":
+            return graph.add("Exp", raw)
+        if targets.levels is None:
+            return raw
+        n_outputs, n_levels = targets.n_outputs, len(targets.levels)
+        quantiles = graph.add("Reshape", raw, graph.ints(*self._rows, n_outputs, n_levels))
+        ascending, _ = graph.add_many(
+            "TopK", quantiles, graph.ints(n_levels), n_outputs=2, axis=-1, largest=0
         )
-    scale, mean = (_single(values) for values in targets.units)
-    values = raw if targets.is_affine else graph.add("Exp", raw)
-    values = graph.add("Mul", values, graph.constant(scale, name="target_scale"))
-    values = graph.add("Add", values, graph.constant(mean, name="target_mean"))
-    if shape != (targets.n_outputs,):
-        rows = (0, 0) if form.per_step else (0,)  # axes that keep their lengths
-        values = graph.add("Reshape", values, graph.ints(*rows, *shape))
-    return Output("variable", values, FLOAT, shape)
+        return graph.add("Reshape", ascending, graph.ints(*self._rows, n_outputs * n_levels))
+
+    def _output(self, name: str, values: str, shape: tuple[int, ...]) -> Output:
+        graph = self._graph
+        values = graph.fill(self._mask, values, np.nan)
+        if len(shape) != 1:
+            values = graph.add("Reshape", values, graph.ints(*self._rows, *shape))
+        return Output(name, values, FLOAT, shape)
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:

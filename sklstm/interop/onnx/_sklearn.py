@@ -59,7 +59,7 @@ def convert_with_skl2onnx(model: Any, opset: int) -> Any:
     )
     _rename_outputs(proto)
     targets = describe(last).form.targets
-    if isinstance(targets, NumberTargets) and targets.shape == ():
+    if isinstance(targets, NumberTargets) and targets.prediction_shape == ():
         _squeeze_output(proto)
     return proto
 
@@ -173,7 +173,7 @@ def _set_estimator_types(operator: Any) -> None:
     targets = form.targets
     rows: list[int | None] = [None, None] if form.per_step else [None]
     if isinstance(targets, NumberTargets):
-        operator.outputs[0].type = FloatTensorType([*rows, *(targets.shape or (1,))])
+        operator.outputs[0].type = FloatTensorType([*rows, *(targets.prediction_shape or (1,))])
         return
     labels, n_columns = rows, targets.n_outputs
     kind = Int64TensorType

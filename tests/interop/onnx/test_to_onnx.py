@@ -260,6 +260,42 @@ def test_losses(loss, shape, rng, seed):
     assert_equal(run(to_onnx(reg), X)["variable"], reg.predict(X), scale=5)
 
 
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
+def test_several_quantiles(shape, per_step, rng, seed):
+    X, _ = problem(rng)
+    X = single(cut(X, rng))
+    y = (
+        [10 + rng.normal(size=(len(x), *shape)) for x in X]
+        if per_step
+        else rng.normal(size=(24, *shape))
+    )
+    reg = LSTMRegressor(
+        4, max_iter=1, loss="quantile", quantile=[0.1, 0.4, 0.5, 0.9], return_sequences=per_step,
+        random_state=seed,
+    ).fit(X, y)  # fmt: skip
+    found = run(to_onnx(reg), X)["variable"]
+    for row, expected in zip(found, reg.predict(X), strict=True):
+        assert_equal(row[: len(expected)] if per_step else row, expected)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
+def test_means_with_standard_deviations(shape, per_step, rng, seed):
+    X, _ = problem(rng)
+    X = single(cut(X, rng))
+    y = [10 + rng.normal(size=(len(x) if per_step else 1, *shape)) for x in X]
+    y = y if per_step else np.concatenate(y)
+    reg = LSTMRegressor(
+        4, max_iter=3, loss="gaussian", return_sequences=per_step, random_state=seed
+    ).fit(X, y)
+    results = run(to_onnx(reg), X)
+    for name, predicted in zip(results, reg.predict(X, return_std=True), strict=True):
+        assert name in ("variable", "variable_std")
+        for row, expected in zip(results[name], predicted, strict=True):
+            assert_equal(row[: len(expected)] if per_step else row, expected)
+
+
 @pytest.mark.parametrize(("mean", "scale"), [(1e6, 10.0), (-3e-5, 1e-6), (42.0, 0.0)])
 def test_units_of_the_targets(mean, scale, rng, seed):
     X, _ = problem(rng)
