@@ -40,6 +40,28 @@ class _Shard(NamedTuple):
     direction_map: ParallelMap
 
 
+class Batch(NamedTuple):
+    """The sequences of a batch, and what all its shards need."""
+
+    indices: Indices  # of the samples
+    weight: float  # by which losses are divided
+    masks: Masks  # one row for each sequence
+    memory: float  # bytes for the activations of a shard
+
+
+#: Value and gradient.
+Result = tuple[float, Array]
+
+
+def added(results: list[Result]) -> Result:
+    """Add values and gradients in their order; the first gradient becomes the sum."""
+    (value, gradient), *others = results
+    for other_value, other_gradient in others:
+        value += other_value
+        gradient += other_gradient
+    return value, gradient
+
+
 class Objective:
     """Value and gradient of the objective, computed by several threads.
 
@@ -90,16 +112,16 @@ class Objective:
         """Return value, gradient and number of sequences of a batch; ``rng`` draws the masks."""
         n_batch = self.samples.n_given(indices)
         indices = np.arange(len(self.samples)) if indices is None else indices
-        batch_weight = self._expected_weight(n_batch)
+        batch_weight = self.expected_weight(n_batch)
         masks: Masks = {}
         if rng is not None and self.network.stochastic:
             masks = self.network.draw_masks(rng, len(indices), parameters.dtype)
-        with _ignore_overflow():
+        with ignore_overflow():
             value, gradient = self._sum_of_shards(parameters, indices, batch_weight, masks)
-            value += self._add_penalty(parameters, gradient)
+            value += self.add_penalty(parameters, gradient)
         return value, gradient, n_batch
 
-    def _expected_weight(self, n_batch: int) -> float:
+    def expected_weight(self, n_batch: int) -> float:
         """Return the weight that is expected of a batch with this number of sequences."""
         weight, n = self._totals
         return weight if n_batch == n else weight * n_batch / n
@@ -114,7 +136,7 @@ class Objective:
 
         def loss_of_chunk(indices: Indices, raw: Array) -> float:
             rows = samples.rows(indices)
-            with _ignore_overflow():
+            with ignore_overflow():
                 value, _ = self.loss.loss_gradient(
                     samples.targets[rows], raw, samples.weights[rows]
                 )
@@ -132,25 +154,41 @@ class Objective:
         """Return the batch's mean loss and its gradient."""
         lengths = self.samples.sequences.lengths[indices]
         shards = costs.shards(self.network, lengths)
-        memory = costs.shard_memory(self._working_memory, len(shards))
+        batch = Batch(indices, batch_weight, masks, self.shard_memory(len(shards)))
         pays = costs.threads_pay(self.network, lengths, len(shards))
         shard_map = self._parallel_map if pays else serial_map
-        direction_map = shard_map if len(shards) == 1 else serial_map
+        results = self.of_shards(parameters, batch, shards, shard_map)
+        groups = costs.shard_groups(len(shards))
+        return added([added(results[group]) for group in groups])
 
-        def compute(positions: Indices) -> tuple[float, Array]:
-            packing = self.samples.sequences.packing(indices[positions], parameters.dtype)
+    def shard_memory(self, n_shards: int) -> float:
+        """Return the memory for the activations of one shard of a batch."""
+        return costs.shard_memory(self._working_memory, n_shards)
+
+    def of_shards(
+        self,
+        parameters: Array,
+        batch: Batch,
+        shards: list[Indices],
+        parallel_map: ParallelMap = serial_map,
+    ) -> list[Result]:
+        """Return value and gradient of some shards of a batch, each a part of those of the batch.
+
+        A shard is given by its positions in the batch.
+        """
+        direction_map = parallel_map if len(shards) == 1 else serial_map
+        samples = self.samples
+
+        def compute(positions: Indices) -> Result:
+            packing = samples.sequences.packing(batch.indices[positions], parameters.dtype)
             order = positions[packing.order]
-            rows = packing.rows if self.samples.per_step else indices[order]
-            weights = (self.samples.weights[rows] / batch_weight).astype(parameters.dtype)
-            shard_masks = {name: mask[order] for name, mask in masks.items()}
-            shard = _Shard(packing, rows, weights, shard_masks, memory, direction_map)
+            rows = packing.rows if samples.per_step else batch.indices[order]
+            weights = (samples.weights[rows] / batch.weight).astype(parameters.dtype)
+            masks = {name: mask[order] for name, mask in batch.masks.items()}
+            shard = _Shard(packing, rows, weights, masks, batch.memory, direction_map)
             return self._value_and_gradient(parameters, shard)
 
-        (value, gradient), *others = shard_map(compute, shards)
-        for other_value, other_gradient in others:
-            value += other_value
-            gradient += other_gradient
-        return value, gradient
+        return list(parallel_map(compute, shards))
 
     def _value_and_gradient(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
         """Return a shard's part of the mean loss and its gradient."""
@@ -187,7 +225,7 @@ class Objective:
         value, draw = self.loss.loss_gradient(self.samples.targets[shard.rows], raw, shard.weights)
         return value, draw.astype(raw.dtype, copy=False)
 
-    def _add_penalty(self, parameters: Array, gradient: Array) -> float:
+    def add_penalty(self, parameters: Array, gradient: Array) -> float:
         """Add the gradient of the penalty, and return its value."""
         if self.alpha == 0:
             return 0.0
@@ -201,6 +239,6 @@ class Objective:
         return 0.5 * strength * squares
 
 
-def _ignore_overflow() -> np.errstate:
+def ignore_overflow() -> np.errstate:
     """Do not warn of values that are not finite: the solver raises an error that says more."""
     return np.errstate(over="ignore", invalid="ignore")

@@ -32,6 +32,7 @@ from sklstm._solvers import (
 )
 from sklstm._solvers.observers import report
 from sklstm._threads import ParallelMap
+from sklstm._training.cluster import check_solver, evaluation
 from sklstm._training.objective import Objective
 from sklstm._training.samples import Samples, Totals
 from sklstm._training.state import TrainingState
@@ -125,6 +126,7 @@ def train(
 
     ``n_epochs=None`` trains for one epoch of many, as partial_fit does.
     """
+    check_solver(settings.solver)
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
     kernels.prepare(dtype, bool(settings.verbose))
     task = task.astype(dtype)
@@ -247,20 +249,17 @@ def _minimize_lbfgs(
     """
     seed = state.rng.randint(np.iinfo(np.int32).max)
 
-    def evaluate(parameters: Array) -> tuple[float, Array]:
-        value, gradient, _ = objective(parameters, None, np.random.RandomState(seed))
-        return value, gradient
-
     parameters, steps_before = state.parameters, state.step
-    outcome = minimize_lbfgs(
-        evaluate,
-        parameters,
-        max_iter=plan.n_epochs,
-        max_fun=settings.max_fun,
-        tol=settings.tol,
-        observers=observers,
-        callback=callback,
-    )
+    with evaluation(objective, seed) as evaluate:
+        outcome = minimize_lbfgs(
+            evaluate,
+            parameters,
+            max_iter=plan.n_epochs,
+            max_fun=settings.max_fun,
+            tol=settings.tol,
+            observers=observers,
+            callback=callback,
+        )
     state.parameters = parameters
     if not state.epochs and outcome.status == "converged":  # it began at a minimum
         report(Progress(1, 0, outcome.loss, np.nan, np.nan, parameters), observers, None)

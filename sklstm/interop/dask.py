@@ -1,0 +1,333 @@
+"""Training on the workers of a Dask cluster, and collections of Dask that do not fit into memory.
+
+It needs the packages of an extra: ``pip install "sklstm[dask]"``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from sklstm._training.cluster import current_cluster
+
+__all__ = ["partial_fit", "predict", "workers"]
+
+#: How often an evaluation is repeated if workers die.
+MAX_ATTEMPTS = 10
+
+#: Seconds to wait for a worker if none is left.
+PATIENCE = 60
+
+
+@contextmanager
+def workers(client: Any) -> Iterator[None]:
+    """Share the gradients of ``solver="lbfgs"`` over the workers of a Dask cluster.
+
+    Each fit in the block sends the training data to the workers once, in parts. An evaluation of
+    the objective then sends the parameters to each worker and gets gradients back. If a worker
+    dies, its part is sent to another one, and the evaluation is repeated. Predictions are computed
+    in this process.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The client of a cluster. Each thread of a worker computes one part. The workers need the
+        same versions of sklstm and NumPy.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    ImportError
+        If ``distributed`` is not installed.
+    TypeError
+        If ``client`` is no synchronous client.
+
+    See Also
+    --------
+    partial_fit : Training on data that do not fit into memory.
+
+    Notes
+    -----
+    The workers compute the same shards as one process, and their gradients are added in the same
+    order. So the result has the same bits, if the processors are alike. Fits with another solver
+    raise an error in the block: their batches are too small to be shared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from distributed import Client
+    >>> from sklstm import LSTMRegressor
+    >>> from sklstm.interop.dask import workers
+    >>> X = np.random.default_rng(0).normal(size=(200, 10, 2))
+    >>> reg = LSTMRegressor(8, solver="lbfgs", tol=0.1, random_state=0)
+    >>> with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+    ...     with workers(client):
+    ...         reg = reg.fit(X, X.sum(axis=(1, 2)))
+    >>> reg.predict(X).shape
+    (200,)
+    """
+    cluster = _Workers(client)
+    token = current_cluster.set(cluster)
+    try:
+        yield
+    finally:
+        current_cluster.reset(token)
+
+
+class _Workers:
+    """The workers of a client, each with parts of the data; the client keeps the data too."""
+
+    def __init__(self, client: Any) -> None:
+        distributed = _distributed()
+        if not isinstance(client, distributed.Client) or client.asynchronous:
+            raise TypeError(
+                "client: expected a synchronous distributed.Client, got an object of type "
+                f"{type(client).__name__}"
+            )
+        self._client = client
+        self._parts: list[Any] = []
+        self._kept: list[Any] = []  # the futures of the parts
+        self._places: list[str] = []  # and the addresses of their workers
+
+    @property
+    def n_threads(self) -> int:
+        return len(self._threads())
+
+    def _threads(self) -> list[str]:
+        """The address of its worker for each thread of the cluster."""
+        self._client.wait_for_workers(1, timeout=PATIENCE)
+        found = sorted(self._client.nthreads().items())
+        return [address for address, n_threads in found for _ in range(n_threads)]
+
+    def keep(self, parts: Sequence[Any]) -> None:
+        self._parts = list(parts)
+        self._kept = [None] * len(self._parts)
+        self._places = [""] * len(self._parts)
+        self._send_missing()
+
+    def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        for attempt in range(MAX_ATTEMPTS):
+            futures = [
+                self._client.submit(
+                    function,
+                    part,
+                    *arguments,
+                    workers=[place],
+                    allow_other_workers=True,
+                    pure=False,
+                )
+                for part, place in zip(self._kept, self._places, strict=True)
+            ]
+            try:
+                results: list[Any] = self._client.gather(futures)
+                return results
+            except _failures():
+                if attempt + 1 == MAX_ATTEMPTS:
+                    raise
+                self._send_missing()
+        raise AssertionError  # the last attempt returns or raises
+
+    def _send_missing(self) -> None:
+        """Send the parts that no worker has to workers that have few."""
+        threads = self._threads()
+        for k, part in enumerate(self._parts):
+            if self._is_kept(k, threads):
+                continue
+            n_parts = {address: self._places.count(address) for address in threads}
+            place = min(threads, key=lambda a: n_parts[a] / threads.count(a))
+            self._places[k] = place
+            self._kept[k] = self._client.scatter(part, workers=[place], hash=False)
+
+    def _is_kept(self, k: int, threads: list[str]) -> bool:
+        future = self._kept[k]
+        return future is not None and future.status == "finished" and self._places[k] in threads
+
+    def release(self) -> None:
+        self._parts, self._kept, self._places = [], [], []
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """The errors of an evaluation during which a worker died."""
+    from distributed.comm import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    return (CancelledError, asyncio.CancelledError, CommClosedError, KilledWorker, TimeoutError)
+
+
+def partial_fit(
+    estimator: Any, X: Any, y: Any = None, *, classes: Any = None, sample_weight: Any = None
+) -> Any:
+    """Train on a collection of Dask, one partition after the other.
+
+    Only one partition is in memory at a time. One call is one pass over the data; for more, call it
+    again.
+
+    Parameters
+    ----------
+    estimator : LSTMClassifier, LSTMRegressor or another estimator with partial_fit
+        The estimator, which is changed.
+    X : dask array, bag or sequence of delayed objects
+        A partition is a chunk of samples of an array, a partition of a bag of sequences, or what a
+        delayed object returns, such as the contents of a file: X in any form, or without ``y`` a
+        tuple of X and y.
+    y, sample_weight : dask array, bag, sequence of delayed objects or None, default=None
+        Targets and weights, with the same partitions as ``X``.
+    classes : array-like, default=None
+        All classes, for a classifier that has not been fitted yet.
+
+    Returns
+    -------
+    estimator : object
+        The estimator.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    TypeError
+        If ``X``, ``y`` or ``sample_weight`` is of another type.
+    ValueError
+        If the number of partitions differs, or a partition is malformed.
+
+    See Also
+    --------
+    predict : Predictions by partition.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from sklstm import LSTMRegressor
+    >>> from sklstm.interop.dask import partial_fit, predict
+    >>> X = da.random.default_rng(0).normal(size=(120, 10, 2), chunks=(40, -1, -1))
+    >>> reg = partial_fit(LSTMRegressor(8, random_state=0), X, X.sum(axis=(1, 2)))
+    >>> int(reg.t_)
+    6
+    >>> predict(reg, X).compute().shape
+    (120,)
+    """
+    _require("dask")
+    import dask
+
+    names = ("X", "y", "sample_weight")
+    given = {name: k for name, k in zip(names, (X, y, sample_weight), strict=True) if k is not None}
+    partitions = {name: _partitions(collection, name) for name, collection in given.items()}
+    counts = {name: len(parts) for name, parts in partitions.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"expected the same number of partitions, got {counts}")
+    options = {} if classes is None else {"classes": classes}
+    for parts in zip(*partitions.values(), strict=True):
+        arguments = dict(zip(partitions, dask.compute(*parts), strict=True))
+        if y is None and isinstance(arguments["X"], tuple) and len(arguments["X"]) == 2:
+            arguments["X"], arguments["y"] = arguments["X"]
+        estimator.partial_fit(**arguments, **options)
+    return estimator
+
+
+def predict(estimator: Any, X: Any, *, method: str = "predict") -> Any:
+    """Predict a collection of Dask by partition, where the partitions are.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator or Pipeline.
+    X : dask array, bag or sequence of delayed objects
+        Samples, as for :func:`partial_fit`.
+    method : str, default="predict"
+        The method to call, such as "predict_proba".
+
+    Returns
+    -------
+    dask array, bag or list of delayed objects
+        The predictions, which are computed when they are needed, with the partitions of ``X``.
+        The predictions of a bag are a bag with one element for each sample.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    TypeError
+        If ``X`` is of another type.
+
+    See Also
+    --------
+    partial_fit : Training on a collection.
+    """
+    _require("dask")
+    import dask
+    import dask.array as da
+    import dask.bag as db
+
+    if isinstance(X, db.Bag):
+        return X.map_partitions(_predicted_list, dask.delayed(estimator), method)
+    if not isinstance(X, da.Array):
+        model = dask.delayed(estimator)
+        return [dask.delayed(_predicted)(part, model, method) for part in _partitions(X, "X")]
+    X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+    like = _predicted(np.zeros((1, *X.shape[1:]), X.dtype), estimator, method)
+    rest = like.shape[1:]
+    return X.map_blocks(
+        _predicted,
+        estimator,
+        method,
+        dtype=like.dtype,
+        chunks=(X.chunks[0], *((k,) for k in rest)),
+        drop_axis=list(range(1, X.ndim)),
+        new_axis=list(range(1, 1 + len(rest))),
+        meta=np.empty((0,) * like.ndim, like.dtype),
+    )
+
+
+def _predicted(X: Any, estimator: Any, method: str) -> Any:
+    return getattr(estimator, method)(X)
+
+
+def _predicted_list(X: Any, estimator: Any, method: str) -> list[Any]:
+    samples = list(X)
+    return list(getattr(estimator, method)(samples)) if samples else []
+
+
+def _partitions(collection: Any, name: str) -> list[Any]:
+    """The partitions of a collection along its first axis, as delayed objects."""
+    import dask.array as da
+    import dask.bag as db
+    from dask.delayed import Delayed
+
+    if isinstance(collection, da.Array):
+        rest = dict.fromkeys(range(1, collection.ndim), -1)
+        return list(collection.rechunk(rest).to_delayed().ravel())
+    if isinstance(collection, db.Bag):
+        return list(collection.to_delayed())
+    if isinstance(collection, list | tuple) and all(isinstance(k, Delayed) for k in collection):
+        return list(collection)
+    raise TypeError(
+        f"{name}: expected a dask array, a dask bag or a list of delayed objects, got an object of "
+        f"type {type(collection).__name__}"
+    )
+
+
+def _distributed() -> Any:
+    _require("distributed")
+    import distributed
+
+    return distributed
+
+
+def _require(name: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(name) is None:
+        raise ImportError(f'sklstm.interop.dask needs {name}: pip install "sklstm[dask]"')
+
+
+# Pickles name these objects by the public path.
+for _function in (partial_fit, predict, workers):
+    _function.__module__ = __name__

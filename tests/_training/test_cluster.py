@@ -1,0 +1,93 @@
+"""The objective that a cluster computes has the bits of that of one process."""
+
+import pickle
+
+import numpy as np
+import pytest
+from _training.problems import draw_parameters, draw_samples, make_network
+
+from sklstm._network import costs
+from sklstm._network.losses import CategoricalCrossEntropy
+from sklstm._training import cluster
+from sklstm._training.objective import Objective
+
+
+class LocalCluster:
+    """Workers in this process, which get pickled parts and parameters."""
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+        self.parts = []
+        self.n_sent = self.n_calls = 0
+
+    def keep(self, parts):
+        self.parts = [pickle.dumps(part) for part in parts]
+        self.n_sent += 1
+
+    def map(self, function, *arguments):
+        self.n_calls += 1
+        sent = pickle.dumps(arguments)
+        return [function(pickle.loads(part), *pickle.loads(sent)) for part in self.parts]
+
+    def release(self):
+        self.parts = []
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Divide batches into shards of about four sequences, and these into at most five groups."""
+    monkeypatch.setattr(costs, "SHARD_SEQUENCES", 4)
+    monkeypatch.setattr(costs.kernels, "min_rows", lambda work: 2)
+    monkeypatch.setattr(costs, "MAX_GROUPS", 5)
+
+
+def evaluations(objective, seed, all_parameters, n_threads):
+    """Values and gradients at some parameters, in this process or in a cluster."""
+    local = None if n_threads is None else LocalCluster(n_threads)
+    token = cluster.current_cluster.set(local)
+    try:
+        with cluster.evaluation(objective, seed) as evaluate:
+            found = [evaluate(parameters) for parameters in all_parameters]
+    finally:
+        cluster.current_cluster.reset(token)
+    if local is not None:
+        assert (local.n_sent, local.n_calls) == (1, len(all_parameters))
+        assert local.parts == []
+    return found
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 5, 50])
+def test_same_bits(small_shards, n_threads, rate, per_step, rng, seed):
+    options = {"dropout": rate, "recurrent_dropout": rate}
+    network = make_network(pooling=None if per_step else "mean_max", **options)
+    samples = draw_samples(rng, 61, per_step=per_step)
+    assert len(costs.shards(network, samples.sequences.lengths)) > 5
+    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3)
+    all_parameters = [draw_parameters(rng, network) for _ in range(3)]
+    expected = evaluations(objective, seed, all_parameters, None)
+    found = evaluations(objective, seed, all_parameters, n_threads)
+    for (value, gradient), (other, other_gradient) in zip(found, expected, strict=True):
+        assert value == other
+        np.testing.assert_array_equal(gradient, other_gradient)
+
+
+def test_the_sum_of_groups_is_the_sum_of_shards(small_shards, rng, monkeypatch):
+    network, samples = make_network(), draw_samples(rng, 61)
+    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3)
+    parameters = draw_parameters(rng, network)
+    value, gradient, _ = objective(parameters)
+    monkeypatch.setattr(costs, "MAX_GROUPS", 1000)
+    other, other_gradient, _ = objective(parameters)
+    np.testing.assert_allclose(value, other, rtol=1e-13)
+    np.testing.assert_allclose(gradient, other_gradient, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 1023, 1024, 1025, 5000])
+def test_groups_are_consecutive(n_shards):
+    groups = costs.shard_groups(n_shards)
+    assert len(groups) == min(n_shards, costs.MAX_GROUPS)
+    assert [k for group in groups for k in range(n_shards)[group]] == list(range(n_shards))
+    sizes = [group.stop - group.start for group in groups]
+    assert max(sizes) - min(sizes) <= 1
