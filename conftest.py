@@ -3,7 +3,10 @@
 from importlib.util import find_spec
 
 #: The files whose doctests need a package.
-NEEDED = {"onnxruntime": ["sklstm/interop/onnx/__init__.py", "docs/user_guide/onnx.rst"]}
+NEEDED = {
+    "distributed": ["sklstm/interop/dask.py"],
+    "onnxruntime": ["sklstm/interop/onnx/__init__.py", "docs/user_guide/onnx.rst"],
+}
 
 collect_ignore = [
     file for package in NEEDED if find_spec(package) is None for file in NEEDED[package]

@@ -13,6 +13,7 @@ from sklstm import LSTMRegressor, metrics, preprocessing, sequences
 MODULES = [
     "",
     "functional",
+    "interop.dask",
     "interop.keras",
     "interop.onnx",
     "interop.torch",

@@ -305,6 +305,21 @@ def test_units_of_the_targets(mean, scale, rng, seed):
     assert_equal(found, reg.predict(X), scale=max(abs(mean), scale))
 
 
+@pytest.mark.parametrize("scale_inputs", [True, False])
+@pytest.mark.parametrize("form", ["2d", "list"])
+def test_inputs_that_are_scaled(form, scale_inputs, rng, seed):
+    X, y = problem(rng)
+    X[:, :, 1] = 7.0  # a constant channel
+    if scale_inputs:
+        X = np.array([1e5, 7.0]) + np.array([10.0, 1e-3]) * X
+    X = single(sequences(form, X, rng))
+    model = LSTMRegressor(**SMALL, scale_inputs=scale_inputs, random_state=seed).fit(X, y)
+    proto = to_onnx(model)
+    assert_equal(run(proto, X)["variable"], model.predict(X))
+    operators = {node.op_type for node in proto.graph.node}
+    assert ({"Sub", "Div"} <= operators) == scale_inputs or form == "list"
+
+
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 def test_weights_in_double_precision_and_large_inputs(kind, rng, seed):
     X, y = problem(rng)
