@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
 from sklstm._persistence import PlainState, shallow_copy
+from sklstm.preprocessing._streams import StepFunction, single_steps
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._containers import open_container
 from sklstm.sequences._input_form import InputForm
@@ -148,6 +149,22 @@ class SequenceTransformer(
         if self._takes_gaps:
             refuse_infinity(sequences, type(self).__name__)
         return sequences
+
+    def _step_function(self) -> StepFunction:
+        """How to transform one time step at a time; a ValueError says why this is not possible."""
+        raise ValueError("it needs whole sequences")
+
+    def _stateless(self) -> StepFunction:
+        """The function of a transformer that treats each time step independently."""
+        return StepFunction(
+            apply=lambda rows, state: (self._apply(single_steps(rows)).values, state, None),
+            read=self._read_step,
+            n_features=self._form.n_channels,
+            accepts="gaps" if self._takes_gaps else "finite",
+        )
+
+    def _read_step(self, X_t: Any) -> NDArray[Any]:
+        return self._form.step_values(X_t, self)
 
     def _contain(self, X: Any, result: Sequences) -> Any:
         """The result in the form of X, and in frames if `set_output` asks for them."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm.preprocessing._base import SequenceTransformer
+from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
 
 
@@ -95,3 +96,14 @@ class SequenceDifferences(SequenceTransformer):
         values = np.concatenate([sequences.values, differences], axis=1)
         form = "3d" if sequences.form == "2d" else sequences.form
         return replace(sequences, values=values, form=form)
+
+    def _step_function(self) -> StepFunction:
+        width = self._form.n_channels
+        initial = {"previous": np.full(width, np.nan)}  # there is none
+        return StepFunction(self._apply_to_step, self._read_step, width, initial)
+
+    def _apply_to_step(self, rows: Any, state: State) -> tuple[Any, State, None]:
+        differences = rows - state["previous"].astype(rows.dtype)
+        differences[np.isnan(state["previous"])] = 0
+        values = np.concatenate([rows, differences], axis=1) if self.append else differences
+        return values, {"previous": rows.astype(np.float64)}, None

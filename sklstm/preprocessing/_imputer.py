@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sklstm._compat import Interval, StrOptions
 from sklstm.preprocessing._base import SequenceTransformer
+from sklstm.preprocessing._streams import State, StepFunction, single_steps
 from sklstm.sequences import Sequences
 from sklstm.sequences._moments import moments
 
@@ -152,6 +153,21 @@ class SequenceImputer(SequenceTransformer):
         elif self.strategy == "linear":
             filled = _interpolate(missing_values, filled)
         return filled
+
+    def _step_function(self) -> StepFunction:
+        if self.strategy == "linear":
+            raise ValueError('strategy="linear" needs later time steps')
+        if self.strategy != "forward":
+            return self._stateless()
+        initial = {"observed": np.full(self._form.n_channels, np.nan)}  # nothing yet
+        return replace(self._stateless(), apply=self._fill_forward, initial=initial)
+
+    def _fill_forward(self, rows: Any, state: State) -> tuple[Any, State, None]:
+        missing, last = np.isnan(rows), state["observed"].astype(rows.dtype)
+        values = self._apply(single_steps(rows)).values  # filled with the means
+        filled = missing & ~np.isnan(last)
+        values[:, : rows.shape[1]][filled] = last[filled]
+        return values, {"observed": np.where(missing, state["observed"], rows)}, None
 
 
 class _MissingValues(NamedTuple):

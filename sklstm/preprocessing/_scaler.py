@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklstm._compat import StrOptions, _fit_context
 from sklstm._persistence import shallow_copy
 from sklstm.preprocessing._base import SequenceTransformer, in_form_of
+from sklstm.preprocessing._streams import StepFunction
 from sklstm.sequences import Sequences
 from sklstm.sequences._moments import (
     Moments,
@@ -226,6 +227,11 @@ class SequenceScaler(SequenceTransformer):
         values = standardize(sequences.values, center, half_scale)
         values += self._lower
         return replace(sequences, values=values.astype(sequences.values.dtype, copy=False))
+
+    def _step_function(self) -> StepFunction:
+        if self.per_sequence:
+            raise ValueError("per_sequence=True needs all time steps of a sequence")
+        return self._stateless()
 
     def _summarise(self, sequences: Sequences) -> Summary:
         """Return statistics of each sequence, two arrays (n, D)."""

@@ -17,7 +17,9 @@ from sklstm._compat import HasMethods, _fit_context
 from sklstm._persistence import shallow_copy
 from sklstm.preprocessing._base import FitTask, SequenceTransformer, refuse_infinity
 from sklstm.preprocessing._step_rows import as_rows
+from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
+from sklstm.sequences._input_form import InputForm
 from sklstm.sequences._long_frames import column_of, listed, names_in, numeric_columns
 from sklstm.sequences._nested_frames import beside_each_other, series_in
 
@@ -268,6 +270,21 @@ class AppendStatic(_FittedOnFrame):
         else:
             static = [f"{type(inner).__name__.lower()}{k}" for k in range(self._n_static)]
         return np.array([*self._channels, *static], dtype=object)
+
+    def _step_function(self) -> StepFunction:
+        # The static features are part of the state, since they are given when a stream begins.
+        initial = {"static": np.zeros(self._n_static), "known": np.zeros((), np.intp)}
+        return StepFunction(
+            self._append_to_step, self._read_step, len(self._channels), initial, accepts="gaps"
+        )
+
+    def _append_to_step(self, rows: Any, state: State) -> tuple[Any, State, None]:
+        static = state["static"].astype(rows.dtype)
+        return np.concatenate([rows, static], axis=1), state, None
+
+    def _read_step(self, X_t: Any) -> Array:
+        names = np.array(self._channels, dtype=object)
+        return InputForm(False, len(names), names).step_values(X_t, self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -9,6 +9,8 @@ Shapes: ``S`` steps of all sequences, ``D`` channels.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from sklstm.sequences import Sequences
 from sklstm.sequences._containers import is_frame, open_container, read_values
+from sklstm.sequences._input_form import has_text_index
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import missing_values, stack_steps
 
@@ -27,6 +30,31 @@ def read_rows(X: Any, estimator: Any) -> Sequences:
     """Sequences whose ``values`` are an array or a frame of S rows, in the dtype of X."""
     X = open_container(X)
     return _from_list(X) if is_list_of_sequences(X) else _from_array(X, estimator)
+
+
+def read_step_rows(X_t: Any, names: list[str] | None, library: str | None) -> Any:
+    """One time step of several streams, as an array (n, D) or a frame of n rows.
+
+    A dict gives the features by name, in any order, and becomes a frame of the ``library``.
+    """
+    by_name = isinstance(X_t, Mapping) or (names is not None and has_text_index(X_t))
+    if by_name and (names is None or library is None):
+        raise ValueError(
+            "X_t: expected an array, since the transformer was fitted without frames, got an "
+            f"object of type {type(X_t).__name__}"
+        )
+    if by_name:
+        found: Any = list(X_t.keys())
+        if sorted(found) != sorted(names or []):
+            raise ValueError(f"X_t: expected the features {names} once each, got {found}")
+        columns = {name: np.atleast_1d(np.asarray(X_t[name])) for name in names or []}
+        return import_module(str(library)).DataFrame(columns)
+    X_t = open_container(X_t, "X_t")
+    if not is_frame(X_t):
+        return read_values(X_t, "X_t")
+    if names is not None and list(X_t.columns) != names:
+        raise ValueError(f"X_t: expected the columns {names}, got {list(X_t.columns)}")
+    return X_t
 
 
 def repeat_targets(y: Any, sequences: Sequences) -> tuple[Any, bool]:

@@ -24,10 +24,12 @@ from sklstm.preprocessing._base import FitTask, SequenceTransformer, in_form_of
 from sklstm.preprocessing._step_rows import (
     as_rows,
     read_rows,
+    read_step_rows,
     repeat_targets,
     take_rows,
     where_not_finite,
 )
+from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
 from sklstm.sequences._step_values import missing_values
 from sklstm.sequences._weights import check_step_weights
@@ -51,6 +53,8 @@ class _FittedOnSteps(
     transformer_: Any
     #: Whether the sequences had no axis for features.
     _flat: bool
+    #: Name of the library of the frames, if there were any.
+    _library: str | None
     #: Number of columns that the transformer returns.
     _width: int
 
@@ -119,6 +123,8 @@ class _FittedOnSteps(
         fitted = shallow_copy(self)
         sequences = fitted._read_first(X)
         fitted._flat = sequences.flat
+        library = type(sequences.frame).__module__.partition(".")[0]
+        fitted._library = None if sequences.frame is None else library
         inner = fitted.transformer_ = clone(self.transformer)
         at_once = transform and hasattr(inner, "fit_transform")
         if get_config()["enable_metadata_routing"]:
@@ -270,6 +276,20 @@ class StepTransformer(_FittedOnSteps):
         if self._width == 1:
             return names
         return np.asarray(self.transformer_.get_feature_names_out(), dtype=object)
+
+    def _step_function(self) -> StepFunction:
+        return StepFunction(
+            self._apply_to_step, self._read_step, self._form.n_channels, accepts="all"
+        )
+
+    def _apply_to_step(self, rows: Any, state: State) -> tuple[Any, State, None]:
+        with config_context(transform_output="default"):
+            found = self.transformer_.transform(rows)
+        return as_rows(found, len(rows), self.transformer_), state, None
+
+    def _read_step(self, X_t: Any) -> Any:
+        names = self._form.feature_names
+        return read_step_rows(X_t, None if names is None else names.tolist(), self._library)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata that the transformer requests.

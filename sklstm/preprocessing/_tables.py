@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstm._compat import Interval
 from sklstm.preprocessing._base import SequenceTransformer, in_form_of
+from sklstm.preprocessing._streams import StepFunction
 from sklstm.sequences import Sequences
 
 
@@ -173,6 +174,11 @@ class ToSequences(SequenceTransformer):
             return _copied(sequences)
         self._check_divisible(sequences)
         return _reshape(_copied(sequences), self.n_features, "3d")
+
+    def _step_function(self) -> StepFunction:
+        if self._flat and self.n_features > 1:
+            raise ValueError("its time steps are several values of the input")
+        return self._stateless()
 
 
 def _copied(sequences: Sequences) -> Sequences:

@@ -21,7 +21,8 @@ from sklstm._compat import (
 )
 from sklstm._persistence import PlainState, shallow_copy
 from sklstm.preprocessing._base import FitTask
-from sklstm.sequences._containers import is_sequence, open_container
+from sklstm.preprocessing._streams import State, StepFunction
+from sklstm.sequences._containers import is_sequence, open_container, refuse
 
 Codes = NDArray[np.int64]
 
@@ -295,6 +296,15 @@ class TokenEncoder(
         same_lengths = len(set(map(len, encoded))) == 1
         return np.stack(encoded) if _is_2d_array(X) and same_lengths else encoded
 
+    def _step_function(self) -> StepFunction:
+        if callable(self.analyzer):
+            raise ValueError("its analyzer is a function of whole samples")
+        return StepFunction(self._encode_step, _read_tokens, 1, accepts="all")
+
+    def _encode_step(self, rows: Any, state: State) -> tuple[Codes, State, None]:
+        tokens = [[self._check_token(token, k)] for k, token in enumerate(rows[:, 0])]
+        return np.stack(self._encode(tokens, None)), state, None
+
     def _check_codes(self, x: Any, sample: int) -> Codes:
         codes = np.asarray(x)
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
@@ -315,6 +325,14 @@ class TokenEncoder(
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _read_tokens(X_t: Any) -> NDArray[Any]:
+    """The tokens of one time step, one for each stream."""
+    if isinstance(X_t, str):
+        return np.array([X_t], dtype=object)
+    refuse(X_t, "X_t")
+    return np.asarray(X_t, dtype=object)
 
 
 def _is_2d_array(X: Any) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sklstm._compat import Interval, StrOptions
 from sklstm.preprocessing._base import SequenceTransformer
+from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
 
 
@@ -138,3 +139,17 @@ class SlidingWindow(SequenceTransformer):
             form="list" if sequences.form == "list" else "3d",
             n_timesteps=n_timesteps and int(self._count(np.array([n_timesteps]))[0]),
         )
+
+    def _step_function(self) -> StepFunction:
+        if self.align == "end":
+            raise ValueError('align="end" needs the last time step of a sequence')
+        n_features = self._form.n_channels
+        initial = {"window": np.zeros(self.width * n_features), "n_steps": np.zeros((), np.intp)}
+        return StepFunction(self._move, self._read_step, n_features, initial)
+
+    def _move(self, rows: Any, state: State) -> tuple[Any, State, NDArray[np.bool_]]:
+        """Move the window by one step; there is a row where it ends at the end of a window."""
+        window = np.concatenate([state["window"][:, rows.shape[1] :], rows], axis=1)
+        n_steps = state["n_steps"] + 1
+        ready = (n_steps >= self.width) & ((n_steps - self.width) % self.stride == 0)
+        return window.astype(rows.dtype), {"window": window, "n_steps": n_steps}, ready

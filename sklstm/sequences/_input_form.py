@@ -109,7 +109,7 @@ class InputForm:
     def step_values(self, X_t: Any, estimator: Any) -> NDArray[Any]:
         """Return the numbers of one time step; names of features are checked or give the order."""
         names = None if self.table or self.feature_names is None else self.feature_names.tolist()
-        if isinstance(X_t, Mapping) or (names is not None and _has_text_index(X_t)):
+        if isinstance(X_t, Mapping) or (names is not None and has_text_index(X_t)):
             return _by_name(X_t, names)
         X_t = open_container(X_t, "X_t")
         if is_frame(X_t) and not self.table:
@@ -158,7 +158,7 @@ def as_tokens(
     return replace(sequences, values=values.astype(np.intp))
 
 
-def _has_text_index(X_t: Any) -> bool:
+def has_text_index(X_t: Any) -> bool:
     """Whether X_t is a series of pandas whose index holds names."""
     return getattr(X_t, "ndim", 0) == 1 and all(
         isinstance(name, str) for name in getattr(X_t, "index", [0])

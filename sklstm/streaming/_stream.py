@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
-from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.reading import accepted, describe_too_large
 from sklstm._network import dense, pooling
 from sklstm._network.kernels.limits import all_accepted, largest_input
 from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
-from sklstm._persistence import checked, shallow_copy, with_format
+from sklstm._persistence import checked, with_format
 from sklstm._threads import with_single_blas_thread
+from sklstm.preprocessing._streams import StepChain
 from sklstm.sequences import Sequences
 from sklstm.sequences._input_form import as_tokens
+from sklstm.streaming._parts import frozen, split
+from sklstm.streaming._states import as_counts, as_mask, as_state, as_step_state, without
 
 if TYPE_CHECKING:
     from sklstm._network.kernels import Stepper
 
-__all__ = ["SequenceStream"]
-
 Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
 
 #: Format of a saved stream.
 FORMAT = 1
@@ -42,9 +42,9 @@ class SequenceStream:
 
     Parameters
     ----------
-    estimator : LSTMClassifier or LSTMRegressor
-        A fitted estimator with ``bidirectional=False``. The stream keeps its parameters, also if
-        the estimator is fitted again.
+    estimator : LSTMClassifier, LSTMRegressor or Pipeline
+        A fitted estimator with ``bidirectional=False``, or a fitted Pipeline that ends with one.
+        The stream keeps its parameters, also if the estimator is fitted again.
 
     n_streams : int, default=1
         Number of sequences to predict at the same time. Each has a state of its own.
@@ -52,12 +52,12 @@ class SequenceStream:
     Raises
     ------
     TypeError
-        If ``estimator`` is not an LSTMClassifier or LSTMRegressor. For a pipeline, transform the
-        steps and pass the last estimator.
+        If ``estimator`` is not an LSTMClassifier or LSTMRegressor, or a Pipeline that ends with
+        one, or if a step of the Pipeline cannot be applied step by step.
     ValueError
         If the estimator is bidirectional: the reverse direction starts at the last time step, which
         a stream does not have. Also if its parameters have diverged, so that predictions might not
-        be finite.
+        be finite, or if the parameters of a step of the Pipeline need whole sequences.
 
     See Also
     --------
@@ -68,6 +68,12 @@ class SequenceStream:
     For a model fitted on a 2-D array, the time steps are the columns, and the last one gives the
     prediction for the row. In float64, the predictions of streams and of whole sequences agree to
     1e-12.
+
+    The steps of a Pipeline may be SequenceScaler (not ``per_sequence``), StepTransformer,
+    SequenceDifferences, SequenceImputer (not ``strategy="linear"``), SlidingWindow (not
+    ``align="end"``), AppendStatic, TokenEncoder, and ToSequences if it does not change the number
+    of steps. Before the first complete window of a SlidingWindow there is no prediction; it is NaN,
+    or None for labels. Then it changes at the end of each window.
 
     Examples
     --------
@@ -85,12 +91,8 @@ class SequenceStream:
     """
 
     def __init__(self, estimator: Any, n_streams: int = 1) -> None:
-        if not isinstance(estimator, BaseLSTM):
-            raise TypeError(
-                "estimator: expected a fitted LSTMClassifier or LSTMRegressor, got "
-                f"{type(estimator).__name__}"
-            )
-        check_is_fitted(estimator)
+        self._whole = frozen(estimator)
+        transformers, estimator = split(self._whole)
         if not isinstance(n_streams, int | np.integer) or n_streams < 1:
             raise ValueError(f"n_streams: expected a positive integer, got {n_streams!r}")
         if estimator._model.network.layers[0].bidirectional:
@@ -98,7 +100,8 @@ class SequenceStream:
                 f"estimator: a bidirectional {type(estimator).__name__} needs the last time step "
                 "first, and cannot predict step by step; fit one with bidirectional=False"
             )
-        self._estimator = shallow_copy(estimator)  # a later fit changes the original alone
+        self._chain = StepChain(transformers, int(n_streams)) if transformers else None
+        self._estimator: Any = estimator
         self._model = self._estimator._model
         form, network = self._model.form, self._model.network
         self._network: SequenceNetwork = network
@@ -166,7 +169,7 @@ class SequenceStream:
         return [*steppers, last.stepper(self._params, self.n_streams, output)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return with_format({"estimator": self._estimator, "state": self.get_state()}, FORMAT)
+        return with_format({"estimator": self._whole, "state": self.get_state()}, FORMAT)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = checked(state, FORMAT, ("estimator", "state"), type(self).__name__)
@@ -181,10 +184,15 @@ class SequenceStream:
     @property
     def n_steps(self) -> NDArray[np.intp]:
         """Number of time steps of each stream since its beginning, shape (n_streams,)."""
+        return self._n_predicted if self._chain is None else self._chain.n_steps.copy()
+
+    @property
+    def _n_predicted(self) -> NDArray[np.intp]:
+        """Number of time steps of each stream that the transformers gave to the estimator."""
         return self._n_calls - self._begun
 
-    def step(self, X_t: ArrayLike, return_std: bool = False) -> Any:
-        """Predict after one more time step of every stream.
+    def step(self, X_t: Any, return_std: bool = False, *, mask: ArrayLike | None = None) -> Any:
+        """Predict after one more time step of every stream, or of some.
 
         Parameters
         ----------
@@ -195,11 +203,15 @@ class SequenceStream:
             pandas Series whose index holds the names, gives the features by name in any order.
         return_std : bool, default=False
             Whether to return standard deviations too; only with ``loss="gaussian"``.
+        mask : array-like of bool of shape (n_streams,), default=None
+            Which streams have a time step. The rows of the others are ignored, whatever their
+            values, and their predictions do not change. None means all.
 
         Returns
         -------
         y : ndarray of shape (n_streams,) or (n_streams, ...)
-            What ``predict`` returns for the steps so far; with ``return_sequences``, for this step.
+            What ``predict`` returns for the steps so far; with ``return_sequences``, for the last
+            step. NaN, or None for labels, if there is no prediction yet.
         y_std : ndarray
             Standard deviations in the shape of ``y``. Only returned if ``return_std`` is True.
 
@@ -212,31 +224,35 @@ class SequenceStream:
             then unchanged.
         """
         if return_std:
-            return self._step_with_deviation(X_t)
-        raw = self._advance(X_t)
-        return self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
+            return self._step_with_deviation(X_t, mask)
+        raw, none_yet = self._advance(X_t, mask)
+        y = self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
+        return without(y, none_yet, None if hasattr(self._estimator, "predict_proba") else np.nan)
 
-    def _step_with_deviation(self, X_t: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _step_with_deviation(self, X_t: Any, mask: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         if not hasattr(self._targets, "check_deviation"):
             name = type(self._estimator).__name__
             raise ValueError(f'return_std=True: expected loss="gaussian", got a {name}')
         self._targets.check_deviation()
-        both = self._targets.decode_with_deviation(self._advance(X_t))
+        raw, none_yet = self._advance(X_t, mask)
+        both = without(self._targets.decode_with_deviation(raw), none_yet, np.nan)
         return both[..., 0].copy(), both[..., 1].copy()
 
-    def step_proba(self, X_t: ArrayLike) -> Array:
-        """Predict probabilities after one more time step of every stream.
+    def step_proba(self, X_t: Any, *, mask: ArrayLike | None = None) -> Array:
+        """Predict probabilities after one more time step of every stream, or of some.
 
         Parameters
         ----------
         X_t : array-like of shape (n_streams, n_features)
             As for :meth:`step`.
+        mask : array-like of bool of shape (n_streams,), default=None
+            As for :meth:`step`.
 
         Returns
         -------
         ndarray of shape (n_streams, n_classes)
-            What ``predict_proba`` returns for the steps so far; with ``return_sequences``, for this
-            step.
+            What ``predict_proba`` returns for the steps so far; with ``return_sequences``, for the
+            last step. NaN if there is no prediction yet.
 
         Raises
         ------
@@ -249,22 +265,33 @@ class SequenceStream:
             raise AttributeError(
                 f"step_proba: expected a classifier, got {type(self._estimator).__name__}"
             )
-        return self._targets.loss.probabilities(self._advance(X_t))
+        raw, none_yet = self._advance(X_t, mask)
+        return without(self._targets.loss.probabilities(raw), none_yet, np.nan)
 
-    def reset(self, streams: ArrayLike | None = None) -> None:
+    def reset(self, streams: ArrayLike | None = None, *, static: Any = None) -> None:
         """Start new sequences.
 
         Parameters
         ----------
         streams : int or array-like of int or bool, default=None
             The streams to reset; None resets all.
+        static : pandas.DataFrame or polars.DataFrame, default=None
+            If the estimator has a step AppendStatic: the facts of the new sequences, with one row
+            for each stream that is reset. Such a stream must be reset before its first step.
 
         Raises
         ------
         IndexError
             If a stream does not exist.
+        ValueError
+            If ``static`` is missing, malformed or not needed. The streams are then unchanged.
         """
-        which = np.s_[:] if streams is None else np.asarray(streams)
+        chosen = np.arange(self.n_streams)
+        which = chosen if streams is None else np.atleast_1d(chosen[np.asarray(streams)])
+        if self._chain is None and static is not None:
+            raise ValueError("static: the estimator has no step AppendStatic")
+        if self._chain is not None:
+            self._chain.reset(which, static)
         self._begun[which] = self._n_calls
         for name, array in self._arrays().items():
             array[which] = -np.inf if name == "maximum" else 0
@@ -277,8 +304,10 @@ class SequenceStream:
         dict of str to ndarray
             Arrays of shape (n_streams, ...) by name, which :func:`numpy.savez` can save.
         """
-        copies = {name: array.copy() for name, array in self._arrays().items()}
-        return {"n_steps": self.n_steps, **copies}
+        arrays = self._arrays()
+        if self._chain is not None:
+            arrays = {"n_predicted": self._n_predicted, **self._chain.arrays(), **arrays}
+        return {"n_steps": self.n_steps, **{name: array.copy() for name, array in arrays.items()}}
 
     def set_state(self, state: Mapping[str, ArrayLike]) -> None:
         """Continue from a state.
@@ -294,17 +323,22 @@ class SequenceStream:
             If the state belongs to another network or another number of streams, or if one of its
             values is impossible. The message names the array, and the streams are unchanged.
         """
-        current = self._arrays()
-        expected = ["n_steps", *current]
+        expected = list(self.get_state())
         if set(state) != set(expected):
             raise ValueError(f"state: expected the keys {expected}, got {list(state)}")
-        n_steps = _as_counts(state["n_steps"], self.n_streams)
+        current, in_chain = self._arrays(), {} if self._chain is None else self._chain.arrays()
+        n_steps = as_counts("n_steps", state["n_steps"], self.n_streams)
+        all_steps, steps = n_steps, {k: as_step_state(k, state[k], v) for k, v in in_chain.items()}
+        if self._chain is not None:
+            n_steps = as_counts("n_predicted", state["n_predicted"], self.n_streams)
         # "maximum" is minus infinity before the first step.
         none_yet = n_steps == 0
         given = {
-            name: _as_state(name, state[name], array, none_yet & (name == "maximum"))
+            name: as_state(name, state[name], array, none_yet & (name == "maximum"))
             for name, array in current.items()
         }
+        if self._chain is not None:
+            self._chain.set_arrays(steps, all_steps)
         self._begun = self._n_calls - n_steps
         for name, array in current.items():
             array[...] = given[name]
@@ -320,15 +354,57 @@ class SequenceStream:
             arrays["maximum"] = self._pooled.maximum
         return arrays
 
-    def _advance(self, X_t: ArrayLike) -> Array:
-        """Raw predictions (n_streams, K) after one more step."""
+    def _advance(self, X_t: Any, mask: Any) -> tuple[Array, Mask | None]:
+        """Raw predictions (n_streams, K) after one more step, and which streams have none yet."""
+        if self._chain is None and mask is None:
+            return self._advance_all(X_t), None
+        ready = as_mask(mask, self.n_streams)
+        if self._chain is None:
+            raw = self._advance_some(X_t, ready)
+        else:
+            advance = self._chain.advance(X_t, ready)
+            raw = self._advance_some(advance.rows, advance.ready)
+            self._chain.commit(advance)
+        none_yet = self._n_predicted == 0
+        raw[none_yet] = 0
+        return raw, none_yet
+
+    def _advance_some(self, X_t: Any, ready: Mask) -> Array:
+        """Raw predictions after one more step of some streams; the others keep theirs."""
+        if ready.all():
+            return self._advance_all(X_t)
+        others = ~ready
+        if not ready.any():
+            return self._latest()
+        x = self._check(X_t, ready)
+        kept = {name: array[others] for name, array in self._arrays().items()}
+        raw = self._run(x)
+        self._begun[others] += 1
+        for name, array in self._arrays().items():
+            array[others] = kept[name]
+        raw[others] = self._latest()[others]
+        return raw
+
+    def _latest(self) -> Array:
+        """Raw predictions after the steps so far; any numbers for a stream without steps."""
+        features, counts = self._steppers[-1].h, np.maximum(self._n_predicted, 1)
+        if self._pooled is not None:
+            assert self._network.pooling is not None
+            features = pooling.finish(self._network.pooling, self._pooled, None, counts)
+            features = np.where(np.isneginf(features), 0, features)
+        return np.dot(features, self._output_layer.weight) + self._output_layer.bias
+
+    def _advance_all(self, X_t: ArrayLike) -> Array:
+        """Raw predictions (n_streams, K) after one more step of all streams."""
         usual = (
             type(X_t) is np.ndarray
             and X_t.shape == self._shape
             and X_t.dtype in self._usual_dtypes
             and not self._embeds
         )
-        x: Any = X_t if usual else self._check(X_t)
+        return self._run(X_t if usual else self._check(X_t))
+
+    def _run(self, x: Any) -> Array:
         if self._embeds:
             x = self._network.inputs(self._params, x)
         return with_single_blas_thread(self._step, x) if self._limits_blas else self._step(x)
@@ -355,10 +431,13 @@ class SequenceStream:
             np.maximum(pooled.maximum, states, out=pooled.maximum)
         kind = self._network.pooling
         assert kind is not None
-        return pooling.finish(kind, pooled, None, self.n_steps)
+        return pooling.finish(kind, pooled, None, self._n_predicted)
 
-    def _check(self, X_t: ArrayLike) -> NDArray[Any]:
-        """The step as an array (n_streams, n_features), or tokens (n_streams, 1)."""
+    def _check(self, X_t: ArrayLike, ready: Mask | None = None) -> NDArray[Any]:
+        """The step as an array (n_streams, n_features), or tokens (n_streams, 1).
+
+        The streams that are not ``ready`` get accepted rows.
+        """
         values = self._model.form.inputs.step_values(X_t, self._estimator)
         with np.errstate(over="ignore"):
             x = values.astype(self._input_dtype, copy=False)
@@ -369,6 +448,8 @@ class SequenceStream:
             raise ValueError(
                 f"X_t: expected shape {expected}, (n_streams, n_features), got {values.shape}"
             )
+        if ready is not None:
+            values, x = self._filled(values.reshape(expected), x, ready)
         if self._scaling is None and not all_accepted(x):
             self._raise_not_accepted(values.reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
@@ -377,53 +458,26 @@ class SequenceStream:
         tokens = Sequences(x, np.ones(len(x), np.intp), "list")
         return as_tokens(tokens, vocabulary_size, name="X_t").values
 
-    def _raise_not_accepted(self, given: NDArray[Any]) -> NoReturn:
+    def _filled(self, values: Any, x: Any, ready: Mask) -> tuple[Any, Any]:
+        """The step, as given and converted, where the streams that are not ready have other rows.
+
+        These are token 0, or the row of a stream that is ready.
+        """
+        if self._embeds:
+            return np.where(ready[:, None], values, 0), np.where(ready[:, None], x, 0)
+        if not accepted(x[ready], self._dtype, self._scaling).all():
+            self._raise_not_accepted(values, ready)
+        rows = np.where(ready, np.arange(len(ready)), np.argmax(ready))
+        return values[rows], x[rows]
+
+    def _raise_not_accepted(self, given: NDArray[Any], ready: Mask | None = None) -> NoReturn:
         """Raise an error that names the stream and the step of a value that is not accepted."""
         values = given.astype(np.float64)
-        k, feature = np.argwhere(~accepted(values, self._dtype, self._scaling))[0]
+        wrong = ~accepted(values, self._dtype, self._scaling)
+        if ready is not None:
+            wrong &= ready[:, None]
+        k, feature = np.argwhere(wrong)[0]
         value, where = values[k, feature], f"X_t[{k}], step {self.n_steps[k]}"
         if not np.isfinite(value):
             raise ValueError(f"{where}: expected finite numbers, got {value}")
         raise ValueError(f"{where}: {describe_too_large(value, self._dtype, self._scaling)}")
-
-
-def _as_counts(given: ArrayLike, n_streams: int) -> NDArray[np.intp]:
-    """The numbers of steps of a saved state, checked."""
-    counts = _as_numbers("n_steps", given, (n_streams,), "iuf")
-    valid = (counts >= 0) & (counts == np.floor(counts)) & (counts < 2.0**62)
-    if not valid.all():
-        value = counts[np.argmin(valid)]
-        raise ValueError(f"state['n_steps']: expected whole numbers, zero or more, got {value}")
-    return counts.astype(np.intp)
-
-
-def _as_state(
-    name: str, given: ArrayLike, like: Array, may_be_minus_infinity: NDArray[np.bool_]
-) -> Array:
-    """An array of a saved state, checked, in the dtype of the current one.
-
-    ``may_be_minus_infinity`` (n_streams,) tells in which streams the values may be minus infinity.
-    """
-    numbers = _as_numbers(name, given, like.shape, "fiu")
-    valid = np.abs(numbers) <= largest_input(like.dtype)
-    valid |= (numbers == -np.inf) & may_be_minus_infinity[:, None]
-    if not valid.all():
-        value = numbers[tuple(np.argwhere(~valid)[0])]
-        raise ValueError(
-            f"state[{name!r}]: expected finite numbers that a stream can have, got {value}"
-        )
-    return numbers.astype(like.dtype)
-
-
-def _as_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], kinds: str) -> NDArray[Any]:
-    """An array of a saved state, if it has this shape and its dtype is of one of these kinds."""
-    try:
-        array = np.asarray(given)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"state[{name!r}]: expected an array of shape {shape}: {error}") from error
-    if array.shape != shape or array.dtype.kind not in kinds:
-        raise ValueError(
-            f"state[{name!r}]: expected numbers of shape {shape}, got shape {array.shape} and "
-            f"dtype {array.dtype}"
-        )
-    return array
