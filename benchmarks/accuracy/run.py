@@ -3,6 +3,8 @@
     python benchmarks/accuracy/run.py DATA_FOLDER
     python benchmarks/accuracy/run.py DATA_FOLDER --recipe --seeds 1
     python benchmarks/accuracy/run.py DATA_FOLDER --sets GunPoint Libras
+    python benchmarks/accuracy/run.py DATA_FOLDER --scaler
+    python benchmarks/accuracy/run.py DATA_FOLDER --channels moved --unscaled
 
 The output also shows the published results in the folder's README.md.
 """
@@ -44,8 +46,34 @@ class Result(NamedTuple):
 
 
 def defaults(lstm: Any, seed: int) -> Any:
-    """Return a pipeline with default parameters."""
+    """Return an estimator with default parameters."""
+    return lstm(random_state=seed)
+
+
+def with_scaler(lstm: Any, seed: int) -> Any:
+    """Return the same with a scaler in front."""
     return make_pipeline(SequenceScaler(), lstm(random_state=seed))
+
+
+def unscaled(lstm: Any, seed: int) -> Any:
+    """Return an estimator that does not scale its inputs."""
+    return lstm(random_state=seed, scale_inputs=False)
+
+
+def moved(data: DataSet, channels: str) -> DataSet:
+    """Return the data with all channels shifted, scaled or both, each by another amount."""
+    n_channels = np.asarray(data.train.X[0]).shape[-1]
+    rng = np.random.default_rng(0)
+    scale, shift = 10.0 ** rng.uniform(-4, 4, n_channels), 10.0 ** rng.uniform(0, 4, n_channels)
+    scale = scale if channels in ("scaled", "moved") else np.ones(n_channels)
+    shift = shift if channels in ("shifted", "moved") else np.zeros(n_channels)
+
+    def move(X: Any) -> Any:
+        change = [(np.asarray(x, float) + shift) * scale for x in X]
+        return np.stack(change) if isinstance(X, np.ndarray) else change
+
+    train, test = (part._replace(X=move(part.X)) for part in (data.train, data.test))
+    return data._replace(train=train, test=test)
 
 
 def evaluate(data: DataSet, make: Make, seeds: Iterable[int]) -> Result:
@@ -105,6 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy on the official splits of a folder.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
     parser.add_argument("--recipe", action="store_true", help="the recipe instead of the defaults")
+    parser.add_argument("--scaler", action="store_true", help="with a SequenceScaler in front")
+    parser.add_argument("--unscaled", action="store_true", help="with scale_inputs=False")
+    parser.add_argument(
+        "--channels", choices=["raw", "shifted", "scaled", "moved"], default="raw",
+        help="change the offsets of the channels, their scales, or both",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
     parser.add_argument("--sets", nargs="+", help="only these")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
@@ -112,8 +146,14 @@ def main() -> None:
 
     figures = read_figures(arguments.folder)
     sets = read_sets(arguments.folder, arguments.sets)
-    make = recipe if arguments.recipe else defaults
-    print(f"sklstm {sklstm.__version__}, {'recipe' if arguments.recipe else 'defaults'}")
+    if arguments.channels != "raw":
+        sets = [moved(data, arguments.channels) for data in sets]
+    kinds = {"recipe": recipe, "scaler": with_scaler, "unscaled": unscaled}
+    kind, make = "defaults", defaults
+    for name, function in kinds.items():
+        if getattr(arguments, name):
+            kind, make = name, function
+    print(f"sklstm {sklstm.__version__}, {kind}, {arguments.channels} channels")
     results: list[Result] = []
 
     def measured(is_regression: bool) -> Iterable[Result]:
