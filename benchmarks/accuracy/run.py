@@ -60,6 +60,15 @@ def unscaled(lstm: Any, seed: int) -> Any:
     return lstm(random_state=seed, scale_inputs=False)
 
 
+#: Kind of the model -> function that makes it, and description.
+KINDS: dict[str, tuple[Make, str]] = {
+    "defaults": (defaults, "the estimator alone, the default"),
+    "recipe": (recipe, "the recipe instead of the defaults"),
+    "scaler": (with_scaler, "with a SequenceScaler in front"),
+    "unscaled": (unscaled, "with scale_inputs=False"),
+}
+
+
 def moved(data: DataSet, channels: str) -> DataSet:
     """Return the data with all channels shifted, scaled or both, each by another amount."""
     n_channels = np.asarray(data.train.X[0]).shape[-1]
@@ -129,12 +138,15 @@ def _line(name: str, *cells: Any) -> str:
     )
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Accuracy on the official splits of a folder.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
-    parser.add_argument("--recipe", action="store_true", help="the recipe instead of the defaults")
-    parser.add_argument("--scaler", action="store_true", help="with a SequenceScaler in front")
-    parser.add_argument("--unscaled", action="store_true", help="with scale_inputs=False")
+    kind = parser.add_mutually_exclusive_group()
+    for name, (_, description) in KINDS.items():
+        kind.add_argument(
+            f"--{name}", dest="kind", action="store_const", const=name, help=description
+        )
+    parser.set_defaults(kind="defaults")
     parser.add_argument(
         "--channels", choices=["raw", "shifted", "scaled", "moved"], default="raw",
         help="change the offsets of the channels, their scales, or both",
@@ -142,18 +154,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
     parser.add_argument("--sets", nargs="+", help="only these")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    arguments = parse()
     figures = read_figures(arguments.folder)
     sets = read_sets(arguments.folder, arguments.sets)
     if arguments.channels != "raw":
         sets = [moved(data, arguments.channels) for data in sets]
-    kinds = {"recipe": recipe, "scaler": with_scaler, "unscaled": unscaled}
-    kind, make = "defaults", defaults
-    for name, function in kinds.items():
-        if getattr(arguments, name):
-            kind, make = name, function
-    print(f"sklstm {sklstm.__version__}, {kind}, {arguments.channels} channels")
+    make = KINDS[arguments.kind][0]
+    print(f"sklstm {sklstm.__version__}, {arguments.kind}, {arguments.channels} channels")
     results: list[Result] = []
 
     def measured(is_regression: bool) -> Iterable[Result]:

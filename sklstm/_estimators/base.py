@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -28,16 +27,20 @@ from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generato
 from sklstm._estimators.reading import (
     DataForm,
     check_length,
-    hold_out,
-    naming_validation_data,
     open_targets,
     read_first,
-    read_for_validation,
     read_more,
     scales_inputs,
 )
 from sklstm._estimators.targets import Targets
 from sklstm._estimators.upgrades import FORMAT, UPGRADES
+from sklstm._estimators.validation import (
+    GivenData,
+    Validation,
+    given_validation,
+    hold_out,
+    score_function,
+)
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import PlainState
 from sklstm._threads import with_workers
@@ -79,6 +82,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     max_iter: Any
     early_stopping: bool
     validation_fraction: float
+    validation_splitter: Any
+    scoring: Any
     scale_inputs: bool
     warm_start: bool
     random_state: Any
@@ -104,7 +109,15 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> Self:
         """Fit the network to sequences and their targets.
 
@@ -125,8 +138,13 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             ``return_sequences`` they may also be given for each time step, in the form of ``y``; a
             step of weight zero is left out, whatever its target.
         X_val, y_val : like ``X`` and ``y``, default=None
-            Validation samples. Their loss is recorded in ``validation_scores_`` after each epoch,
-            and early stopping monitors it instead of that of a random fraction.
+            Validation samples. Their score is recorded in ``validation_scores_`` after each epoch,
+            and early stopping monitors it instead of that of held-out samples.
+        sample_weight_val : like ``sample_weight``, default=None
+            Weights of the validation samples.
+        groups : array-like of shape (n_samples,), default=None
+            Group of each sample, for a ``validation_splitter`` that divides by groups. Only used
+            where samples are held out, with ``early_stopping`` and without ``X_val``.
 
         Returns
         -------
@@ -139,48 +157,44 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             If an input is malformed (the message names the sample), or if the loss becomes infinite
             or NaN (the message names the update). The estimator is then unchanged.
         """
-        from sklstm._estimators.callbacks import EpochCallbacks  # loads the solvers
+        from sklstm._estimators.callbacks import FitTask  # loads the solvers
 
+        data = GivenData(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         n_epochs = None if self.max_iter == "auto" else self.max_iter
-        context = self._init_callback_context(max_subtasks=n_epochs)
-        data = {"X": X, "y": y, "metadata": None}
-        if sample_weight is not None:
-            data["metadata"] = {"sample_weight": sample_weight}
-        context.call_on_fit_task_begin(estimator=self, **data)
+        task = FitTask("fit", self, {"X": X, "y": y, "metadata": data.metadata}, n_epochs)
         earlier = getattr(self, "_model", None) if self.warm_start else None
         samples, form = self._read(X, y, sample_weight, earlier)
         rng = self._generator(earlier)
         seed = None if earlier is None else earlier.state.split_seed
-        held_out = None
-        if X_val is not None or y_val is not None:
-            held_out = read_for_validation(self, X_val, y_val, form)
-        elif self.early_stopping:
+        validation = given_validation(self, data, form)
+        if validation is None and self.early_stopping:
             # A warm start holds out the same samples: it must not train on them.
             seed = rng.randint(np.iinfo(np.int32).max) if seed is None else seed
-            samples, held_out = hold_out(samples, self.validation_fraction, seed)
+            samples, validation = hold_out(self, data, samples, seed)
         model, samples = self._begin(samples, form, rng, earlier)
         model.state.split_seed = seed
-        if held_out is not None:
-            with naming_validation_data() if X_val is not None else nullcontext():
-                held_out = model.form.scale(model.form.weigh(held_out))
-        callbacks = EpochCallbacks(self, context, data, lambda: _fitted(model.snapshot()))
-        outcome = self._train(model, samples, held_out, self.max_iter, callbacks)
-        context.call_on_fit_task_end(
-            estimator=self, reconstruction_attributes=lambda: _fitted(model), **data
-        )
+        validation = None if validation is None else validation.scaled(model.form)
+        callbacks = task.epochs(lambda: _fitted(model.snapshot()))
+        outcome = self._train(model, samples, validation, self.max_iter, callbacks)
+        task.end(lambda: _fitted(model))
         self._set_model(model)
         self._warn(outcome)
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
         """Train for one epoch on the samples; ``classes`` are all classes to expect."""
+        from sklstm._estimators.callbacks import FitTask  # loads the solvers
+
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        task = FitTask("partial_fit", self, {"X": X, "y": y, "metadata": metadata}, 1)
         earlier = getattr(self, "_model", None)
         samples, form = self._read(X, y, sample_weight, earlier, classes)
         rng = self._generator(earlier)
         model, samples = self._begin(samples, form, rng, earlier, partial=True)
-        self._train(model, samples, None, None, None)
+        self._train(model, samples, None, None, task.epochs(lambda: _fitted(model.snapshot())))
+        task.end(lambda: _fitted(model))
         self._set_model(model)
         return self
 
@@ -251,14 +265,17 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         self,
         model: FittedModel,
         samples: Samples,
-        held_out: Samples | None,
+        validation: Validation | None,
         n_epochs: int | str | None,
         callbacks: EpochCallbacks | None,
     ) -> Outcome:
         """Train the state of the model in place."""
         from sklstm._training.train import Task, train  # loads the solvers
 
-        task = Task(model.network, model.form.targets.loss, samples, held_out)
+        task = Task(model.network, model.form.targets.loss, samples)
+        if validation is not None:
+            score = score_function(self, model, validation, _fitted)
+            task = task._replace(held_out=validation.samples, score=score)
         return with_workers(
             self.n_jobs,
             lambda parallel_map: train(task, model.state, self, n_epochs, parallel_map, callbacks),

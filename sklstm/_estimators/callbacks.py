@@ -8,6 +8,28 @@ from typing import Any
 from sklstm._solvers.observers import BatchDone, Progress
 
 
+class FitTask:
+    """The task of one call of a method, and the calls of the estimator's callbacks for it."""
+
+    def __init__(
+        self, name: str, estimator: Any, data: dict[str, Any], n_epochs: int | None
+    ) -> None:
+        self._estimator = estimator
+        self._data = data
+        self._context = estimator._init_callback_context(task_name=name, max_subtasks=n_epochs)
+        self._context.call_on_fit_task_begin(estimator=estimator, **data)
+
+    def epochs(self, attributes: Callable[[], dict[str, Any]]) -> EpochCallbacks:
+        """What training calls after each batch and each epoch."""
+        return EpochCallbacks(self._estimator, self._context, self._data, attributes)
+
+    def end(self, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Call the callbacks with the attributes of the fitted estimator."""
+        self._context.call_on_fit_task_end(
+            estimator=self._estimator, reconstruction_attributes=attributes, **self._data
+        )
+
+
 class EpochCallbacks:
     """Calls the estimator's callbacks at the beginning and end of each epoch.
 

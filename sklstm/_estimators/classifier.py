@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklstm._compat import StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
+from sklstm._estimators.probabilities import Probabilities
 from sklstm._estimators.target_checks import check_labels
 from sklstm._estimators.targets import ClassTargets, LabelTargets
 from sklstm.sequences._containers import read_values
@@ -22,7 +23,7 @@ Array = NDArray[np.floating]
 REQUIRED = object()
 
 
-class LSTMClassifier(ClassifierMixin, BaseLSTM):
+class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     """Classify sequences with a long short-term memory network [1]_.
 
     The estimator minimises the cross-entropy of two or more classes, or of several binary labels.
@@ -118,7 +119,23 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         it was lowest.
 
     validation_fraction : float, default=0.1
-        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``.
+        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``
+        or ``validation_splitter`` is an object.
+
+    validation_splitter : {"random", "last"} or splitter, default="random"
+        How early stopping holds out samples: a random fraction, stratified by class; the last
+        fraction in the order given; or the last split of an object such as
+        :class:`~sklearn.model_selection.TimeSeriesSplit`, or
+        :class:`~sklearn.model_selection.GroupShuffleSplit` with ``groups`` given to ``fit``. The
+        ``random_state`` of this estimator is used if the object has none of its own. Overlapping
+        windows of a series should not be divided at random.
+
+    scoring : str, callable or None, default="loss"
+        The score of the validation samples, which early stopping monitors: "loss" is the negative
+        loss; otherwise the name of a scorer, a function ``scorer(estimator, X, y)``, or None for
+        the method ``score``. With ``return_sequences``, names are those of
+        :func:`sklstm.metrics.get_scorer`. Weights of the validation samples are passed to the
+        scorer as ``sample_weight``, without the weights of classes.
 
     scale_inputs : bool, default=True
         Whether to standardise each channel of ``X`` inside, with its mean and standard deviation
@@ -197,7 +214,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Objective of each epoch.
 
     validation_scores_ : list of float
-        Negative validation loss after each epoch; empty without validation samples.
+        Score of the validation samples after each epoch, as ``scoring`` says; empty without such
+        samples.
 
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
@@ -288,6 +306,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        validation_splitter: Any = "random",
+        scoring: Any = "loss",
         scale_inputs: bool = True,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -323,6 +343,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.validation_splitter = validation_splitter
+        self.scoring = scoring
         self.scale_inputs = scale_inputs
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
@@ -398,55 +420,6 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             form that ``y`` had in :meth:`fit`.
         """
         return self._predict(X, _decode)
-
-    def decision_function(self, X: Any) -> Array:
-        """Compute the logits, the outputs before the softmax or logistic function.
-
-        Parameters
-        ----------
-        X : array-like, dataframe or list of n_samples sequences
-            As in :meth:`predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes one logit, positive where the second class is more probable; else one
-            for each class or label.
-        """
-        return self._predict(X, lambda targets, raw: targets.logits(raw))
-
-    def predict_proba(self, X: Any) -> Array:
-        """Predict the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like, dataframe or list of n_samples sequences
-            As in :meth:`predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of ``classes_``. Rows sum to one; for multilabel targets each
-            value is the probability of that label alone, strictly between zero and one.
-        """
-        return self._predict(X, lambda targets, raw: targets.loss.probabilities(raw))
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Predict the logarithms of the probabilities.
-
-        They are computed from the logits, and exact where probabilities round to zero or one.
-
-        Parameters
-        ----------
-        X : array-like, dataframe or list of n_samples sequences
-            As in :meth:`predict`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Logarithms of the probabilities in the order of ``classes_``.
-        """
-        return self._predict(X, lambda targets, raw: targets.loss.log_probabilities(raw))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the accuracy; with ``return_sequences``, over all time steps.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklstm._compat import Interval, Options, StrOptions
+from sklstm._compat import HasMethods, Interval, Options, StrOptions
 from sklstm._network.pooling import POOLINGS
 
 #: Constraints of the parameters that both estimators have, as scikit-learn declares them.
@@ -38,6 +38,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     ],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "validation_splitter": [StrOptions({"random", "last"}), HasMethods(["split", "get_n_splits"])],
+    "scoring": [str, callable, None],
     "scale_inputs": ["boolean"],
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "nesterovs_momentum": ["boolean"],

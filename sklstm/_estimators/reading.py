@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, NamedTuple
@@ -197,23 +196,6 @@ def scales_inputs(estimator: Any) -> bool:
     return bool(estimator.scale_inputs) and estimator.vocabulary_size is None
 
 
-def read_for_validation(estimator: Any, X_val: Any, y_val: Any, form: DataForm) -> Samples:
-    """Samples to validate on; errors name X_val and y_val."""
-    if X_val is None or y_val is None:
-        raise ValueError("expected X_val and y_val together, got only one of them")
-    with naming_validation_data():
-        return read_more(estimator, X_val, y_val, None, form)[0]
-
-
-@contextmanager
-def naming_validation_data() -> Iterator[None]:
-    """Say in errors that they concern X_val and y_val."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"Validation data (X_val, y_val): {error}") from error
-
-
 def _with_settings(form: DataForm, estimator: Any) -> DataForm:
     """The form, with the parameters that the estimator has now; an error if they do not fit it."""
     fixed = {"return_sequences": form.per_step, "vocabulary_size": form.inputs.vocabulary_size}
@@ -391,16 +373,3 @@ def describe_too_large(value: float, dtype: np.dtype[np.floating], scaling: Scal
         f"{limit} {largest_input(dtype):.2g} in absolute value; scale the inputs, for example with "
         "scale_inputs=True or SequenceScaler"
     )
-
-
-def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
-    """The samples to train on, and a random fraction to validate on."""
-    from sklearn.model_selection import train_test_split
-
-    kept, held_out = train_test_split(
-        np.arange(len(samples)),
-        test_size=fraction,
-        random_state=seed,
-        stratify=samples.targets if samples.stratifiable else None,
-    )
-    return samples.take(np.sort(kept)), samples.take(np.sort(held_out))

@@ -132,7 +132,23 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         it was lowest.
 
     validation_fraction : float, default=0.1
-        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``.
+        Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``
+        or ``validation_splitter`` is an object.
+
+    validation_splitter : {"random", "last"} or splitter, default="random"
+        How early stopping holds out samples: a random fraction, stratified by class; the last
+        fraction in the order given; or the last split of an object such as
+        :class:`~sklearn.model_selection.TimeSeriesSplit`, or
+        :class:`~sklearn.model_selection.GroupShuffleSplit` with ``groups`` given to ``fit``. The
+        ``random_state`` of this estimator is used if the object has none of its own. Overlapping
+        windows of a series should not be divided at random.
+
+    scoring : str, callable or None, default="loss"
+        The score of the validation samples, which early stopping monitors: "loss" is the negative
+        loss; otherwise the name of a scorer, a function ``scorer(estimator, X, y)``, or None for
+        the method ``score``. With ``return_sequences``, names are those of
+        :func:`sklstm.metrics.get_scorer`. Weights of the validation samples are passed to the
+        scorer as ``sample_weight``, without the weights of classes.
 
     scale_inputs : bool, default=True
         Whether to standardise each channel of ``X`` inside, with its mean and standard deviation
@@ -201,7 +217,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Objective of each epoch.
 
     validation_scores_ : list of float
-        Negative validation loss after each epoch; empty without validation samples.
+        Score of the validation samples after each epoch, as ``scoring`` says; empty without such
+        samples.
 
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
@@ -313,6 +330,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        validation_splitter: Any = "random",
+        scoring: Any = "loss",
         scale_inputs: bool = True,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -350,6 +369,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.validation_splitter = validation_splitter
+        self.scoring = scoring
         self.scale_inputs = scale_inputs
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum

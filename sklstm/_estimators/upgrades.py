@@ -25,8 +25,9 @@ def _with_shape_of_targets(state: State) -> State:
 
 
 def _without_scaling(state: State) -> State:
-    """Inputs were not scaled; since format 3 there is a parameter for it."""
-    state = {**state, "scale_inputs": False}
+    """Inputs were not scaled; since format 3 there is a parameter for it, and others."""
+    new = {"scale_inputs": False, "validation_splitter": "random", "scoring": "loss"}
+    state = {**new, **state}
     return _changed(state, ("model", "form"), lambda form: {**form, "scaling": None})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -85,12 +86,16 @@ class Settings(Protocol):
 
 
 class Task(NamedTuple):
-    """What is trained, on which samples; ``held_out`` are for validation."""
+    """What is trained, on which samples; ``held_out`` are for validation.
+
+    ``score`` of parameters replaces the negative loss of ``held_out``.
+    """
 
     network: SequenceNetwork
     loss: Loss
     samples: Samples
     held_out: Samples | None = None
+    score: Callable[[Array], float] | None = None
 
     def astype(self, dtype: np.dtype[np.floating]) -> Task:
         held_out = None if self.held_out is None else self.held_out.astype(dtype)
@@ -340,15 +345,13 @@ def _validation(
     schedule: Schedule,
     parallel_map: ParallelMap,
 ) -> EarlyStopping | None:
-    """An observer that records the validation loss, and with early stopping ends training by it."""
+    """An observer that records the score, and with early stopping ends training by it."""
     if task.held_out is None:
         return None
     objective = Objective(task.network, task.loss, task.held_out, 0.0, parallel_map)
+    validate = task.score or (lambda parameters: -objective.mean_loss(parameters))
     patience = settings.n_iter_no_change if settings.early_stopping else np.inf
-    validation = EarlyStopping(
-        lambda parameters: -objective.mean_loss(parameters), settings.tol, patience, schedule
-    )
+    validation = EarlyStopping(validate, settings.tol, patience, schedule)
     if state.epochs:  # training continues: the parameters so far are the best yet
-        score = -objective.mean_loss(state.parameters)
-        validation.best = Best(score, state.parameters.copy(), 0)
+        validation.best = Best(validate(state.parameters), state.parameters.copy(), 0)
     return validation

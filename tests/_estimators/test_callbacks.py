@@ -81,6 +81,60 @@ def test_a_callback_stops_training(Estimator, solver, rng, seed):
     assert_same_fit(stopped, Estimator(**parameters | {"max_iter": 2}).fit(X, y))
 
 
+@both
+@pytest.mark.parametrize("batch_size", [1000, 10])
+def test_partial_fit_is_a_task_of_one_epoch(Estimator, batch_size, rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder()
+    plain = Estimator(**SMALL, batch_size=batch_size, random_state=seed)
+    watched = clone(plain).set_callbacks(recorder)
+    classes = {"classes": [0, 1]} if Estimator is LSTMClassifier else {}
+    once = ["setup", "begin partial_fit 0", *epochs(1), "end partial_fit 0", "teardown"]
+    for n_calls in (1, 2, 3):
+        plain.partial_fit(X, y, **classes)
+        watched.partial_fit(X, y, **classes)
+        assert recorder.calls == n_calls * once
+        assert recorder.data[0] is X
+        for fitted in recorder.fitted[-2:]:
+            assert fitted.n_iter_ == n_calls
+            assert_same_fit(fitted, plain)
+        assert_same_fit(watched, plain)
+
+
+@pytest.mark.parametrize("task", ["epoch 0", "partial_fit 0"])
+def test_a_callback_that_returns_true_ends_partial_fit_after_its_epoch(task, rng, seed):
+    X, y = problem(rng)
+    reg = LSTMRegressor(**SMALL, random_state=seed).set_callbacks(Recorder(stop_at=task))
+    plain = LSTMRegressor(**SMALL, random_state=seed).partial_fit(X, y)
+    assert_same_fit(reg.partial_fit(X, y), plain)
+
+
+def test_an_error_in_a_callback_of_partial_fit_changes_nothing(rng, seed):
+    X, y = problem(rng)
+    recorder = Recorder(stop_at="partial_fit 0", error=RuntimeError("enough"))
+    reg = LSTMRegressor(**SMALL, random_state=seed).partial_fit(X, y)
+    before = reg.predict(X)
+    with pytest.raises(RuntimeError, match="enough"):
+        reg.set_callbacks(recorder).partial_fit(X, y)
+    np.testing.assert_array_equal(reg.predict(X), before)
+    assert recorder.calls[-1] == "teardown"
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_callbacks_are_given_the_weights(method, rng, seed):
+    X, y = problem(rng)
+    weights, found = rng.uniform(1, 2, len(X)), []
+
+    class Weights(Recorder):
+        def on_fit_task_end(self, estimator, context, *, metadata=None):
+            found.append(metadata["sample_weight"])
+
+    reg = LSTMRegressor(**SMALL, random_state=seed).set_callbacks(Weights())
+    getattr(reg, method)(X, y, sample_weight=weights)
+    assert all(given is weights for given in found)
+    assert found
+
+
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_a_callback_that_stops_training_causes_no_warning(rng, seed):
     clf = LSTMClassifier(**SMALL, random_state=seed).set_callbacks(Recorder(stop_at="epoch 1"))
