@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: The format of estimators that are saved now.
-FORMAT = 3
+FORMAT = 4
 
 
 def _with_shape_of_targets(state: State) -> State:
@@ -25,10 +25,14 @@ def _with_shape_of_targets(state: State) -> State:
 
 
 def _without_scaling(state: State) -> State:
-    """Inputs were not scaled; since format 3 there is a parameter for it, and others."""
-    new = {"scale_inputs": False, "validation_splitter": "random", "scoring": "loss"}
-    state = {**new, **state}
+    """Inputs were not scaled; since format 3 there is a parameter for it."""
+    state = {**state, "scale_inputs": False}
     return _changed(state, ("model", "form"), lambda form: {**form, "scaling": None})
+
+
+def _validating_the_loss_at_random(state: State) -> State:
+    """Since format 4, parameters choose the samples that are held out, and their score."""
+    return {**state, "validation_splitter": "random", "scoring": "loss"}
 
 
 def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
@@ -42,4 +46,8 @@ def _changed(state: State, path: tuple[str, ...], change: Callable[[State], Stat
 
 
 #: From the number of a format to what turns its states into those of the next.
-UPGRADES: dict[int, Callable[[State], State]] = {1: _with_shape_of_targets, 2: _without_scaling}
+UPGRADES: dict[int, Callable[[State], State]] = {
+    1: _with_shape_of_targets,
+    2: _without_scaling,
+    3: _validating_the_loss_at_random,
+}
