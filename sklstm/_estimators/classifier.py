@@ -397,7 +397,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
             raise ValueError(f"classes: expected labels of shape (n_classes,), got {classes!r}")
         if hasattr(self, "classes_"):
             given = self.classes_ if classes is None else np.unique(classes)
-            if not np.array_equal(given, self.classes_):
+            if given.tolist() != self.classes_.tolist():  # of any two types, also in NumPy 1.24
                 raise ValueError(
                     f"classes: expected {self.classes_} as in the first call, got {classes}"
                 )
