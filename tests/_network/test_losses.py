@@ -248,6 +248,21 @@ def test_gaussian_is_bounded_where_targets_are_predicted_exactly(dtype):
     assert np.isfinite(Gaussian().deviations(raw)).all()
 
 
+def test_the_gradient_of_gaussian_near_the_noise(rng):
+    """Where the predicted deviations are as small as the noise that the loss adds."""
+    y = rng.standard_normal((12, 2))
+    deviations = Gaussian.NOISE * np.exp(rng.uniform(-2, 2, (12, 2)))
+    raw = np.hstack([y + deviations * rng.standard_normal((12, 2)), np.log(deviations)])
+    weight = rng.uniform(0.5, 2, 12)
+    _, gradient = Gaussian().loss_gradient(y, raw, weight)
+
+    def value(log_deviations):
+        at = np.hstack([raw[:, :2], log_deviations])
+        return Gaussian().loss_gradient(y, at, weight)[0]
+
+    assert_gradient(value, raw[:, 2:].copy(), gradient[:, 2:], rng)
+
+
 def test_outputs_and_logarithms_of_raw_predictions():
     for loss, outputs, logarithms in [
         (SquaredError(), [0, 1], [0, 0]),

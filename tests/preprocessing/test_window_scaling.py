@@ -176,7 +176,9 @@ def test_constant_windows_are_scaled_by_the_least_scale(rng, seed):
     y = np.concatenate([rng.normal(size=20), np.full(5, 3.5)])
     model = WindowScaledRegressor(LinearRegression()).fit(X[:, :, 0], y)
     assert model.least_scale_ == pytest.approx(LEAST_SCALE * X.std(axis=1).mean())
-    assert np.isfinite(model.predict(np.full((1, 6), 1e5))).all()
+    at_zero = model.regressor_.predict(np.zeros((1, 6)))
+    expected = 1e5 + at_zero * model.least_scale_
+    np.testing.assert_allclose(model.predict(np.full((1, 6), 1e5)), expected, rtol=1e-12)
     constant = WindowScaledRegressor(lstm(seed)).fit(X[20:], y[20:])
     assert constant.least_scale_.tolist() == [0.0]
     np.testing.assert_allclose(constant.predict(X[20:]), 3.5, atol=0.2)
