@@ -386,6 +386,32 @@ def test_columns_of_frames(library, rng):
         frames.step(Frame(rows)[:2])
 
 
+@pytest.mark.parametrize("library", FRAMES)
+def test_columns_of_earlier_steps(library, clinic):
+    """Frames within a Pipeline: what was fitted on frames selects columns by name."""
+    X, facts, y = clinic
+    Frame, frame = FRAMES[library], clinic_frame(FRAMES[library], X, facts)
+    static = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["site"]),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    columns = make_column_transformer((StandardScaler(), ["series_1", "age"]))
+    model = make_pipeline(
+        AppendStatic(static=static),
+        SequenceImputer("forward"),
+        StepTransformer(columns),
+        LSTMRegressor(**QUICK),
+    )
+    model.set_output(transform=library).fit(frame, y)
+    stream = SequenceStream(model, 2)
+    stream.reset(static=Frame(select(facts, slice(2))))
+    for t in range(4):
+        found = stream.step(np.stack([x[t] for x in X[:2]]))
+    expected = model.predict(clinic_frame(Frame, [x[:4] for x in X[:2]], select(facts, slice(2))))
+    assert_close(found, expected, 1e-12)
+
+
 def test_names_and_shapes(rng):
     X, y = draw(rng, False)
     frames = [pd.DataFrame(x, columns=["u", "v"]) for x in X]

@@ -9,7 +9,7 @@ Shapes: ``S`` steps of all sequences, ``D`` channels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -47,8 +47,7 @@ def read_step_rows(X_t: Any, names: list[str] | None, library: str | None) -> An
         found: Any = list(X_t.keys())
         if sorted(found) != sorted(names or []):
             raise ValueError(f"X_t: expected the features {names} once each, got {found}")
-        columns = {name: np.atleast_1d(np.asarray(X_t[name])) for name in names or []}
-        return import_module(str(library)).DataFrame(columns)
+        return frame_of([np.atleast_1d(X_t[name]) for name in names or []], names, library)
     X_t = open_container(X_t, "X_t")
     if not is_frame(X_t):
         return read_values(X_t, "X_t")
@@ -65,7 +64,9 @@ def repeat_targets(y: Any, sequences: Sequences) -> tuple[Any, bool]:
     if y is None:
         return None, False
     if is_list_of_sequences(y):
-        return stack_steps(y, sequences, "y"), True
+        if len(y) != len(sequences) or _has_value_for_each_step(y, sequences):
+            return stack_steps(y, sequences, "y"), True
+        y = [read_values(part, f"y[{k}]") for k, part in enumerate(y)]
     targets = check_array(
         y, dtype=None, ensure_2d=False, allow_nd=True, ensure_all_finite=False, input_name="y"
     )
@@ -75,6 +76,19 @@ def repeat_targets(y: Any, sequences: Sequences) -> tuple[Any, bool]:
     if equal and targets.ndim > 1 and targets.shape[1] == steps:
         return stack_steps(targets, sequences, "y"), True
     return np.repeat(targets, sequences.lengths, axis=0), False
+
+
+def frame_of(columns: Iterable[Array], names: list[str] | None, library: str | None) -> Any:
+    """A frame of pandas or polars, whose columns have these names."""
+    # Lists, so that the library finds the dtype of a column of objects.
+    values = [column.tolist() if column.dtype.kind == "O" else column for column in columns]
+    return import_module(str(library)).DataFrame(dict(zip(names or [], values, strict=True)))
+
+
+def _has_value_for_each_step(y: Any, sequences: Sequences) -> bool:
+    """Whether the elements of a list are as long as the sequences."""
+    lengths = [len(part) if hasattr(part, "__len__") else -1 for part in y]
+    return bool((np.array(lengths) == sequences.lengths).all())
 
 
 def as_rows(found: Any, n_rows: int, transformer: Any, unit: str = "time step") -> Array:

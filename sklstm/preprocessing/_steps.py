@@ -23,6 +23,7 @@ from sklstm._persistence import shallow_copy
 from sklstm.preprocessing._base import FitTask, SequenceTransformer, in_form_of
 from sklstm.preprocessing._step_rows import (
     as_rows,
+    frame_of,
     read_rows,
     read_step_rows,
     repeat_targets,
@@ -31,6 +32,7 @@ from sklstm.preprocessing._step_rows import (
 )
 from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
+from sklstm.sequences._containers import is_frame
 from sklstm.sequences._step_values import missing_values
 from sklstm.sequences._weights import check_step_weights
 
@@ -283,13 +285,19 @@ class StepTransformer(_FittedOnSteps):
         )
 
     def _apply_to_step(self, rows: Any, state: State) -> tuple[Any, State, None]:
+        if self._library is not None and self._names is not None and not is_frame(rows):
+            rows = frame_of(rows.T, self._names, self._library)
         with config_context(transform_output="default"):
             found = self.transformer_.transform(rows)
         return as_rows(found, len(rows), self.transformer_), state, None
 
     def _read_step(self, X_t: Any) -> Any:
+        return read_step_rows(X_t, self._names, self._library)
+
+    @property
+    def _names(self) -> list[str] | None:
         names = self._form.feature_names
-        return read_step_rows(X_t, None if names is None else names.tolist(), self._library)
+        return None if self._table or names is None else names.tolist()
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata that the transformer requests.

@@ -54,8 +54,8 @@ def open_container(X: Any, name: str = "X", *, tokens: bool = False) -> Any:
         if len(columns) > 1:
             raise ValueError(
                 f"{name}: expected one column of sequences, got sequences in a table of "
-                f"{len(columns)} columns; join the channels of each sample: "
-                "[np.column_stack(row) for row in X.to_numpy()]"
+                f"{len(columns)} columns; convert a data frame with "
+                "sklstm.sequences.from_nested_frame or sklstm.preprocessing.AppendStatic"
             )
         X, tokens = _elements(columns[0]), True
     _check_nested(X, name)

@@ -306,6 +306,17 @@ def test_targets_and_weights_of_steps(ragged, rng):
     np.testing.assert_array_equal(recorded(X, table).y_, table.ravel())
 
 
+def test_a_list_of_targets_of_several_outputs(rng):
+    X = [rng.normal(size=(length, 2)) for length in (3, 4, 7, 2)]
+    y = [rng.normal(size=5) for _ in X]
+    expected = np.repeat(np.stack(y), [3, 4, 7, 2], axis=0)
+    np.testing.assert_array_equal(recorded(X, y).y_, expected)
+    with pytest.raises(ValueError, match="y"):
+        recorded(X, [*y[:3], y[3][:4]])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        recorded(X, y[:3])
+
+
 def test_steps_without_target_are_left_out(ragged, rng):
     y = [np.where(np.arange(len(x)) == 2, np.nan, 1.0 * np.arange(len(x))) for x in ragged]
     known = np.concatenate([np.arange(len(x)) != 2 for x in ragged])
