@@ -313,7 +313,8 @@ class StepTransformer(_FittedOnSteps):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        if hasattr(self.transformer, "__sklearn_tags__"):
+        is_instance = not isinstance(self.transformer, type)  # fit refuses classes
+        if is_instance and hasattr(self.transformer, "__sklearn_tags__"):
             inner = get_tags(self.transformer)
             for name in ("allow_nan", "categorical", "string", "positive_only"):
                 setattr(tags.input_tags, name, getattr(inner.input_tags, name))

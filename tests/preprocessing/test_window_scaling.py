@@ -258,8 +258,10 @@ def test_metadata_routing(rng, seed):
     with sklearn.config_context(enable_metadata_routing=True):
         inner = lstm(seed).set_fit_request(sample_weight=True)
         inner = inner.set_score_request(sample_weight=True)
+        outer = WindowScaledRegressor(inner)
+        outer.set_score_request(sample_weight=True)  # the scorer of scikit-learn 1.7 needs it
         scores = cross_val_score(
-            WindowScaledRegressor(inner), X, y, cv=[(np.arange(20), np.arange(20, len(X)))],
+            outer, X, y, cv=[(np.arange(20), np.arange(20, len(X)))],
             params={"sample_weight": weights},
         )  # fmt: skip
     assert scores == pytest.approx([expected.score(X[20:], y[20:], weights[20:])])

@@ -125,6 +125,7 @@ def test_with_metadata_routing(splitter, windows, seed):
     reg = LSTMRegressor(**SMALL, random_state=seed)
     expected = cross_val_score(reg, X, y, groups=index, cv=splitter)
     with sklearn.config_context(enable_metadata_routing=True):
+        reg.set_fit_request(groups=False)  # they are for the splitter
         found = cross_val_score(reg, X, y, params={"groups": index}, cv=splitter)
         search = GridSearchCV(reg, {"alpha": [1e-4]}, cv=splitter).fit(X, y, groups=index)
     np.testing.assert_array_equal(found, expected)
