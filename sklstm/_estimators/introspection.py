@@ -86,16 +86,15 @@ class Introspection:
         network, parameters = model.network, model.state.parameters
         targets = model.form.targets
 
-        def gradient(raw: Array) -> Array:
+        def gradient(raw: Array, rows: NDArray[np.intp]) -> Array:
             return targets.gradient(raw, target)
 
         def compute(part: Sequences, parallel_map: ParallelMap, write: WriteSteps) -> None:
             input_gradients(network, parameters, part, parallel_map, gradient, write)
 
-        dtype = np.promote_types(parameters.dtype, targets.gradient_dtype)
-        if model.form.scaling is not None and model.form.scaling.is_wide:
-            dtype = np.dtype(np.float64)
-        values = StepValues("input gradients", network.n_inputs, dtype, not network.embeds)
+        values = StepValues(
+            "input gradients", network.n_inputs, model.gradient_dtype, not network.embeds
+        )
         return self._by_step(model, X, values, compute, targets.gradient_unit(target))
 
     def _by_step(
@@ -112,7 +111,7 @@ class Introspection:
             forms: list[Any] = []
             first_sample = 0
             for part in model.parts(X, self):
-                result = _StepResult(part, values.width, values.dtype)
+                result = StepResult(part, values.width, values.dtype)
                 with model.naming_large_inputs(part, first_sample):
                     compute(part, parallel_map, result.write)
                 if not result.is_finite:
@@ -142,7 +141,7 @@ class Introspection:
         return self._fitted_model().folded
 
 
-class _StepResult:
+class StepResult:
     """Values of each time step, which are written once, at their place in the form of the input."""
 
     def __init__(self, sequences: Sequences, width: int, dtype: np.dtype[np.floating]) -> None:

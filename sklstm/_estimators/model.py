@@ -110,6 +110,13 @@ class FittedModel:
             state=TrainingState.from_dict(values["state"]),
         )
 
+    @property
+    def gradient_dtype(self) -> np.dtype[np.floating]:
+        """The dtype of gradients of the predictions at the inputs."""
+        if self.form.scaling is not None and self.form.scaling.is_wide:
+            return np.dtype(np.float64)
+        return np.promote_types(self.state.parameters.dtype, self.form.targets.gradient_dtype)
+
     # --- prediction; ``estimator`` names errors and says how many threads to use ---
 
     def parts(self, X: Any, estimator: Any) -> Iterator[Sequences]:

@@ -237,6 +237,11 @@ class NumberTargets:
             gradient[:, output] = np.exp(raw[:, output]) if log_link else 1
         return gradient
 
+    def outputs(self, raw: Array, target: Any) -> Array:
+        """The prediction that `gradient` differentiates (n,), in the same unit and without mean."""
+        predictions = self.loss.predictions(raw.astype(np.float64, copy=False))
+        return np.asarray(predictions[:, self._output(target)])
+
     def gradient_unit(self, target: Any) -> float:
         return float(self.units[0][self._output(target) // len(self.levels or [0])])
 

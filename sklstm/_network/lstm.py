@@ -160,6 +160,10 @@ class LSTMLayer(NamedTuple):
         """Return the columns of a direction in the output of the layer."""
         return slice(k * self.hidden, (k + 1) * self.hidden)
 
+    def weights(self, params: Views) -> kernels.Weights:
+        """Return the weights of the forward direction."""
+        return _weights(params, self.name)
+
     def _copy_state(
         self, n: int, dtype: np.dtype[np.floating], state: LayerState | None, k: int
     ) -> tuple[Array, Array]:

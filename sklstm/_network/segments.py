@@ -171,11 +171,11 @@ def hidden_states(
         write(batch.rows, steps, direction.columns)
 
     forward_pass = SegmentedPass(network, params, packing, {}, length, need_backward=False)
-    _forward_groups(forward_pass, write_segment)
+    forward_groups(forward_pass, write_segment)
 
 
 #: Called with the hidden states of the last group in each segment and direction.
-_UseSteps = Callable[[int, Segment, DirectedLayers, Array], None]
+UseSteps = Callable[[int, Segment, DirectedLayers, Array], None]
 
 
 def _forward(forward_pass: SegmentedPass) -> Array:
@@ -192,7 +192,7 @@ def _forward(forward_pass: SegmentedPass) -> Array:
         part = pooled.part(columns=direction.columns)
         pooling.add(part, steps, batch, forward_pass.first_steps[s], direction.reverse)
 
-    finals = _forward_groups(forward_pass, add_to_raw if pooled is None else pool)
+    finals = forward_groups(forward_pass, add_to_raw if pooled is None else pool)
     if network.pooling is None or pooled is None:
         return raw
     pairs = zip(forward_pass.groups[-1], finals, strict=True)
@@ -203,7 +203,7 @@ def _forward(forward_pass: SegmentedPass) -> Array:
     return dense.forward(params, states)
 
 
-def _forward_groups(forward_pass: SegmentedPass, use: _UseSteps) -> list[States]:
+def forward_groups(forward_pass: SegmentedPass, use: UseSteps) -> list[States]:
     """Compute all groups, and return the final states of each direction of the last one."""
     finals: list[States] = []
     for g in range(len(forward_pass.groups)):
@@ -220,7 +220,7 @@ def _initial_raw(forward_pass: SegmentedPass) -> Array:
     return np.tile(forward_pass.params[f"{dense.NAME}.bias"], (n, 1))
 
 
-def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, use: _UseSteps) -> States:
+def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, use: UseSteps) -> States:
     """Compute all segments of a direction, keep the initial states, and return the final ones."""
     direction = forward_pass.groups[g][k]
     states = direction.zero_states(len(forward_pass.packing.lengths), forward_pass.dtype)
@@ -236,7 +236,7 @@ def _forward_direction(forward_pass: SegmentedPass, g: int, k: int, use: _UseSte
 
 
 def _forward_segment(
-    forward_pass: SegmentedPass, g: int, k: int, s: int, initial: States, use: _UseSteps
+    forward_pass: SegmentedPass, g: int, k: int, s: int, initial: States, use: UseSteps
 ) -> States:
     """Compute one segment of a direction, and return its final states."""
     direction, batch = forward_pass.groups[g][k], forward_pass.batch(s)

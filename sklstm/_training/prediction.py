@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from sklstm._network import costs, segments
+from sklstm._network.layer_states import WriteQuantity, up_to_layer, write_layer_states
 from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._network.segments import WriteSteps
@@ -96,14 +97,14 @@ def input_gradients(
     parameters: Array,
     sequences: Sequences,
     parallel_map: ParallelMap,
-    gradient: Callable[[Array], Array],
+    gradient: Callable[[Array, Indices], Array],
     write: WriteSteps,
 ) -> None:
     """Write the gradient at the inputs, for tokens at the inputs of the first LSTM layer.
 
     Inputs are the values of ``sequences``, before they are scaled. ``gradient`` returns the
-    gradient at given raw predictions. ``write`` is called with rows of ``sequences.values``, and
-    several threads may call it.
+    gradient at given raw predictions, and gets their rows in the result of `raw_predictions`.
+    ``write`` is called with rows of ``sequences.values``, and several threads may call both.
     """
     params = network.layout.views(parameters)
     if sequences.scaling is not None:
@@ -111,14 +112,16 @@ def input_gradients(
 
     def compute(chunk: _Chunk) -> None:
         packing, direction_map = chunk.packing, chunk.direction_map
+        rows = packing.rows if network.pooling is None else chunk.indices[packing.order]
         if chunk.needs_segments:
             length = chunk.segment_length
             raw, forward_pass = segments.forward(network, params, packing, {}, length)
-            segments.input_gradients(forward_pass, gradient(raw), write)
+            segments.input_gradients(forward_pass, gradient(raw, rows), write)
             return
         batch = packing.segment()
         raw, cache = network.forward(params, batch, parallel_map=direction_map)
-        write(batch.rows, network.input_gradients(params, gradient(raw), cache, direction_map))
+        draw = gradient(raw, rows)
+        write(batch.rows, network.input_gradients(params, draw, cache, direction_map))
 
     arguments = network, sequences, parameters.dtype, parallel_map, working_memory()
     _map_chunks(compute, *arguments, training=True)
@@ -133,6 +136,28 @@ def _write_at_raw_inputs(write: WriteSteps, scaling: Scaling) -> WriteSteps:
         write(rows, values / scaling.scale[columns], columns, add)
 
     return converted
+
+
+def layer_states(
+    network: SequenceNetwork,
+    parameters: Array,
+    sequences: Sequences,
+    parallel_map: ParallelMap,
+    layer: int,
+    write: WriteQuantity,
+) -> None:
+    """Write hidden states, cell states and gates of a layer at each step.
+
+    ``write`` is called with rows of ``sequences.values``, and several threads may call it.
+    """
+    params, part = network.layout.views(parameters), up_to_layer(network, layer)
+
+    def compute(chunk: _Chunk) -> None:
+        write_layer_states(part, params, chunk.packing, chunk.segment_length, write)
+
+    # The kernels keep as much for each step as in training.
+    arguments = part, sequences, parameters.dtype, parallel_map, working_memory()
+    _map_chunks(compute, *arguments, training=True)
 
 
 class _Chunk(NamedTuple):
