@@ -13,6 +13,7 @@ from sklstm import LSTMRegressor, metrics, preprocessing, sequences
 MODULES = [
     "",
     "functional",
+    "inspection",
     "interop.dask",
     "interop.keras",
     "interop.onnx",

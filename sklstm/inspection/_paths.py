@@ -98,7 +98,7 @@ class Lines:
 
     def outputs(self, sample: Indices, position: Array) -> Array:
         """Return the output at each of these points (p,)."""
-        found = [np.empty(0)]
+        found: list[Array] = [np.empty(0)]
         for block in self._blocks(sample, 1):
             points = self.points(sample[block], position[block])
             raw = raw_predictions(self.network, self.parameters, points, self.parallel_map)
