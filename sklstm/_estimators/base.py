@@ -142,9 +142,10 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
             and early stopping monitors it instead of that of held-out samples.
         sample_weight_val : like ``sample_weight``, default=None
             Weights of the validation samples.
-        groups : array-like of shape (n_samples,), default=None
-            Group of each sample, for a ``validation_splitter`` that divides by groups. Only used
-            where samples are held out, with ``early_stopping`` and without ``X_val``.
+        groups : array-like of shape (n_samples, ...), default=None
+            Group of each sample, for a ``validation_splitter`` that divides by groups, or the index
+            of windows. Only used where samples are held out, with ``early_stopping`` and without
+            ``X_val``.
 
         Returns
         -------

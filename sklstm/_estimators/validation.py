@@ -155,7 +155,7 @@ def _groups(data: GivenData, samples: Samples) -> NDArray[Any]:
     """The groups of the samples that are left, which are those with a weight."""
     groups = np.asarray(data.groups)
     n = data.y.shape[0] if hasattr(data.y, "shape") else len(data.y)
-    if groups.shape != (n,):
+    if groups.shape[:1] != (n,):
         raise ValueError(f"groups: expected shape ({n},), one for each sample, got {groups.shape}")
     return groups if samples.numbers is None else groups[samples.numbers]
 

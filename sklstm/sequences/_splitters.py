@@ -247,7 +247,8 @@ class WindowGroupKFold(_WindowSplitter):
         n_series = len(np.unique(series))
         if n_series < self.n_splits:
             raise ValueError(f"n_splits: expected at most {n_series}, the series, got {self!r}")
-        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        random_state = self.random_state if self.shuffle else None
+        folds = GroupKFold(self.n_splits, shuffle=self.shuffle, random_state=random_state)
         yield from folds.split(series, groups=series)
 
 

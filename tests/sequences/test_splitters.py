@@ -132,6 +132,19 @@ def test_with_metadata_routing(splitter, windows, seed):
     assert search.best_score_ == pytest.approx(expected.mean())
 
 
+@every_splitter
+def test_early_stopping_holds_out_the_last_test_set(splitter, windows, seed):
+    X, y, index = windows
+    reg = LSTMRegressor(
+        **SMALL | {"max_iter": 1}, early_stopping=True, validation_splitter=splitter,
+        random_state=seed,
+    ).fit(X, y, groups=index)  # fmt: skip
+    *_, (train, test) = splitter.split(X, groups=index)
+    np.testing.assert_allclose(reg._model.form.targets.mean_seen, y[train].mean(axis=0))
+    residual = (reg.predict(X[test]) - y[test]) / y[train].std(axis=0)
+    assert reg.validation_scores_ == pytest.approx([-(residual**2).mean() / 2])
+
+
 def test_predictions_of_all_series(windows, seed):
     X, y, index = windows
     reg = LSTMRegressor(**SMALL, random_state=seed)
