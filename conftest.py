@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 #: The files whose doctests need a package.
 NEEDED = {
-    "distributed": ["sklstm/interop/dask.py"],
+    "distributed": ["sklstm/interop/dask.py", "docs/user_guide/beyond_one_machine.rst"],
     "onnxruntime": ["sklstm/interop/onnx/__init__.py", "docs/user_guide/onnx.rst"],
 }
 
