@@ -49,7 +49,7 @@ def read_step_rows(X_t: Any, names: list[str] | None, library: str | None) -> An
             raise ValueError(f"X_t: expected the features {names} once each, got {found}")
         return frame_of([np.atleast_1d(X_t[name]) for name in names or []], names, library)
     X_t = open_container(X_t, "X_t")
-    if not is_frame(X_t):
+    if not _is_data_frame(X_t):
         return read_values(X_t, "X_t")
     if names is not None and list(X_t.columns) != names:
         raise ValueError(f"X_t: expected the columns {names}, got {list(X_t.columns)}")
@@ -125,7 +125,7 @@ def where_not_finite(sequences: Sequences) -> str | None:
 
 
 def _from_list(X: Any) -> Sequences:
-    frames = all(is_frame(x) and hasattr(x, "columns") for x in X)
+    frames = all(map(_is_data_frame, X))
     parts: list[Any] = list(X) if frames else [_one_sequence(x, k) for k, x in enumerate(X)]
     lengths = np.fromiter(map(len, parts), dtype=np.intp, count=len(parts))
     for k, (x, part) in enumerate(zip(X, parts, strict=True)):
@@ -138,6 +138,11 @@ def _from_list(X: Any) -> Sequences:
     flat = not frames and all(np.ndim(x) == 1 for x in X)
     values: Any = _concatenated_frames(parts) if frames else np.concatenate(parts)
     return Sequences(values, lengths, "list", X[0] if frames else None, flat=flat)
+
+
+def _is_data_frame(x: Any) -> bool:
+    """Whether this is a frame of pandas or polars; a table of pyarrow is read as an array."""
+    return is_frame(x) and hasattr(x, "to_numpy")
 
 
 def _one_sequence(x: Any, sample: int) -> Array:

@@ -102,6 +102,8 @@ class SequenceStream:
             )
         self._chain = StepChain(transformers, int(n_streams)) if transformers else None
         self._estimator: Any = estimator
+        #: In place of a prediction that does not exist yet.
+        self._mark = None if hasattr(estimator, "predict_proba") else np.nan
         self._model = self._estimator._model
         form, network = self._model.form, self._model.network
         self._network: SequenceNetwork = network
@@ -227,7 +229,7 @@ class SequenceStream:
             return self._step_with_deviation(X_t, mask)
         raw, none_yet = self._advance(X_t, mask)
         y = self._targets.shaped(raw) if self._in_target_units else self._targets.decode(raw)
-        return without(y, none_yet, None if hasattr(self._estimator, "predict_proba") else np.nan)
+        return y if none_yet is None else without(y, none_yet, self._mark)
 
     def _step_with_deviation(self, X_t: Any, mask: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         if not hasattr(self._targets, "check_deviation"):

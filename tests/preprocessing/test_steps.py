@@ -434,7 +434,7 @@ def test_a_transformer_that_changes_the_number_of_rows_is_refused(ragged):
 
 @pytest.mark.parametrize("wrong", [None, "scaler", StandardScaler, TSNE(), LSTMClassifier()])
 def test_the_parameter_is_checked(wrong, ragged):
-    with pytest.raises((TypeError, ValueError), match=r"transformer|fit|class"):
+    with pytest.raises((TypeError, ValueError), match=r"transformer|fit|class|instance"):
         StepTransformer(wrong).fit(ragged)
 
 
