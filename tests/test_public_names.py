@@ -19,6 +19,7 @@ MODULES = [
     "interop.onnx",
     "interop.torch",
     "metrics",
+    "plotting",
     "preprocessing",
     "sequences",
 ]
