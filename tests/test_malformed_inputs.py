@@ -266,6 +266,8 @@ NO_PARAMETERS = {
     "vocabulary_size": [0, 1.5, "all"],
     "random_state": ["seed", -1],
     "tol": [-1.0, "small"],
+    "alpha": [-1, "a", np.nan, 10**400],
+    "embedding_size": [0, 10**400],
 }
 STEP_METRICS = (
     "accuracy_score", "balanced_accuracy_score", "f1_score", "mean_squared_error",

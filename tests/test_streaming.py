@@ -1,9 +1,12 @@
 """Step by step as all at once."""
 
 import pickle
+import re
 from copy import deepcopy
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from data import cut, problem
 from numerics import assert_close
@@ -153,6 +156,70 @@ def test_steps_need_not_be_contiguous(model, rng):
 def test_a_single_stream_accepts_a_row(model, rng):
     x = rng.normal(size=2)
     assert SequenceStream(model).step(x) == SequenceStream(model).step([x.tolist()])
+
+
+@pytest.fixture
+def named(rng):
+    """A model of frames with the columns "a" and "b", and such frames."""
+    X = [pd.DataFrame(x, columns=["a", "b"]) for x in rng.normal(size=(20, 5, 2))]
+    return fitted(LSTMRegressor, X, [x["a"].sum() for x in X]), X
+
+
+NAMED = {
+    "frame": lambda frame: frame,
+    "frame of polars": pl.from_pandas,
+    "dict": lambda frame: {name: frame[name].to_numpy() for name in ("b", "a")},
+    "list of dicts": lambda frame: frame[["b", "a"]].to_dict("records"),
+    "array": lambda frame: frame.to_numpy(),
+}
+
+
+@pytest.mark.parametrize("form", NAMED)
+def test_features_are_found_by_name(form, named):
+    model, X = named
+    stream = SequenceStream(model, 3)
+    for t in range(5):
+        found = stream.step(NAMED[form](pd.concat([x.iloc[[t]] for x in X[:3]])))
+    assert_close(found, model.predict(X[:3]), 1e-12)
+
+
+def test_a_single_stream_accepts_a_series_or_a_dict_of_numbers(named):
+    model, X = named
+    by_series, by_dict = SequenceStream(model), SequenceStream(model)
+    for _, row in X[0].iterrows():
+        found = by_series.step(row[["b", "a"]]), by_dict.step({"b": row["b"], "a": row["a"]})
+    assert_close(found[0], model.predict(X[:1]), 1e-12)
+    assert_close(found[1], model.predict(X[:1]), 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("X_t", "message"),
+    [
+        (pd.DataFrame({"b": [1.0], "a": [2.0]}), "^X_t: The feature names should match"),
+        (pl.DataFrame({"b": [1.0], "a": [2.0]}), "^X_t: The feature names should match"),
+        (pd.DataFrame({"a": [1.0]}), r"^X_t: The feature names.*\n.*missing:\n- b"),
+        (pd.Series({"a": 1.0, "c": 1.0}), r"^X_t: expected .* missing \['b'\], unknown \['c'\]"),
+        ({"a": 1.0}, r"^X_t: expected the features \['a', 'b'\] once each, missing \['b'\]"),
+        ([{"a": 1.0}], r"^X_t\[0\]: expected .* missing \['b'\]"),
+        ({"a": 1.0, "b": [1.0, 2.0]}, "^X_t: expected one number for each feature"),
+        ({"a": 1.0, "b": "x"}, r"^X_t\['b'\]: expected"),
+        ({"a": 1.0, "b": np.nan}, r"^X_t\[0\], step 0: expected finite numbers"),
+        ([1j, 1.0], "^X_t: Complex data not supported"),
+        (np.ma.masked_array([1.0, 2.0]), r"^X_t: .*X_t\.filled\(np\.nan\)"),
+        (np.array([1, 2], "M8[s]"), "^X_t: expected numbers, got dates"),
+    ],
+)
+def test_wrong_features_are_refused_and_nothing_changes(X_t, message, named):
+    stream = SequenceStream(named[0])
+    before = stream.get_state()
+    with pytest.raises(ValueError, match=re.compile(message, re.DOTALL)):
+        stream.step(X_t)
+    assert all((stream.get_state()[name] == before[name]).all() for name in before)
+
+
+def test_names_are_refused_if_the_model_has_none(model):
+    with pytest.raises(ValueError, match=r"^X_t: .*fitted without feature names, got .* dict"):
+        SequenceStream(model).step({"a": 1.0, "b": 2.0})
 
 
 @pytest.mark.parametrize(

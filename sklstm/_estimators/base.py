@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from numbers import Real
+from sys import float_info
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -328,6 +329,12 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         return float(metric(y_true, y_pred, sample_weight=weights))
 
     def _validate_params(self) -> None:
+        for name, value in self.get_params(deep=False).items():
+            if type(value) is int and abs(value) > float_info.max:
+                raise ValueError(
+                    f"{name}: expected a number of at most {float_info.max:.2g}, got an "
+                    f"integer of {value.bit_length()} bits"
+                )
         try:
             super()._validate_params()
         except ValueError as error:

@@ -261,7 +261,7 @@ class NumberTargets:
             return int(np.ravel_multi_index(target, shape)) if shape else 0
         known = np.isscalar(target) and target in range(last + 1)
         if target is not None and not known:
-            raise ValueError(f"target: expected 0 to {last}, got {target!r}")
+            raise ValueError(f"target: expected one output, 0 to {last}, got {target!r}")
         return int(target or 0)
 
     def as_dict(self) -> dict[str, Any]:

@@ -282,10 +282,15 @@ def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -
 
 
 def check_length(sequences: Any, y: Any) -> None:
+    """Raise an error unless there is one target for each of the sequences or predictions."""
     try:
         check_consistent_length(sequences, y)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"y: expected one target for each sequence: {error}") from error
+        table = getattr(sequences, "form", None) == "2d"
+        hint = "; each row of a 2-D array X is a sequence, put a single one into a list, [X]"
+        raise ValueError(
+            f"y: expected one target for each sequence: {error}{hint if table else ''}"
+        ) from error
 
 
 def _samples(given: _Given, form: DataForm, estimator: Any) -> Samples:

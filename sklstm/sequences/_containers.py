@@ -31,6 +31,10 @@ _FORMS = (
 _ENCODE = (
     "encode texts with sklstm.preprocessing.TokenEncoder and set vocabulary_size of the estimator"
 )
+#: The usual types of the scalars in lists.
+SCALARS = frozenset({float, int, bool, str, type(None), np.float64, np.int64})
+_NEVER_REFUSED = SCALARS | {np.ndarray}
+
 _ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -45,8 +49,8 @@ def open_container(X: Any, name: str = "X", *, tokens: bool = False) -> Any:
     """
     if type(X) is np.ndarray and X.dtype.kind in NUMBERS:
         return X
-    refuse(X, name)
     if not isinstance(X, list | tuple):
+        refuse(X, name)
         X = _native(X)
         columns = _columns(X)
         if not any(map(_holds_sequences, columns)):
@@ -115,10 +119,12 @@ def _check_nested(X: Any, name: str, depth: int = 1) -> None:
             f"{name}: expected {_FORMS}, got lists nested more than {MAX_DEPTH} deep, or a list "
             "that contains itself"
         )
+    if _NEVER_REFUSED.issuperset(map(type, X)):
+        return
     for k, x in enumerate(X):
         if isinstance(x, list | tuple):
             _check_nested(x, f"{name}[{k}]" if depth == 1 else name, depth + 1)
-        elif not (type(x) in (float, int, np.ndarray) or x is None or np.isscalar(x)):
+        elif not (type(x) in _NEVER_REFUSED or np.isscalar(x)):
             refuse(x, f"{name}[{k}]" if depth == 1 else name)
 
 
@@ -190,10 +196,11 @@ def read_values(x: Any, name: str) -> Array:
     """Return the values of one array-like, of any shape and of any dtype but complex numbers."""
     if type(x) is np.ndarray and x.dtype.kind != "c":
         return x
-    refuse(x, name)
     if isinstance(x, list | tuple):
         _check_nested(x, name)
-    x = _native(x)
+    else:
+        refuse(x, name)
+        x = _native(x)
     try:
         array = _frame_values(x) if is_frame(x) else np.asarray(_series_values(x, name))
     except _ERRORS as error:
@@ -247,8 +254,10 @@ def _numbers_of_objects(array: Array, name: str) -> Array:
     try:
         with np.errstate(over="ignore"):
             return np.asarray(values, np.float64)
-    except _ERRORS as error:
-        raise _error(error)(f"{name}: expected numbers: {error}") from error
+    except _ERRORS:
+        for place, value in np.ndenumerate(values):
+            _check_float(value, _at(name, place))
+        raise
 
 
 def _check_no_texts(values: Array, name: str) -> None:
@@ -267,6 +276,13 @@ def _check_no_texts(values: Array, name: str) -> None:
             f"{_at(name, place)}: expected numbers, got the text {text!r}; convert texts with "
             "astype(float)"
         )
+
+
+def _check_float(value: Any, name: str) -> None:
+    try:
+        np.asarray(value, np.float64)
+    except _ERRORS as error:
+        raise _error(error)(f"{name}: expected numbers: {error}") from error
 
 
 def _is_float(text: str | bytes) -> bool:

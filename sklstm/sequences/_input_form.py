@@ -110,7 +110,10 @@ class InputForm:
         """Return the numbers of one time step; names of features are checked or give the order."""
         names = None if self.table or self.feature_names is None else self.feature_names.tolist()
         if isinstance(X_t, Mapping) or (names is not None and has_text_index(X_t)):
-            return _by_name(X_t, names)
+            return _by_name(X_t, names, "X_t")
+        if isinstance(X_t, list | tuple) and X_t and isinstance(X_t[0], Mapping):
+            rows = [_by_name(x, names, f"X_t[{k}]") for k, x in enumerate(X_t)]
+            return np.concatenate(rows)
         X_t = open_container(X_t, "X_t")
         if is_frame(X_t) and not self.table:
             _validate(_stand_in(estimator, self.attributes), X_t, "X_t")
@@ -165,25 +168,26 @@ def has_text_index(X_t: Any) -> bool:
     )
 
 
-def _by_name(X_t: Any, names: list[str] | None) -> NDArray[Any]:
+def _by_name(X_t: Any, names: list[str] | None, argument: str) -> NDArray[Any]:
     """Return the values of the features in the order of ``names``."""
     if names is None:
         raise ValueError(
-            "X_t: expected an array, since the model was fitted without feature names, got an "
-            f"object of type {type(X_t).__name__}"
+            f"{argument}: expected an array, since the model was fitted without feature names, got "
+            f"an object of type {type(X_t).__name__}"
         )
-    found = list(X_t.keys())
+    found = list(X_t.keys()) if hasattr(X_t, "keys") else []
     missing = [name for name in names if name not in found]
     unknown = [name for name in found if name not in names]
     if missing or unknown or len(found) != len(names):
         raise ValueError(
-            f"X_t: expected the features {names} once each, missing {missing}, unknown {unknown}"
+            f"{argument}: expected the features {names} once each, missing {missing}, unknown "
+            f"{unknown}"
         )
-    values = [np.atleast_1d(read_numbers(X_t[name], f"X_t[{name!r}]")) for name in names]
+    values = [np.atleast_1d(read_numbers(X_t[name], f"{argument}[{name!r}]")) for name in names]
     if any(value.ndim > 1 or value.shape != values[0].shape for value in values):
         raise ValueError(
-            "X_t: expected one number for each feature, or arrays of shape (n_streams,), got the "
-            f"shapes {[value.shape for value in values]}"
+            f"{argument}: expected one number for each feature, or arrays of shape (n_streams,), "
+            f"got the shapes {[value.shape for value in values]}"
         )
     return np.column_stack(values)
 

@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 
 from sklstm.sequences._containers import (
     NUMBERS,
+    SCALARS,
     column_names,
     is_frame,
     is_sequence,
@@ -100,6 +101,8 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
     """Return the shape of nested lists of scalars; None if they are ragged or hold arrays."""
     if not isinstance(nested, list | tuple):
         return None if is_sequence(nested) else ()
+    if SCALARS.issuperset(map(type, nested)):
+        return (len(nested),)
     shapes = {_regular_shape(element) for element in nested}
     if len(shapes) > 1 or None in shapes:
         return None
@@ -216,12 +219,12 @@ def _is_flat(x: Any) -> bool:
 
 def _one_sequence(x: Any, sample: int) -> Array:
     """Return one element of a list as numbers of shape (n_timesteps, n_features)."""
-    name = f"X[{sample}]"
     if not (type(x) is np.ndarray and x.dtype.kind in NUMBERS and x.dtype.itemsize <= 8):
-        x = _numbers_of_one(x, name)
+        x = _numbers_of_one(x, f"X[{sample}]")
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
         raise ValueError(
-            f"{name}: expected shape (n_timesteps, n_features) or (n_timesteps,), got {x.shape}"
+            f"X[{sample}]: expected shape (n_timesteps, n_features) or (n_timesteps,), got "
+            f"{x.shape}"
         )
     return x[:, None] if x.ndim == 1 else x
 

@@ -85,6 +85,35 @@ def test_ragged_predictions_have_the_form_of_the_targets(form, ragged, seed):
         np.testing.assert_allclose(np.log(p), log_p)
 
 
+@pytest.mark.parametrize("n_samples", [1, 4096, 4097])
+@pytest.mark.parametrize("x_form", [np.array, list, as_objects])
+@pytest.mark.parametrize("y_form", [np.array, list, as_objects])
+def test_the_form_of_the_targets_decides_for_any_number_of_sequences(
+    n_samples, x_form, y_form, even, seed
+):
+    X, y = even
+    model = LSTMRegressor(**SMALL, random_state=seed).fit(x_form(list(X)), y_form(list(y)))
+    repeated = np.arange(n_samples) % len(X)
+    predicted = model.predict(x_form([X[k] for k in repeated]))
+    if y_form is np.array:
+        assert predicted.shape == (n_samples, 7)
+        assert predicted.dtype == np.float64
+    else:
+        assert type(predicted) is type(y_form(list(y)))
+        assert len(predicted) == n_samples
+    expected = model.predict(X)
+    for k in (0, n_samples - 1):
+        np.testing.assert_allclose(predicted[k], expected[repeated[k]], rtol=1e-12, atol=1e-12)
+
+
+def test_sequences_of_several_lengths_give_a_list_although_targets_were_an_array(even, seed):
+    X, y = even
+    model = LSTMRegressor(**SMALL, random_state=seed).fit(X, y)
+    predicted = model.predict([X[0], X[1][:3]])
+    assert type(predicted) is list
+    assert [len(steps) for steps in predicted] == [7, 3]
+
+
 @pytest.mark.parametrize("n_outputs", [None, 3])
 def test_arrays_give_arrays(n_outputs, even, seed):
     X, y = even
@@ -238,6 +267,17 @@ def test_cross_val_predict_of_arrays(even, seed):
     X, y = even
     predicted = cross_val_predict(LSTMRegressor(**SMALL, random_state=seed), X, y, cv=3)
     assert predicted.shape == y.shape
+
+
+def test_cross_val_predict_of_ragged_steps(ragged, seed):
+    X, y = ragged
+    model = LSTMClassifier(**SMALL, random_state=seed)
+    predicted = cross_val_predict(model, X, as_objects(y), cv=3)
+    assert predicted.shape == (len(X),)
+    assert [len(steps) for steps in predicted] == [len(x) for x in X]
+    first = model.fit(X[14:], as_objects(y[14:]))
+    for steps, expected in zip(predicted[:14], first.predict(X[:14]), strict=True):
+        np.testing.assert_array_equal(steps, expected)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,19 @@ def test_every_form_of_the_same_tokens_is_the_same(form, rng):
     np.testing.assert_array_equal(found.predict_proba(FORMS[form](X)), expected.predict_proba(X))
 
 
+def test_nested_lists_are_sequences_although_their_lengths_are_equal():
+    X, y = [[1, 2], [3, 4], [1, 1], [3, 3]], [0, 1, 0, 1]
+    model = LSTMClassifier(**QUICK).fit(X, y)
+    assert model.n_features_in_ == 1
+    assert_same_fit(model, LSTMClassifier(**QUICK).fit([np.array(x) for x in X], y))
+    assert model.predict([[1, 2, 3], [4]]).shape == (2,)
+    assert model.predict([[1, 2, 3], [4, 1, 1]]).shape == (2,)
+    assert model.hidden_states([[1, 2, 3], [4, 1, 1]])[0].shape[0] == 3
+    model.partial_fit([[1], [2]], [0, 1])
+    steps = LSTMClassifier(**QUICK, return_sequences=True).fit(X, X)
+    assert [len(labels) for labels in steps.predict([[1, 2, 3], [4]])] == [3, 1]
+
+
 def test_a_2d_integer_array_keeps_its_number_of_columns(rng):
     X = rng.integers(0, VOCABULARY, (30, 6))
     model = LSTMClassifier(**QUICK).fit(X, X[:, 0] % 2)
