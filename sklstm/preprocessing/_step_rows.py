@@ -19,7 +19,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from sklstm.sequences import Sequences
 from sklstm.sequences._containers import is_frame, open_container, read_values
-from sklstm.sequences._input_form import has_text_index
+from sklstm.sequences._input_form import has_text_index, join_dicts
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._step_values import missing_values, stack_steps
 
@@ -37,6 +37,7 @@ def read_step_rows(X_t: Any, names: list[str] | None, library: str | None) -> An
 
     A dict gives the features by name, in any order, and becomes a frame of the ``library``.
     """
+    X_t = join_dicts(X_t)
     by_name = isinstance(X_t, Mapping) or (names is not None and has_text_index(X_t))
     if by_name and (names is None or library is None):
         raise ValueError(

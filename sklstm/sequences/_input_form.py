@@ -109,11 +109,9 @@ class InputForm:
     def step_values(self, X_t: Any, estimator: Any) -> NDArray[Any]:
         """Return the numbers of one time step; names of features are checked or give the order."""
         names = None if self.table or self.feature_names is None else self.feature_names.tolist()
+        X_t = join_dicts(X_t)
         if isinstance(X_t, Mapping) or (names is not None and has_text_index(X_t)):
-            return _by_name(X_t, names, "X_t")
-        if isinstance(X_t, list | tuple) and X_t and isinstance(X_t[0], Mapping):
-            rows = [_by_name(x, names, f"X_t[{k}]") for k, x in enumerate(X_t)]
-            return np.concatenate(rows)
+            return _by_name(X_t, names)
         X_t = open_container(X_t, "X_t")
         if is_frame(X_t) and not self.table:
             _validate(_stand_in(estimator, self.attributes), X_t, "X_t")
@@ -161,6 +159,20 @@ def as_tokens(
     return replace(sequences, values=values.astype(np.intp))
 
 
+def join_dicts(X_t: Any) -> Any:
+    """Return a list with a dict for each stream as one dict of lists; another X_t unchanged."""
+    if not (isinstance(X_t, list | tuple) and X_t and isinstance(X_t[0], Mapping)):
+        return X_t
+    names = X_t[0].keys()
+    for k, x in enumerate(X_t):
+        if not isinstance(x, Mapping) or x.keys() != names:
+            got = list(x) if isinstance(x, Mapping) else type(x).__name__
+            raise ValueError(
+                f"X_t[{k}]: expected the features {list(names)} as in X_t[0], got {got}"
+            )
+    return {name: [x[name] for x in X_t] for name in names}
+
+
 def has_text_index(X_t: Any) -> bool:
     """Whether X_t is a series of pandas whose index holds names."""
     return getattr(X_t, "ndim", 0) == 1 and all(
@@ -168,26 +180,25 @@ def has_text_index(X_t: Any) -> bool:
     )
 
 
-def _by_name(X_t: Any, names: list[str] | None, argument: str) -> NDArray[Any]:
+def _by_name(X_t: Any, names: list[str] | None) -> NDArray[Any]:
     """Return the values of the features in the order of ``names``."""
     if names is None:
         raise ValueError(
-            f"{argument}: expected an array, since the model was fitted without feature names, got "
-            f"an object of type {type(X_t).__name__}"
+            "X_t: expected an array, since the model was fitted without feature names, got an "
+            f"object of type {type(X_t).__name__}"
         )
-    found = list(X_t.keys()) if hasattr(X_t, "keys") else []
+    found = list(X_t.keys())
     missing = [name for name in names if name not in found]
     unknown = [name for name in found if name not in names]
     if missing or unknown or len(found) != len(names):
         raise ValueError(
-            f"{argument}: expected the features {names} once each, missing {missing}, unknown "
-            f"{unknown}"
+            f"X_t: expected the features {names} once each, missing {missing}, unknown {unknown}"
         )
-    values = [np.atleast_1d(read_numbers(X_t[name], f"{argument}[{name!r}]")) for name in names]
+    values = [np.atleast_1d(read_numbers(X_t[name], f"X_t[{name!r}]")) for name in names]
     if any(value.ndim > 1 or value.shape != values[0].shape for value in values):
         raise ValueError(
-            f"{argument}: expected one number for each feature, or arrays of shape (n_streams,), "
-            f"got the shapes {[value.shape for value in values]}"
+            "X_t: expected one number for each feature, or arrays of shape (n_streams,), got the "
+            f"shapes {[value.shape for value in values]}"
         )
     return np.column_stack(values)
 

@@ -198,11 +198,12 @@ class SequenceStream:
 
         Parameters
         ----------
-        X_t : array-like of shape (n_streams, n_features), or dict
+        X_t : array-like of shape (n_streams, n_features), dict or list of dict
             Features of the time step. The shape may be (n_streams,) for a single feature or for
             tokens, and (n_features,) for a single stream. If the estimator was fitted with feature
-            names, the columns of a frame must have the same names in the same order. A dict, or a
-            pandas Series whose index holds the names, gives the features by name in any order.
+            names, the columns of a frame must have the same names in the same order. A dict, a list
+            with a dict for each stream, or a pandas Series whose index holds the names, gives the
+            features by name in any order.
         return_std : bool, default=False
             Whether to return standard deviations too; only with ``loss="gaussian"``.
         mask : array-like of bool of shape (n_streams,), default=None
