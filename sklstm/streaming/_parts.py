@@ -12,8 +12,8 @@ from sklstm._persistence import shallow_copy
 
 def frozen(estimator: Any) -> Any:
     """A copy that a later fit does not change."""
-    if isinstance(estimator, str) or estimator is None:
-        return estimator
+    if isinstance(estimator, type) or not hasattr(estimator, "__dict__"):
+        return estimator  # no estimator; `split` refuses it
     copy = shallow_copy(estimator)
     if _is_pipeline(estimator):
         copy.steps = [(name, frozen(step)) for name, step in estimator.steps]
