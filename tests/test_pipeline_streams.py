@@ -316,6 +316,20 @@ def test_facts_are_given_at_reset(Frame, clinic):
     assert_close(found, expected, 1e-12)
 
 
+def test_channels_by_name_beside_facts(rng):
+    cells = [pd.DataFrame(x, columns=["u", "v"]) for x in rng.normal(size=(12, 5, 2))]
+    frame = pd.DataFrame({"series": pd.Series(cells), "age": rng.integers(20, 90, 12)})
+    model = make_pipeline(AppendStatic(), LSTMRegressor(**QUICK)).fit(frame, frame["age"])
+    stream = SequenceStream(model, 2)
+    stream.reset(static=frame[["age"]][:2])
+    for t in range(5):
+        rows = {name: [cell[name][t] for cell in cells[:2]] for name in ("v", "u")}
+        found = stream.step(rows if t % 2 else pd.DataFrame(rows)[["u", "v"]])
+    assert_close(found, model.predict(frame[:2]), 1e-12)
+    with pytest.raises(ValueError, match=r"X_t: expected the features \['u', 'v'\] once each"):
+        stream.step({"u": [1.0, 2.0]})
+
+
 def test_streams_without_facts(clinic):
     X, facts, y = clinic
     model = clinic_model(pd.DataFrame, X, facts, y)

@@ -123,7 +123,7 @@ def to_nested_frame(
     if len(names) != n_features or len(set(names)) != len(names):
         raise ValueError(f"features: expected {n_features} different column names, got {names}")
     make_cell: Callable[[Array], Any] = np.asarray
-    if frame_type.__module__.partition(".")[0] == "pandas":
+    if str(getattr(frame_type, "__module__", "")).partition(".")[0] == "pandas":
         make_cell = sys.modules["pandas"].Series
     return frame_type(
         {name: [make_cell(part[:, k]) for part in parts] for k, name in enumerate(names)}

@@ -32,8 +32,7 @@ def split(estimator: Any) -> tuple[list[tuple[str, Any]], BaseLSTM]:
             f"with one, got {got}"
         )
     for _, step in [*transformers, ("", last)]:
-        if not isinstance(step, type):
-            check_is_fitted(step)
+        check_is_fitted(step)
     return transformers, last
 
 

@@ -13,10 +13,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.preprocessing import (
+    AppendStatic,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -86,6 +88,7 @@ MODELS = {
     "windows": (SlidingWindow(2, 2), TABLE, None),
     "to sequences": (ToSequences(2), TABLE, None),
     "token encoder": (TokenEncoder(), WORDS, None),
+    "static features": (AppendStatic(), pd.DataFrame({"series": SEQUENCES, "level": LEVELS}), None),
 }  # fmt: skip
 
 

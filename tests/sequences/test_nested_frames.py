@@ -1,6 +1,7 @@
 """Frames whose cells are series, and index levels of long frames."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,7 @@ def test_every_form_of_x(rng):
     for form in (padded, tuple(X), frames):
         assert_same(from_nested_frame(to_nested_frame(form, pd.DataFrame)), X)
     assert list(to_nested_frame(frames, dict)) == ["u", "v"]
+    assert to_nested_frame(X, partial(dict, v=1)).keys() == {"feature_0", "feature_1", "v"}
     assert to_nested_frame([np.arange(2)], dict)["feature_0"][0].tolist() == [0, 1]
 
 
