@@ -80,6 +80,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     vocabulary_size: int | None
     embedding_size: int
     learning_rate: Any
+    learning_rate_init: Any
     max_iter: Any
     early_stopping: bool
     validation_fraction: float
@@ -305,6 +306,18 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
                 ConvergenceWarning,
                 stacklevel=4,
             )
+        if outcome.shortfall is not None:
+            warnings.warn(self._advice(*outcome.shortfall), ConvergenceWarning, stacklevel=4)
+
+    def _advice(self, loss: float, loss_of_constant: float) -> str:
+        """What to try where the network has not learned to use its inputs."""
+        scaling = "" if self.scale_inputs else ", or scale_inputs=True"
+        return (
+            f"Training ended with a loss of {loss:.4g}, which is more than 1 percent above that of "
+            f"a constant prediction, {loss_of_constant:.4g}: the network has not learned from its "
+            f"inputs. Try a smaller learning_rate_init (it is {self.learning_rate_init!r}), more "
+            f"epochs (max_iter), or a smaller alpha{scaling}."
+        )
 
     def _predict(self, X: Any, decode: Callable[[Any, Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""

@@ -53,12 +53,19 @@ Observer = Callable[[Progress], str | None]
 Callback = Callable[[BatchDone | Progress], bool | None]
 
 
+class Shortfall(NamedTuple):
+    """A training loss that is above the loss of a constant prediction."""
+
+    loss: float
+    loss_of_constant: float
+
+
 class Outcome(NamedTuple):
     """The result of a solver.
 
     `n_epochs` is the number of complete epochs, and `step` the number of updates, including those
     before this call. `loss` is the loss of the last epoch. Status "abnormal" means that the line
-    search of L-BFGS found no lower value.
+    search of L-BFGS found no lower value. A solver leaves `shortfall` to its caller.
     """
 
     n_epochs: int
@@ -66,6 +73,7 @@ class Outcome(NamedTuple):
     loss: float
     status: Status
     message: str
+    shortfall: Shortfall | None = None
 
 
 def report(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network import kernels
+from sklstm._network.constants import loss_of_constant
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._solvers import (
@@ -31,7 +32,7 @@ from sklstm._solvers import (
     minimize_lbfgs,
     minimize_stochastic,
 )
-from sklstm._solvers.observers import report
+from sklstm._solvers.observers import Shortfall, report
 from sklstm._threads import ParallelMap
 from sklstm._training.cluster import check_solver, evaluation
 from sklstm._training.objective import Objective
@@ -54,6 +55,9 @@ MIN_EPOCHS, MAX_EPOCHS = 20, 100
 #: The fraction of the initial learning rate with which partial_fit continues after a fit with
 #: learning_rate="cosine", at whose end the rate is zero.
 RATE_AFTER_COSINE = 0.01
+
+#: Training should end with a loss of at most this fraction above that of a constant prediction.
+TOLERATED_SHORTFALL = 0.01
 
 #: max_iter="auto" with solver="lbfgs".
 LBFGS_ITERATIONS = 200
@@ -158,7 +162,28 @@ def train(
     if not plan.one_of_many:
         state.rate_factor = _final_rate_factor(settings, plan.schedule)
     _check_finite(state)
-    return outcome._replace(n_epochs=n_epochs_done)
+    outcome = outcome._replace(n_epochs=n_epochs_done)
+    if plan.one_of_many or outcome.status in ("stopped", "interrupted"):
+        return outcome
+    n_used = state.best_epoch if validation is not None and settings.early_stopping else None
+    return outcome._replace(shortfall=_shortfall(objective, state, n_used or len(state.epochs)))
+
+
+def _shortfall(objective: Objective, state: TrainingState, n_epochs: int) -> Shortfall | None:
+    """The loss of the final parameters, where it is well above that of a constant prediction.
+
+    The parameters are those after ``n_epochs``.
+    """
+    if objective.network.stochastic or not state.epochs:
+        return None
+    samples = objective.samples
+    constant = loss_of_constant(objective.loss, samples.targets, samples.weights)
+    limit = constant + TOLERATED_SHORTFALL * abs(constant)
+    if constant == 0 or state.epochs[n_epochs - 1].loss <= limit:
+        return None
+    # The loss of an epoch is a mean over all its updates, and includes the penalty.
+    loss = objective.mean_loss(state.parameters)
+    return Shortfall(loss, constant) if loss > limit else None
 
 
 def _plan(
