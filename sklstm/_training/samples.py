@@ -101,16 +101,20 @@ class Samples:
             positive = np.logical_or.reduceat(positive, self.sequences.starts)
         return self.take(np.flatnonzero(positive))
 
-    def astype(self, dtype: np.dtype[np.floating]) -> Samples:
+    def astype(self, dtype: np.dtype[np.floating], memory: float = 0.0) -> Samples:
         """Return the samples with values and real targets of this dtype.
 
-        Values that will be scaled are not converted before.
+        Values that will be scaled are scaled now if the result takes at most ``memory`` bytes.
+        Otherwise they remain as they are until a batch is packed, which gives the same bits.
         """
         targets, sequences = self.targets, self.sequences
         if targets.dtype.kind == "f":
             targets = targets.astype(dtype, copy=False)
         if sequences.scaling is None:
             sequences = sequences.astype(dtype)
+        elif sequences.values.size * dtype.itemsize <= memory:
+            values = sequences.scaling.apply(sequences.values, dtype)
+            sequences = replace(sequences, values=values, scaling=None)
         return replace(self, sequences=sequences, targets=targets)
 
     def merged(self) -> Samples:

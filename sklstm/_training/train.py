@@ -36,6 +36,7 @@ from sklstm._solvers.observers import Shortfall, report
 from sklstm._threads import ParallelMap
 from sklstm._training.cluster import check_solver, evaluation
 from sklstm._training.objective import Objective
+from sklstm._training.prediction import working_memory
 from sklstm._training.samples import Samples, Totals
 from sklstm._training.state import TrainingState
 from sklstm._training.token_objective import TokenObjective
@@ -58,6 +59,9 @@ RATE_AFTER_COSINE = 0.01
 
 #: Training should end with a loss of at most this fraction above that of a constant prediction.
 TOLERATED_SHORTFALL = 0.01
+
+#: Inputs that take at most this share of the working memory are scaled once, not in each epoch.
+SHARE_OF_SCALED_INPUTS = 1 / 16
 
 #: max_iter="auto" with solver="lbfgs".
 LBFGS_ITERATIONS = 200
@@ -102,8 +106,9 @@ class Task(NamedTuple):
     score: Callable[[Array], float] | None = None
 
     def astype(self, dtype: np.dtype[np.floating]) -> Task:
-        held_out = None if self.held_out is None else self.held_out.astype(dtype)
-        return self._replace(samples=self.samples.astype(dtype), held_out=held_out)
+        memory = working_memory() * SHARE_OF_SCALED_INPUTS
+        held_out = None if self.held_out is None else self.held_out.astype(dtype, memory)
+        return self._replace(samples=self.samples.astype(dtype, memory), held_out=held_out)
 
 
 class _Plan(NamedTuple):

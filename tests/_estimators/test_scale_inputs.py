@@ -10,6 +10,7 @@ from numerics import assert_close
 from sklearn.pipeline import make_pipeline
 
 from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm._training import train
 from sklstm.functional import lstm_forward
 from sklstm.preprocessing import SequenceScaler
 from sklstm.streaming import SequenceStream
@@ -181,6 +182,20 @@ def test_the_number_of_threads_changes_no_bit(rng, seed, threads_pay):
     one, two = (LSTMRegressor(**options, n_jobs=k).fit(X, y) for k in (1, 2))
     assert_same_fit(one, two)
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
+
+
+@both
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scaling_once_or_in_each_batch_gives_the_same_bits(
+    Estimator, dtype, rng, seed, monkeypatch
+):
+    X, y = raw_problem(rng, n=70)
+    options = SMALL | {"dtype": dtype, "random_state": seed}
+    once = Estimator(**options).fit(X, y, X_val=X, y_val=y)
+    monkeypatch.setattr(train, "SHARE_OF_SCALED_INPUTS", 0)
+    in_batches = Estimator(**options).fit(X, y, X_val=X, y_val=y)
+    assert_same_fit(once, in_batches)
+    assert once.validation_scores_ == in_batches.validation_scores_
 
 
 # --- the folded network ---
