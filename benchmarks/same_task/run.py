@@ -4,7 +4,7 @@ Classify ragged sequences with text labels: standardise the channels, train an L
 mean and maximum over time for 30 epochs with Adam and a cosine schedule, cross-validate with five
 folds, save, load, and predict the probabilities of new sequences.
 
-    python benchmarks/same_task/run.py
+    python benchmarks/same_task/run.py [LIBRARY ...]
 """
 
 import os
@@ -17,9 +17,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def main():
+def main(names):
     for script in sorted(HERE.glob("with_*.py")):
         name = script.stem.removeprefix("with_")
+        if names and name not in names:
+            continue
         seconds, output = run(script)
         print(f"{name}: {code_lines(script)} lines, {seconds:.1f} s of CPU; {output}", flush=True)
 
@@ -54,5 +56,5 @@ def cpu_seconds():
 
 if __name__ == "__main__":
     start = time.perf_counter()
-    main()
+    main(sys.argv[1:])
     print(f"wall time {time.perf_counter() - start:.0f} s")

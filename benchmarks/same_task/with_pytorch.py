@@ -21,15 +21,15 @@ class Network(nn.Module):
         return self.linear(torch.cat([mean, maximum], 1))
 
 
-def pack(scaler, X):
-    tensors = [torch.from_numpy(scaler.transform(x)).float() for x in X]
-    return pack_sequence(tensors, enforce_sorted=False)
+def tensors(scaler, X):
+    return [torch.from_numpy(scaler.transform(x)).float() for x in X]
 
 
 def fit(X, y):
     torch.manual_seed(0)
     scaler, encoder = StandardScaler().fit(np.concatenate(X)), LabelEncoder().fit(y)
     codes = torch.from_numpy(encoder.transform(y))
+    inputs = tensors(scaler, X)
     network, epochs = Network(X[0].shape[1], len(encoder.classes_)), 30
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     n_updates = epochs * -(-len(X) // 32)
@@ -37,7 +37,8 @@ def fit(X, y):
     for _ in range(epochs):
         for batch in torch.randperm(len(X)).split(32):
             optimizer.zero_grad()
-            logits = network(pack(scaler, [X[k] for k in batch]))
+            packed = pack_sequence([inputs[k] for k in batch], enforce_sorted=False)
+            logits = network(packed)
             nn.functional.cross_entropy(logits, codes[batch]).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
@@ -46,8 +47,9 @@ def fit(X, y):
 
 
 def predict_proba(model, X):
+    packed = pack_sequence(tensors(model["scaler"], X), enforce_sorted=False)
     with torch.inference_mode():
-        return model["network"](pack(model["scaler"], X)).softmax(1).numpy()
+        return model["network"](packed).softmax(1).numpy()
 
 
 def score(model, X, y):
