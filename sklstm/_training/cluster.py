@@ -78,9 +78,12 @@ def evaluation(objective: Objective, seed: int) -> Iterator[Evaluation]:
 
 
 def _evaluate(objective: Objective, cluster: Cluster, parameters: Array) -> Result:
-    sums = [result for results in cluster.map(_sums_of, parameters) for result in results]
+    found = cluster.map(_sums_of, parameters)
+    values = [value for values, _ in found for value in values]
+    gradients = [gradient for _, gradients in found for gradient in gradients]
+    gradients[0] = gradients[0].copy()  # what a worker returns may be read-only
     with ignore_overflow():
-        value, gradient = added([(value, gradient.copy()) for value, gradient in sums])
+        value, gradient = added(list(zip(values, gradients, strict=True)))
         value += objective.add_penalty(parameters, gradient)
     return value, gradient
 
@@ -112,17 +115,18 @@ class _Part:
         settings, samples, _, _ = self._arguments
         return Objective(SequenceNetwork(**settings.network), settings.loss, samples, 0.0)
 
-    def sums(self, parameters: Array) -> list[Result]:
-        """The sum of each group."""
+    def sums(self, parameters: Array) -> tuple[list[float], Array]:
+        """The values and gradients of the groups, one row each."""
         settings, samples, groups, masks = self._arguments
         batch = Batch(np.arange(len(samples)), settings.batch_weight, masks, settings.memory)
         objective = self._objective
         with config_context(kernels=settings.kernels), ignore_overflow():
             kernels.prepare(np.dtype(settings.dtype))
-            return [added(objective.of_shards(parameters, batch, group)) for group in groups]
+            sums = [added(objective.of_shards(parameters, batch, group)) for group in groups]
+        return [value for value, _ in sums], np.stack([gradient for _, gradient in sums])
 
 
-def _sums_of(part: _Part, parameters: Array) -> list[Result]:
+def _sums_of(part: _Part, parameters: Array) -> tuple[list[float], Array]:
     """The sums of a part, computed where it is kept."""
     return with_single_blas_thread(part.sums, parameters)
 

@@ -21,10 +21,11 @@ def to_onnx(estimator: Any, *, opset: int = 17) -> Any:
     Parameters
     ----------
     estimator : LSTMClassifier, LSTMRegressor or Pipeline
-        A fitted estimator, or a Pipeline that ends with one. Its other steps may be transformers of
-        :mod:`sklstm.preprocessing`, except those that interpolate or sort values or read texts. If
-        skl2onnx is installed, they may also be scikit-learn's own, and the Pipeline may be part of
-        another meta-estimator that skl2onnx converts, such as GridSearchCV.
+        A fitted estimator, or a Pipeline that ends with one; either may be the regressor of a
+        WindowScaledRegressor. Its other steps may be transformers of :mod:`sklstm.preprocessing`,
+        except those that interpolate or sort values, or read texts or frames. If skl2onnx is
+        installed, they may also be scikit-learn's own, or a StepTransformer with one of these, and
+        the Pipeline may be the estimator of a GridSearchCV.
     opset : int, default=17
         Version of the ONNX operators. Older versions of a runtime do not read newer ones.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from sklstm.interop._fitted import describe, is_ours
 from sklstm.interop.onnx._graph import FLOAT, INT64, Graph, Tensors
 from sklstm.interop.onnx._network import add_network
 from sklstm.interop.onnx._outputs import Output, add_outputs
 from sklstm.interop.onnx._steps import add_step, is_convertible
+from sklstm.interop.onnx._window_scaling import add_scaled_windows, in_units
+from sklstm.preprocessing import WindowScaledRegressor
 
 #: From this opset on, all operators of these graphs exist.
 MIN_OPSET = 15
@@ -40,26 +43,44 @@ def steps_of(model: Any) -> list[Any]:
 def all_ours(model: Any) -> bool:
     """Whether every step is a transformer or an estimator of sklstm."""
     *transformers, last = steps_of(model)
-    return is_ours(last) and all(map(is_convertible, transformers))
+    if not all(map(is_convertible, transformers)):
+        return False
+    if isinstance(last, WindowScaledRegressor):
+        check_is_fitted(last)
+        return all_ours(last.regressor_)
+    return is_ours(last)
 
 
 def convert(model: Any, opset: int) -> Converted:
     """The graph of an estimator, or of a Pipeline, of which all steps are of sklstm."""
-    *transformers, estimator = steps_of(model)
-    network = describe(estimator)
-    check_vocabulary(network.form.inputs.vocabulary_size)
-    form = transformers[0]._form if transformers else network.form.inputs
+    first = steps_of(model)[0]
+    form = describe(first).form.inputs if is_ours(first) else first._form
     graph = Graph(opset)
     tensors = Tensors("X", None if form.table else "lengths", form.table)
-    for transformer in transformers:
-        tensors = add_step(graph, transformer, tensors)
-    raw = add_network(graph, network, tensors)
-    per_step = network.form.per_step
-    mask = graph.mask(tensors) if per_step else None
-    outputs = add_outputs(graph, network.form, raw, mask)
+    outputs, per_step = _add(graph, model, tensors)
     for output in outputs:
         graph.copy_to(output.tensor, output.name)
     return Converted(graph, form.n_features, form.table, per_step, outputs)
+
+
+def _add(graph: Graph, model: Any, tensors: Tensors) -> tuple[list[Output], bool]:
+    """Add all steps; return the outputs, and whether there is a prediction for each step."""
+    *transformers, last = steps_of(model)
+    for transformer in transformers:
+        tensors = add_step(graph, transformer, tensors)
+    if isinstance(last, WindowScaledRegressor):
+        scaled, units = add_scaled_windows(graph, last, tensors)
+        outputs, per_step = _add(graph, last.regressor_, scaled)
+        if per_step:
+            raise ValueError(
+                "WindowScaledRegressor with return_sequences=True cannot be converted to ONNX"
+            )
+        return [in_units(graph, last, output, units) for output in outputs], False
+    network = describe(last)
+    check_vocabulary(network.form.inputs.vocabulary_size)
+    raw = add_network(graph, network, tensors)
+    mask = graph.mask(tensors) if network.form.per_step else None
+    return add_outputs(graph, network.form, raw, mask), network.form.per_step
 
 
 def check_vocabulary(vocabulary_size: int | None) -> None:

@@ -7,7 +7,6 @@ variable (n, T) or (n, T, D), followed by their lengths (n,) if these are given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +21,9 @@ from sklstm.interop._fitted import describe, is_ours
 from sklstm.interop.onnx._graph import BOOL, STRING, Graph, Tensors
 from sklstm.interop.onnx._models import check_vocabulary, steps_of
 from sklstm.interop.onnx._network import add_network
+from sklstm.interop.onnx._operators import convert_operator, tensors_of
 from sklstm.interop.onnx._outputs import add_outputs, class_constant
+from sklstm.interop.onnx._step_rows import register_step_transformer
 from sklstm.interop.onnx._steps import (
     add_step,
     convertible_types,
@@ -30,6 +31,7 @@ from sklstm.interop.onnx._steps import (
     n_features_out,
     returns_table,
 )
+from sklstm.preprocessing import StepTransformer
 
 #: The names that skl2onnx gives to the outputs of a classifier, and those of our own models.
 NAMES = {"label": "output_label", "probabilities": "output_probability"}
@@ -44,7 +46,8 @@ def convert_with_skl2onnx(model: Any, opset: int) -> Any:
             f"got {type(model).__name__}"
         )
     for step in steps_of(model):
-        if isinstance(step, PlainState) and not (is_ours(step) or is_convertible(step)):
+        known = is_ours(step) or is_convertible(step) or isinstance(step, StepTransformer)
+        if isinstance(step, PlainState) and not known:
             raise ValueError(f"{type(step).__name__} cannot be converted to ONNX")
     if find_spec("skl2onnx") is None:
         raise ImportError(
@@ -135,6 +138,7 @@ def register() -> None:
             transformer, f"Sklstm{transformer.__name__}", _set_step_types, _convert_step,
             parser=_parse_step,
         )  # fmt: skip
+    register_step_transformer()
 
 
 def _parse_step(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> list[Any]:
@@ -152,7 +156,7 @@ def _parse_step(scope: Any, model: Any, inputs: list[Any], custom_parsers: Any =
 def _set_step_types(operator: Any) -> None:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
-    step, tensors = operator.raw_operator, _tensors(operator)
+    step, tensors = operator.raw_operator, tensors_of(operator)
     n_features = n_features_out(step, step._form.n_channels)
     table = returns_table(step, tensors.table)
     shape = [None, step.n_features_in_] if table else [None, None, n_features]
@@ -187,19 +191,12 @@ def _set_estimator_types(operator: Any) -> None:
     operator.outputs[1].type = FloatTensorType([*rows, n_columns])
 
 
-def _tensors(operator: Any) -> Tensors:
-    """The input of a step; a shape with two axes is that of a table."""
-    values, *lengths = operator.inputs
-    table = len(values.type.shape) == 2
-    return Tensors(values.onnx_name, lengths[0].onnx_name if lengths else None, table)
-
-
 def _convert_step(scope: Any, operator: Any, container: Any) -> None:
     def add(graph: Graph, tensors: Tensors) -> list[str | None]:
         result = add_step(graph, operator.raw_operator, tensors)
         return [result.values, result.lengths]
 
-    _convert(scope, operator, container, add)
+    convert_operator(scope, operator, container, add)
 
 
 def _convert_estimator(scope: Any, operator: Any, container: Any) -> None:
@@ -211,30 +208,4 @@ def _convert_estimator(scope: Any, operator: Any, container: Any) -> None:
         outputs = add_outputs(graph, network.form, raw, mask, keep_column=True)
         return [output.tensor for output in outputs]
 
-    _convert(scope, operator, container, add)
-
-
-def _convert(
-    scope: Any,
-    operator: Any,
-    container: Any,
-    add: Callable[[Graph, Tensors], list[str | None]],
-) -> None:
-    """Add the nodes and constants of a graph to those of skl2onnx."""
-    from onnx import numpy_helper
-
-    graph = Graph(container.target_opset_any_domain(""), scope.get_unique_variable_name)
-    results = add(graph, _tensors(operator))
-    for result, output in zip(results, operator.outputs, strict=False):
-        graph.copy_to(str(result), output.onnx_name)
-    for name, value in graph.constants.items():
-        if value.dtype == object:
-            container.add_initializer(name, STRING, list(value.shape), value.ravel().tolist())
-        else:
-            container.add_initializer(name, None, None, numpy_helper.from_array(value, name))
-    for node in graph.nodes:
-        name = scope.get_unique_operator_name(node.operator)
-        container.add_node(
-            node.operator, node.inputs, node.outputs, name=name, op_version=graph.opset,
-            **node.attributes,
-        )  # fmt: skip
+    convert_operator(scope, operator, container, add)

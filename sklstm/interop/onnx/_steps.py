@@ -101,7 +101,7 @@ def _add_statistics(
         raise _refuse(scaler, 'method="robust" and per_sequence=True')
     mask = graph.mask(tensors)
     if scaler.method == "standard":
-        center, scale = _add_moments(graph, tensors, x, mask)
+        center, scale = _add_moments(graph, tensors, x)
         return center, _without_constants(graph, center, scale)
     low, high = (
         graph.reduce(name, graph.fill(mask, x, other, np.float64), axis=1, keepdims=True)
@@ -112,27 +112,34 @@ def _add_statistics(
     return low, graph.add("Div", scale, graph.constant(width, np.float64))
 
 
-def _add_moments(graph: Graph, tensors: Tensors, x: str, mask: str | None) -> tuple[str, str]:
-    """Mean and standard deviation of each sequence, (n, 1, D)."""
+def average(graph: Graph, tensors: Tensors, values: str) -> str:
+    """The mean over the steps of each sequence, (n, 1, D) in float64."""
     if tensors.lengths is None:
-        count = graph.cast(graph.n_steps(x), DOUBLE)
+        count = graph.cast(graph.n_steps(values), DOUBLE)
     else:
         count = graph.cast(graph.add("Unsqueeze", tensors.lengths, graph.ints(1, 2)), DOUBLE)
+    kept = graph.fill(graph.mask(tensors), values, 0.0, np.float64)
+    return graph.add("Div", graph.reduce("ReduceSum", kept, 1, keepdims=True), count)
 
-    def average(values: str) -> str:
-        kept = graph.fill(mask, values, 0.0, np.float64)
-        return graph.add("Div", graph.reduce("ReduceSum", kept, 1, keepdims=True), count)
 
-    mean = average(x)
+def _add_moments(graph: Graph, tensors: Tensors, x: str) -> tuple[str, str]:
+    """Mean and standard deviation of each sequence, (n, 1, D)."""
+    mean = average(graph, tensors, x)
     distance = graph.add("Sub", x, mean)
-    return mean, graph.add("Sqrt", average(graph.add("Mul", distance, distance)))
+    variance = average(graph, tensors, graph.add("Mul", distance, distance))
+    return mean, graph.add("Sqrt", variance)
+
+
+def is_constant(graph: Graph, center: str, scale: str) -> str:
+    """Whether a scale consists of rounding errors."""
+    limit = graph.add("Mul", graph.add("Abs", center), graph.constant(CONSTANT, np.float64))
+    return graph.add("LessOrEqual", scale, limit)
 
 
 def _without_constants(graph: Graph, center: str, scale: str) -> str:
     """The scale, or one where it consists of rounding errors."""
-    limit = graph.add("Mul", graph.add("Abs", center), graph.constant(CONSTANT, np.float64))
-    constant = graph.add("LessOrEqual", scale, limit)
-    return graph.add("Where", constant, graph.constant(1, np.float64), scale)
+    one = graph.constant(1, np.float64)
+    return graph.add("Where", is_constant(graph, center, scale), one, scale)
 
 
 def _add_imputer(graph: Graph, imputer: SequenceImputer, tensors: Tensors) -> Result:

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from data import SMALL, cut, problem
 from onnx_models import assert_equal, assert_same_classifier, feed, run, session, single
+from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    PolynomialFeatures,
+    StandardScaler,
+)
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.interop.onnx import to_onnx
@@ -18,8 +24,10 @@ from sklstm.preprocessing import (
     SequenceImputer,
     SequenceScaler,
     SlidingWindow,
+    StepTransformer,
     TokenEncoder,
     ToSequences,
+    WindowScaledRegressor,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -123,6 +131,50 @@ def test_steps_that_are_refused(step, message, rng):
         to_onnx(model)
 
 
+# --- windows and targets that are scaled together ---
+
+TARGETS = {
+    "one": (0, ()),
+    "horizon of one": (1, (3,)),
+    "all channels": (None, (2,)),
+    "horizon": (None, (3, 2)),
+    "some channels": ([1], (3, 1)),
+}
+
+
+@pytest.mark.parametrize("center", ["mean", "last", None])
+@pytest.mark.parametrize("scale", ["std", "mean_abs", None])
+@pytest.mark.parametrize("targets", TARGETS)
+def test_windows_scaled_with_their_targets(targets, scale, center, rng, seed):
+    target, shape = TARGETS[targets]
+    X = 50 + 10 * problem(rng)[0] + 100 * rng.random((24, 1, 2))
+    X[:3, :, 1] = 7.0  # constant windows
+    X, y = single(cut(X, rng)), 100 + 10 * rng.normal(size=(24, *shape))
+    inner = make_pipeline(SequenceDifferences(), LSTMRegressor(**SMALL, random_state=seed))
+    model = WindowScaledRegressor(inner, center=center, scale=scale, target=target).fit(X, y)
+    assert_equal(run(to_onnx(model), X)["variable"], model.predict(X), scale=100)
+
+
+@pytest.mark.parametrize("center", ["mean", "last"])
+@pytest.mark.parametrize("settings", [{}, {"loss": "quantile", "quantile": [0.1, 0.5]}])
+def test_scaled_rows_of_a_table(settings, center, rng, seed):
+    X = single(100 + 10 * rng.normal(size=(24, 6)))
+    reg = LSTMRegressor(**SMALL, **settings, random_state=seed)
+    model = make_pipeline(SequenceScaler(), WindowScaledRegressor(reg, center=center))
+    model.fit(X, 100 + rng.normal(size=(24, 3)))
+    assert_equal(run(to_onnx(model), X)["variable"], model.predict(X), scale=100)
+
+
+def test_standard_deviations_of_scaled_windows(rng, seed):
+    X, y = single(100 + 10 * rng.normal(size=(24, 6))), 100 + rng.normal(size=24)
+    reg = LSTMRegressor(**SMALL, loss="gaussian", random_state=seed)
+    model = WindowScaledRegressor(reg).fit(X, y)
+    mean, deviation = model.predict(X, return_std=True)
+    results = run(to_onnx(model), X)
+    assert_equal(results["variable"], mean, scale=100)
+    assert_equal(results["variable_std"], deviation, scale=10)
+
+
 # --- steps of scikit-learn ---
 
 
@@ -166,6 +218,38 @@ def test_a_search_over_pipelines(skl2onnx, rng, seed):
     model = make_pipeline(StandardScaler(), LSTMClassifier(**SMALL, random_state=seed))
     search = GridSearchCV(model, {"lstmclassifier__pooling": ["last", "max"]}, cv=2).fit(X, y)
     assert_same_classifier(run(to_onnx(search), X), search, X)
+
+
+STEP_TRANSFORMERS = {
+    "scaler": StandardScaler(),
+    "components": PCA(2),
+    "union": make_union(StandardScaler(), MinMaxScaler()),
+    "pipeline": make_pipeline(StandardScaler(), PCA(1)),
+    "bins": KBinsDiscretizer(3, encode="ordinal", quantile_method="averaged_inverted_cdf"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", STEP_TRANSFORMERS)
+def test_transformers_of_steps(skl2onnx, kind, form, rng, seed):
+    X, y = problem(rng, n_timesteps=8)
+    X = single(FORMS[form](10 * X, rng))
+    inner = PCA(1) if form == "2d" and kind == "components" else STEP_TRANSFORMERS[kind]
+    steps = [SequenceScaler(), StepTransformer(inner), SequenceDifferences()]
+    model = make_pipeline(*steps, LSTMClassifier(**SMALL, random_state=seed)).fit(X, y)
+    assert_same_classifier(run(to_onnx(model), X), model, X)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_transformer_of_steps_alone(skl2onnx, per_step, rng, seed):
+    X, y = problem(rng)
+    X = single(cut(X, rng))
+    y = [rng.normal(size=len(x)) for x in X] if per_step else y
+    reg = LSTMRegressor(**SMALL, return_sequences=per_step, random_state=seed)
+    model = make_pipeline(StepTransformer(PolynomialFeatures(2)), reg).fit(X, y)
+    found = run(to_onnx(model), X)["variable"]
+    for row, expected in zip(found, model.predict(X), strict=True):
+        assert_equal(row[: len(expected)] if per_step else row, expected)
 
 
 def test_skl2onnx_converts_pipelines(skl2onnx, rng, seed):
