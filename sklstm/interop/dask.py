@@ -111,29 +111,26 @@ class _Workers:
         self._parts = list(parts)
         self._kept = [None] * len(self._parts)
         self._places = [""] * len(self._parts)
-        self._send_missing()
 
     def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         for attempt in range(MAX_ATTEMPTS):
-            futures = [
-                self._client.submit(
-                    function,
-                    part,
-                    *arguments,
-                    workers=[place],
-                    allow_other_workers=True,
-                    pure=False,
-                )
-                for part, place in zip(self._kept, self._places, strict=True)
-            ]
             try:
-                results: list[Any] = self._client.gather(futures)
-                return results
+                if attempt > 0 or None in self._kept:
+                    self._send_missing()
+                return self._map_once(function, arguments)
             except _failures():
                 if attempt + 1 == MAX_ATTEMPTS:
                     raise
-                self._send_missing()
         raise AssertionError  # the last attempt returns or raises
+
+    def _map_once(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
+        submit, options = self._client.submit, {"allow_other_workers": True, "pure": False}
+        futures = [
+            submit(function, part, *arguments, workers=[place], **options)
+            for part, place in zip(self._kept, self._places, strict=True)
+        ]
+        results: list[Any] = self._client.gather(futures)
+        return results
 
     def _send_missing(self) -> None:
         """Send the parts that no worker has to workers that have few."""
@@ -178,10 +175,12 @@ def partial_fit(
         A partition is a chunk of samples of an array, a partition of a bag of sequences, or what a
         delayed object returns, such as the contents of a file: X in any form, or without ``y`` a
         tuple of X and y.
-    y, sample_weight : dask array, bag, sequence of delayed objects or None, default=None
-        Targets and weights, with the same partitions as ``X``.
+    y : dask array, bag, sequence of delayed objects or None, default=None
+        Targets, with the same partitions as ``X``.
     classes : array-like, default=None
         All classes, for a classifier that has not been fitted yet.
+    sample_weight : dask array, bag, sequence of delayed objects or None, default=None
+        Weights, with the same partitions as ``X``.
 
     Returns
     -------

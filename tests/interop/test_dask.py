@@ -200,7 +200,10 @@ def test_a_worker_that_dies_is_survived(rng, seed):
 # --- searches ---
 
 
-def test_grid_search_on_the_workers(client, rng, seed):
+def test_grid_search_on_the_workers(client, rng, seed, monkeypatch):
+    sent = []
+    scatter = client.scatter
+    monkeypatch.setattr(client, "scatter", lambda x, **k: sent.append(x) or scatter(x, **k))
     joblib = pytest.importorskip("joblib")
     X, y = problem(rng, n=40)
     X = cut(X, rng)
@@ -210,6 +213,7 @@ def test_grid_search_on_the_workers(client, rng, seed):
     expected = clone(search).fit(X, y)
     with joblib.parallel_config("dask", scatter=[X, y]):
         found = clone(search).fit(X, y)
+    assert sum(any(x is X for x in call) for call in sent) == 1
     for name in ("mean_test_score", "params"):
         assert list(found.cv_results_[name]) == list(expected.cv_results_[name])
     np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
