@@ -1,7 +1,7 @@
 """Compare intervals: of several quantiles, of normal distributions, and conformal ones.
 
     python benchmarks/accuracy/intervals.py DATA_FOLDER
-    python benchmarks/accuracy/intervals.py DATA_FOLDER --sets Tecator sunspots --seeds 3
+    python benchmarks/accuracy/intervals.py DATA_FOLDER --sets Tecator sunspots --alpha 1e-4
 
 Besides the regression sets of the folder, there are windows of the monthly sunspots and of the room
 sensors, whose test set is the end of the series; they are scaled by WindowScaledRegressor with
@@ -79,7 +79,7 @@ class Result(NamedTuple):
     width: dict[str, float]
 
 
-def measure(problem: Problem, seed: int) -> Result:
+def measure(problem: Problem, seed: int, alpha: float) -> Result:
     rng = np.random.default_rng(seed)
     n = len(problem.X)
     order = np.arange(n) if problem.ordered else rng.permutation(n)
@@ -90,7 +90,7 @@ def measure(problem: Problem, seed: int) -> Result:
     X_test, y_test = scaled(problem.X_test), _columns(problem.y_test)
 
     def model(**options: Any) -> Any:
-        lstm = LSTMRegressor(random_state=seed, dtype="float32", **options)
+        lstm = LSTMRegressor(random_state=seed, dtype="float32", alpha=alpha, **options)
         if problem.ordered:
             lstm = WindowScaledRegressor(lstm, center="last", target=problem.target)
         return lstm.fit(X, y)
@@ -148,13 +148,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
     parser.add_argument("--sets", nargs="+", help="only these")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--alpha", type=float, default=1.0)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
 
     for problem in problems(arguments.folder):
         if arguments.sets and problem.name not in arguments.sets:
             continue
-        results = [measure(problem, seed) for seed in range(arguments.seeds)]
+        results = [measure(problem, seed, arguments.alpha) for seed in range(arguments.seeds)]
         single, joint = (np.mean([r[k] for r in results]) for k in (0, 1))
         print(f"{problem.name}: {len(problem.X)} training samples, {len(problem.X_test)} tested")
         print(f"  pinball loss: three networks {single:.4f}, one {joint:.4f}: ", end="")

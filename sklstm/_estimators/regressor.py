@@ -254,8 +254,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     standard deviation of zero. "gaussian" leaves out the constant ``log(2 * pi) / 2``, and treats
     targets as known up to noise of 1e-4 standard deviations, which bounds the loss.
 
-    Several quantiles are values of the output layer that are sorted [6]_; the loss is that of the
-    sorted ones.
+    Several quantiles are values of the output layer that are sorted [6]_. The loss is the sum of
+    the losses of the sorted ones.
 
     A sample of weight two counts as two equal samples. Without dropout, and if one batch holds all
     samples, equal samples are merged and sorted by content, so that such a fit does not depend on

@@ -162,8 +162,9 @@ class Quantile(_Identity):
 
 
 class Quantiles(_Regression):
-    """The mean pinball loss of several quantiles of each output, Q values in ascending order.
+    """The sum of the pinball losses of several quantiles, Q values in ascending order.
 
+    It is the sum, so that each quantile weighs as much beside the penalty as it does alone.
     ``raw`` (n, K * Q) has the quantiles of the first output first. Sorted, they do not cross, and
     their loss is at most that of the unsorted ones: Chernozhukov, Fernandez-Val & Galichon 2010,
     "Quantile and probability curves without crossing", Proposition 4.
@@ -184,8 +185,9 @@ class Quantiles(_Regression):
         factor = np.where(residual > 0, self.levels, self.levels - 1).astype(raw.dtype)
         derivative = np.empty_like(residual)
         np.put_along_axis(derivative, order, np.where(residual == 0, 0, -factor), axis=2)
-        losses = (factor * residual).reshape(raw.shape)
-        return _mean_over_outputs(losses, derivative.reshape(raw.shape), weight)
+        value, _ = _mean_over_outputs((factor * residual).sum(axis=2), raw, weight)
+        output_weight = (weight / derivative.shape[1])[:, None]
+        return value, derivative.reshape(raw.shape) * output_weight
 
     def predictions(self, raw: Array) -> Array:
         """Return the quantiles of each output in ascending order."""

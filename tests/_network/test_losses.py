@@ -177,7 +177,7 @@ def test_the_loss_of_quantiles_is_that_of_the_sorted_ones(rng):
         for j, level in enumerate(levels)
     ]
     loss = Quantiles(levels)
-    assert weighted_value(loss, y, raw, weight) == pytest.approx(np.mean(expected), rel=1e-12)
+    assert weighted_value(loss, y, raw, weight) == pytest.approx(np.sum(expected), rel=1e-12)
     np.testing.assert_array_equal(loss.predictions(raw), quantiles.reshape(40, 6))
     np.testing.assert_array_equal(
         np.take_along_axis(raw, loss.sources(raw), axis=1), loss.predictions(raw)
@@ -197,7 +197,7 @@ def test_sorting_never_raises_the_loss(rng):
     y, raw, levels = rng.standard_normal((500, 1)), rng.standard_normal((500, 3)), (0.1, 0.5, 0.9)
     for row in range(500):
         at = np.s_[row : row + 1]
-        unsorted = np.mean([
+        unsorted = np.sum([
             Quantile(level).loss_gradient(y[at], raw[at, j : j + 1], np.ones(1))[0]
             for j, level in enumerate(levels)
         ])  # fmt: skip
