@@ -54,8 +54,8 @@ OBJECTS = {
     "tables": preprocessing.ToSequences(2).fit(X),
     "static": preprocessing.AppendStatic().fit(pd.DataFrame({"series": [[1.0]], "age": [40]})),
     "steps": preprocessing.StepTransformer(StandardScaler()).fit(X),
-    "window scaling": preprocessing.WindowScaledRegressor(LSTMRegressor(2, max_iter=20)).fit(
-        np.arange(60.0).reshape(20, 3), np.arange(20.0)
+    "window scaling": preprocessing.WindowScaledRegressor(LSTMRegressor(4, random_state=0)).fit(
+        *sequences.make_windows(np.sin(np.arange(40.0)), width=4)
     ),
     "tokens": preprocessing.TokenEncoder().fit(["a b"]),
 }
