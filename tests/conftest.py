@@ -35,6 +35,13 @@ def _choose_seed(text):
     return seed
 
 
+def pytest_collection_modifyitems(items):
+    """Allow fits that are too short to learn: many tests train for one or a few epochs."""
+    too_short = "ignore:Training ended with a loss of:sklearn.exceptions.ConvergenceWarning"
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings(too_short), append=False)
+
+
 def _limit_blas_to_one_thread():
     import scipy.linalg  # noqa: F401  loads the BLAS of SciPy, which is not that of NumPy
     from threadpoolctl import threadpool_limits
