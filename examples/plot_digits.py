@@ -57,7 +57,7 @@ assert same
 # %%
 # Misclassified digits
 # --------------------
-# The plot needs matplotlib (``pip install "sklstm[plot]"``).
+# The plot needs matplotlib (``pip install matplotlib``).
 try:
     import matplotlib.pyplot as plt
 except ImportError:

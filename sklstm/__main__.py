@@ -38,7 +38,7 @@ def _compile() -> int:
     try:
         stored = dict(kernels.store_all())
     except ImportError as error:
-        return _fail(f'`pip install "sklstm[compiled]"` installs what compilation needs: {error}')
+        return _fail(f"`pip install llvmlite` installs what compilation needs: {error}")
     if missing := [symbol for symbol, file in stored.items() if file is None]:
         return _fail(f"no folder can be written and trusted, so code was not stored: {missing}")
     for folder in sorted({str(file.parent) for file in stored.values() if file}):

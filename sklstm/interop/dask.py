@@ -1,6 +1,6 @@
 """Training on the workers of a Dask cluster, and collections of Dask that do not fit into memory.
 
-It needs the packages of an extra: ``pip install "sklstm[dask]"``.
+It needs two packages: ``pip install "dask[array,bag]" distributed``.
 """
 
 from __future__ import annotations
@@ -324,7 +324,9 @@ def _require(name: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(name) is None:
-        raise ImportError(f'sklstm.interop.dask needs {name}: pip install "sklstm[dask]"')
+        raise ImportError(
+            f'sklstm.interop.dask needs {name}: pip install "dask[array,bag]" distributed'
+        )
 
 
 # Pickles name these objects by the public path.

@@ -1,7 +1,7 @@
 """Plots of models and sequences, in the style of scikit-learn's Display classes.
 
 The class methods ``from_...`` compute what is shown and draw it; ``plot`` draws it again, also into
-axes that it is given. The plots need matplotlib: ``pip install "sklstm[plot]"``.
+axes that it is given. The plots need matplotlib: ``pip install matplotlib``.
 """
 
 from sklstm.plotting._curves import LossCurveDisplay, StepProbabilitiesDisplay

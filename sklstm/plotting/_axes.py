@@ -16,7 +16,7 @@ def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError('sklstm.plotting needs matplotlib: pip install "sklstm[plot]"') from error
+        raise ImportError("sklstm.plotting needs matplotlib: pip install matplotlib") from error
     return plt
 
 

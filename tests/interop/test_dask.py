@@ -354,7 +354,7 @@ def test_partitions_must_agree():
 def test_packages_must_be_installed(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     call = predict if package == "dask" else lambda model, X: workers(X).__enter__()
-    with pytest.raises(ImportError, match=r'needs .*: pip install "sklstm\[dask\]"'):
+    with pytest.raises(ImportError, match=r'needs .*: pip install "dask\[array'):
         call(LSTMRegressor(), [])
 
 

@@ -252,7 +252,7 @@ def _load(names: tuple[str, ...], dtype: DType | None) -> ModuleType:
 
 def _reason(error: Exception) -> str:
     if find_spec("llvmlite") is None:
-        needed = 'which `pip install "sklstm[compiled]"` installs'
+        needed = "which `pip install llvmlite` installs"
         return f'kernels="compiled" needs llvmlite, {needed}: {error}'
     return f"llvmlite cannot load or compile the kernels: {type(error).__name__}: {error}"
 

@@ -1,6 +1,6 @@
 """Conversion of fitted estimators and Pipelines to ONNX.
 
-It needs the onnx package: ``pip install "sklstm[onnx]"``. If skl2onnx is installed, importing this
+It needs the onnx package: ``pip install onnx``. If skl2onnx is installed, importing this
 module registers the estimators and transformers of sklstm with it, so that its ``to_onnx`` converts
 a Pipeline that has them as steps.
 """
@@ -80,7 +80,7 @@ def to_onnx(estimator: Any, *, opset: int = 17) -> Any:
     (40,)
     """
     if find_spec("onnx") is None:
-        raise ImportError('to_onnx needs the onnx package: pip install "sklstm[onnx]"')
+        raise ImportError("to_onnx needs the onnx package: pip install onnx")
     from sklstm.interop.onnx._models import all_ours, check_opset, convert, model_proto
 
     opset = check_opset(opset)
