@@ -173,7 +173,7 @@ class SequenceTransformer(
         named = self._table == (result.form == "2d")  # columns of a table, or channels
         if wanted == "default" or result.form == "3d" or not named:
             return in_form_of(X, result)
-        frames = _Frames(self.get_feature_names_out()).set_output(transform=wanted)
+        frames = Frames(self.get_feature_names_out()).set_output(transform=wanted)
         if result.form == "2d":
             return frames.transform(X, in_form_of(X, result))
         parts = result.like_input(result.values)
@@ -215,7 +215,7 @@ class FitTask:
         )
 
 
-class _Frames(TransformerMixin, BaseEstimator):
+class Frames(TransformerMixin, BaseEstimator):
     """Puts a 2-D array into a frame, as scikit-learn does for the results of transformers."""
 
     def __init__(self, names: NDArray[Any]) -> None:

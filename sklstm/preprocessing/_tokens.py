@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +21,7 @@ from sklstm._compat import (
     _fit_context,
 )
 from sklstm._persistence import PlainState, shallow_copy
-from sklstm.preprocessing._base import FitTask
+from sklstm.preprocessing._base import FitTask, Frames
 from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences._containers import is_sequence, open_container, refuse
 
@@ -29,13 +30,73 @@ Codes = NDArray[np.int64]
 SPLIT: dict[str, Callable[[str], Iterable[str]]] = {"word": str.split, "char": iter}
 
 
-class TokenEncoder(
+# scikit-learn would wrap `transform`, and put a list of arrays into one frame.
+class _Encoding(
     PlainState,
     CallbackSupportMixin,
     TransformerMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # scikit-learn has no types
 ):
+    """What a class needs that has `set_output` and is not wrapped."""
+
+    fit: Callable[..., Self]
+    _tokens: Callable[[Any], list[list[str]]]
+    _encode: Callable[[list[list[str]], Any], Any]
+
+    def transform(self, X: Any) -> Any:
+        """Encode tokens as integers.
+
+        Parameters
+        ----------
+        X : list, array or series of n_samples texts or sequences of tokens
+            As in `fit`.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tokens_i,), dtype=int64
+            The numbers of the tokens of each sample. With ``set_output(transform="pandas")`` or
+            ``"polars"``, a list of frames with the column "token". If ``X`` is a 2-D array, an
+            array of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If a sample is malformed or has no token, or if ``handle_unknown="error"`` and a token
+            is not in the vocabulary.
+        """
+        check_is_fitted(self)
+        return self._contain(self._encode(self._tokens(X), X))
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Build the vocabulary and encode the tokens.
+
+        Parameters
+        ----------
+        X : list, array or series of n_samples texts or sequences of tokens
+            As in `fit`.
+        y : None
+            Not used, present here for API consistency by convention.
+
+        Returns
+        -------
+        list of ndarray of shape (n_tokens_i,), dtype=int64
+            The result of `transform`.
+        """
+        self.fit(X, y)
+        return self.transform(X)
+
+    def _contain(self, encoded: Any) -> Any:
+        """The result, in frames if `set_output` asks for them."""
+        config = getattr(self, "_sklearn_output_config", {})
+        wanted = config.get("transform", get_config()["transform_output"])
+        if wanted == "default" or not isinstance(encoded, list):
+            return encoded
+        frames = Frames(np.array(["token"], dtype=object)).set_output(transform=wanted)
+        return [frames.transform(None, codes[:, None]) for codes in encoded]
+
+
+class TokenEncoder(_Encoding):
     """Encode texts or lists of tokens as sequences of integers.
 
     The tokens in the training data are numbered from 1, the most frequent token first. All other
@@ -158,47 +219,6 @@ class TokenEncoder(
         self.__dict__ = fitted.__dict__
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Encode tokens as integers.
-
-        Parameters
-        ----------
-        X : list, array or series of n_samples texts or sequences of tokens
-            As in `fit`.
-
-        Returns
-        -------
-        list of ndarray of shape (n_tokens_i,), dtype=int64
-            The numbers of the tokens of each sample. If ``X`` is a 2-D array, an array of the same
-            shape.
-
-        Raises
-        ------
-        ValueError
-            If a sample is malformed or has no token, or if ``handle_unknown="error"`` and a token
-            is not in the vocabulary.
-        """
-        check_is_fitted(self)
-        return self._encode(self._tokens(X), X)
-
-    def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Build the vocabulary and encode the tokens.
-
-        Parameters
-        ----------
-        X : list, array or series of n_samples texts or sequences of tokens
-            As in `fit`.
-        y : None
-            Not used, present here for API consistency by convention.
-
-        Returns
-        -------
-        list of ndarray of shape (n_tokens_i,), dtype=int64
-            The result of `transform`.
-        """
-        self.fit(X, y)
-        return self.transform(X)
-
     def inverse_transform(self, X: Any) -> Any:
         """Decode integers to tokens.
 
@@ -307,6 +327,8 @@ class TokenEncoder(
 
     def _check_codes(self, x: Any, sample: int) -> Codes:
         codes = np.asarray(x)
+        if hasattr(x, "columns") and codes.ndim == 2 and codes.shape[1] == 1:
+            codes = codes[:, 0]
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
             raise ValueError(
                 f"X[{sample}]: expected a sequence of integers, got {type(x).__name__}: {x!r}"

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
+from sklstm import LSTMClassifier
 from sklstm.preprocessing import TokenEncoder
 
 TEXTS = ["to be or not to be", "to  sleep\tto dream\n", "Be"]
@@ -254,3 +257,31 @@ def test_parameters_are_checked(parameters, message):
 def test_not_fitted(method):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         getattr(TokenEncoder(), method)(TEXTS)
+
+
+@pytest.mark.parametrize(("library", "Frame"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame)])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_set_output(library, Frame, everywhere):
+    texts = ["ja nein ja", "da"]
+    expected = TokenEncoder().fit_transform(texts)
+    encoder = TokenEncoder()
+    if not everywhere:
+        encoder = clone(encoder.set_output(transform=library))
+    with config_context(transform_output=library if everywhere else "default"):
+        for out in (encoder.fit_transform(texts), encoder.transform(texts)):
+            for frame, codes in zip(out, expected, strict=True):
+                assert type(frame) is Frame
+                assert list(frame.columns) == ["token"]
+                np.testing.assert_array_equal(frame["token"].to_numpy(), codes)
+        assert encoder.inverse_transform(out) == [text.split() for text in texts]
+        table = np.array([["ja", "nein"], ["nein", "ja"]])
+        assert type(encoder.fit_transform(table)) is np.ndarray
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_set_output_of_a_pipeline(seed):
+    texts, y = ["ja nein ja", "da", "nein", "da ja"], [0, 1, 0, 1]
+    lstm = LSTMClassifier(4, max_iter=3, vocabulary_size=4, random_state=seed)
+    expected = make_pipeline(TokenEncoder(), clone(lstm)).fit(texts, y).predict_proba(texts)
+    pipeline = make_pipeline(TokenEncoder(), lstm).set_output(transform="pandas")
+    np.testing.assert_array_equal(pipeline.fit(texts, y).predict_proba(texts), expected)
