@@ -160,6 +160,7 @@ def test_without_llvmlite_auto_uses_numpy_and_compiled_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("first", SETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_pickled_model_predicts_with_other_kernels(first, dtype, rng):
     pytest.importorskip("llvmlite")
     X = rng.standard_normal((30, 7, 2)).astype(dtype)

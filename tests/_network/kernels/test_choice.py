@@ -16,7 +16,7 @@ import sys
 import warnings
 import numpy as np
 import sklstm
-from sklstm._network import kernels
+from sklearn.exceptions import ConvergenceWarning
 from sklstm import LSTMRegressor
 from sklstm._network import kernels
 from sklstm._network.kernels import numpy_kernels
@@ -25,6 +25,7 @@ X = np.random.default_rng(0).normal(size=(8, 4, 2))
 model = LSTMRegressor(3, solver="lbfgs", max_iter=2, tol=1e3, random_state=0)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
+    warnings.simplefilter("ignore", ConvergenceWarning)
     for dtype in (np.float32, np.float64, np.float32):
         model.fit(X.astype(dtype), X[:, 0, 0]).predict(X)
     assert kernels.min_rows(1e4) == numpy_kernels.min_rows(1e4)
@@ -130,6 +131,7 @@ LOADED_PARTLY = """
 import sys
 import warnings
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklstm import LSTMRegressor
 from sklstm._network import kernels
 from sklstm._network.kernels import numpy_kernels
@@ -146,6 +148,7 @@ def fail(name, dtype):
 loading.load = fail
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
+    warnings.simplefilter("ignore", ConvergenceWarning)
     model.fit(X, X[:, 0, 0])
 assert len(caught) == 1
 for names in (kernels._TRAINING, kernels._INFERENCE):
@@ -185,6 +188,7 @@ def test_slow_compilation_is_told(verbose, monkeypatch, caplog, capsys):
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_tells_of_slow_compilation_if_verbose(verbose, monkeypatch, capsys, rng):
     pytest.importorskip("llvmlite")
     monkeypatch.setattr(kernels, "_loaded", {})
