@@ -16,7 +16,8 @@ import scipy.linalg  # noqa: F401  brings its own BLAS
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import sklstm
-from sklstm import _threads
+from sklstm import LSTMRegressor, _threads
+from sklstm._network.network import SequenceNetwork
 from sklstm._threads import serial_map, with_single_blas_thread, with_workers
 
 
@@ -462,3 +463,18 @@ def test_zero_jobs_are_refused():
     with pytest.raises(ValueError, match="n_jobs == 0"):
         with_workers(0, len)
     assert set(blas_threads()) == {2}
+
+
+def test_initial_weights_are_computed_by_one_thread_of_blas(rng, monkeypatch):
+    """Several threads would round differently, and need more time for small matrices."""
+    initialize, n_threads = SequenceNetwork.initialize, []
+
+    def recorded(*arguments):
+        n_threads.extend(blas_threads())
+        return initialize(*arguments)
+
+    monkeypatch.setattr(SequenceNetwork, "initialize", recorded)
+    X = rng.normal(size=(8, 3, 1))
+    with threadpool_limits(2, user_api="blas"):
+        LSTMRegressor(2, max_iter=1).fit(X, X[:, 0, 0])
+    assert set(n_threads) == {1}

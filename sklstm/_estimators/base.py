@@ -10,7 +10,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from numbers import Real
 from sys import float_info
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -44,7 +44,7 @@ from sklstm._estimators.validation import (
 )
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import PlainState
-from sklstm._threads import with_workers
+from sklstm._threads import with_single_blas_thread, with_workers
 from sklstm._training.state import TrainingState
 from sklstm.sequences._step_values import (
     known_rows,
@@ -236,7 +236,10 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         form = form.learn_scaling(samples, update) if scales else replace(form, scaling=None)
         network = self._new_network(form)
         if earlier is None:
-            parameters = network.initialize(rng, form.dtype, self.forget_bias)
+            # Several threads of BLAS need much more time for small matrices, and round otherwise.
+            parameters = with_single_blas_thread(
+                network.initialize, rng, form.dtype, self.forget_bias
+            )
             model = FittedModel(form, network, TrainingState(parameters, rng))
         else:
             self._check_same_network(network, earlier.network)
@@ -340,6 +343,13 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         check_length(y_pred, y_true)
         weights = check_weights(sample_weight, len(y_true))
         return float(metric(y_true, y_pred, sample_weight=weights))
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Return the names of the parameters, which scikit-learn reads from the signature."""
+        names: list[str] = super()._get_param_names()
+        return names
 
     def _validate_params(self) -> None:
         for name, value in self.get_params(deep=False).items():

@@ -24,6 +24,8 @@ def name_of_row(row: int) -> str:
 
 def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     """Labels (n,), or (n, K) zeros and ones; and which of the two."""
+    if _are_usual_labels(y):
+        return y, False
     try:
         y = check_array(
             y,
@@ -49,6 +51,14 @@ def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     if kind == "multilabel-indicator":
         return (y.toarray() if issparse(y) else y), True
     return column_or_1d(y, warn=True), False
+
+
+def _are_usual_labels(y: Any) -> bool:
+    """Whether these are integers, booleans or texts that scikit-learn accepts without a warning."""
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "iubU" or len(y) == 0:
+        return False
+    n_classes = len(np.unique(y))
+    return n_classes <= 2 or n_classes <= len(y) // 2
 
 
 def check_numbers(y: Any, name: Name = name_of_row) -> NDArray[np.float64]:

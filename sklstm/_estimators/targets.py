@@ -132,7 +132,10 @@ class ClassTargets:
         if multilabel:
             raise ValueError(f"y: expected labels of shape (n_samples,), got {y.shape}")
         codes = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
-        unknown = self.classes[codes].astype(object) != y.astype(object)  # of any two types
+        found = self.classes[codes]
+        if found.dtype != y.dtype or y.dtype.kind not in "iubU":  # of any two types
+            found, y = found.astype(object), y.astype(object)
+        unknown = found != y
         if unknown.any():
             k = int(np.argmax(unknown))
             got = y[k : k + 1].tolist()[0]

@@ -88,8 +88,10 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
     Sequences are assigned in turn, longest first, so that all shards have similar work. The shards
     depend on the batch alone, never on the number of workers.
     """
-    longest_first = np.argsort(-lengths, kind="stable")
     n_shards = _n_parts(network, lengths, SHARD_SEQUENCES)
+    if n_shards == 1:
+        return [np.arange(len(lengths))]  # sorted by length when they are packed
+    longest_first = np.argsort(-lengths, kind="stable")
     return [longest_first[k::n_shards] for k in range(n_shards)]
 
 

@@ -62,6 +62,19 @@ class _Iterate(NamedTuple):
     step: int
 
 
+class _Position(NamedTuple):
+    """Where an update is in the training, for errors."""
+
+    epoch: int
+    batch: int
+    n_batches: int
+    rate: float
+
+    def __str__(self) -> str:
+        where = f"epoch {self.epoch}, batch {self.batch} of {self.n_batches}"
+        return f"{where}, learning rate {self.rate:g}"
+
+
 class _Stopped(Exception):
     """A callback stops training between two batches."""
 
@@ -104,28 +117,28 @@ class _Training:
         order = batches(self.n_samples, self.batch_size, self.shuffle, self.rng)
         for batch, indices in enumerate(order, start=1):
             rate = float(self.schedule(self.iterate.step + 1))
-            position = f"epoch {epoch}, batch {batch} of {len(order)}, learning rate {rate:g}"
-            value, n, norm = self._take_step(indices, rate, position)
+            value, n, norm = self._take_step(indices, _Position(epoch, batch, len(order), rate))
             total += value * n
             n_total += n
             largest_norm = max(largest_norm, norm)
-            event = BatchDone(epoch, batch, len(order), self.iterate.step, value)
-            if self.callback is not None and self.callback(event):
-                raise _Stopped
+            if self.callback is not None:
+                event = BatchDone(epoch, batch, len(order), self.iterate.step, value)
+                if self.callback(event):
+                    raise _Stopped
         self.n_epochs, self.loss = epoch, value if len(order) == 1 else total / n_total
         parameters, moments, step = self.iterate
         return Progress(epoch, step, self.loss, rate, largest_norm, parameters, moments)
 
-    def _take_step(self, indices: Indices, rate: float, position: str) -> tuple[float, int, float]:
+    def _take_step(self, indices: Indices, position: _Position) -> tuple[float, int, float]:
         """Update once, and return value, number of samples and gradient norm of the batch."""
         value, gradient, n = self.problem(self.iterate.parameters, indices, self.rng)
         values = gradient.values if isinstance(gradient, PartialGradient) else gradient
         norm = clip_by_global_norm(values, self.max_grad_norm)
         self._check_finite(float(value), norm, position)
         if isinstance(gradient, PartialGradient):
-            self._update_part(gradient, rate)
+            self._update_part(gradient, position.rate)
         else:
-            self._update_all(gradient, rate)
+            self._update_all(gradient, position.rate)
         return float(value), n, norm
 
     def _update_all(self, gradient: Vector, rate: float) -> None:
@@ -156,7 +169,7 @@ class _Training:
             for moment, last in zip(moments, self.iterate.moments, strict=True):
                 moment[...] = last
 
-    def _check_finite(self, value: float, norm: float, position: str) -> None:
+    def _check_finite(self, value: float, norm: float, position: _Position) -> None:
         """Raise an error if the value or the gradient cannot be used."""
         clipped = norm if self.max_grad_norm is None else min(norm, self.max_grad_norm)
         # Adam squares the gradient: an infinite moment would stop all updates without an error.

@@ -101,6 +101,8 @@ class Objective:
         self._parallel_map = parallel_map
         self._totals = samples.totals if totals is None else totals
         self._working_memory = working_memory()
+        self._longest = int(samples.sequences.lengths.max())
+        self._known_to_fit: dict[tuple[int, float, int], bool] = {}
         self._arenas = ArenaPool(costs.arena_memory(self._working_memory))
 
     def __call__(
@@ -155,8 +157,9 @@ class Objective:
         lengths = self.samples.sequences.lengths[indices]
         shards = costs.shards(self.network, lengths)
         batch = Batch(indices, batch_weight, masks, self.shard_memory(len(shards)))
-        pays = costs.threads_pay(self.network, lengths, len(shards))
-        shard_map = self._parallel_map if pays else serial_map
+        shard_map = self._parallel_map
+        if shard_map.n_workers > 1 and not costs.threads_pay(self.network, lengths, len(shards)):
+            shard_map = serial_map
         results = self.of_shards(parameters, batch, shards, shard_map)
         groups = costs.shard_groups(len(shards))
         return added([added(results[group]) for group in groups])
@@ -195,11 +198,23 @@ class Objective:
         gradient = np.zeros_like(parameters)
         params = self.network.layout.views(parameters)
         grad = self.network.layout.views(gradient)
+        if self._fits(len(shard.packing), shard.memory, parameters.itemsize):
+            return self._at_once(params, shard, grad), gradient
         task = costs.Task(parameters.itemsize, training=True)
         length = costs.segment_length(self.network, shard.packing.lengths, task, shard.memory)
         if length < shard.packing.n_steps:
             return self._by_segments(params, shard, length, grad), gradient
         return self._at_once(params, shard, grad), gradient
+
+    def _fits(self, n: int, memory: float, itemsize: int) -> bool:
+        """Return whether any shard of n sequences fits into the memory; computed once."""
+        key = n, memory, itemsize
+        if key not in self._known_to_fit:
+            longest = np.full(n, self._longest)
+            task = costs.Task(itemsize, training=True)
+            found = costs.segment_length(self.network, longest, task, memory)
+            self._known_to_fit[key] = found == self._longest
+        return self._known_to_fit[key]
 
     def _at_once(self, params: Views, shard: _Shard, grad: Views) -> float:
         """Add the gradient of a shard, and return its value."""

@@ -1,8 +1,12 @@
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.exceptions import DataConversionWarning
 
+from sklstm._estimators import target_checks
 from sklstm._estimators.target_checks import check_labels, check_numbers
 
 
@@ -83,3 +87,52 @@ def test_other_values_than_numbers_are_refused(y, message):
 def test_one_number_for_all_samples_is_refused(check):
     with pytest.raises(ValueError, match=r"Unknown label type|should be a 1d array|shape"):
         check(5.0)
+
+
+#: Labels of which some are checked by a fast path, with the same results, errors and warnings.
+LABELS = {
+    "integers": np.arange(30) % 3,
+    "unsigned": (np.arange(30) % 3).astype(np.uint8),
+    "booleans": np.arange(30) % 2 == 0,
+    "texts": np.array(["a", "b"])[np.arange(30) % 2],
+    "bytes": np.array([b"a", b"b"])[np.arange(30) % 2],
+    "objects": np.array(["a", "b"], dtype=object)[np.arange(30) % 2],
+    "whole floats": np.arange(30) % 3 * 1.0,
+    "floats": np.arange(30) / 7,
+    "NaN": np.where(np.arange(30) == 3, np.nan, np.arange(30) % 3),
+    "many": np.arange(30),
+    "just many": np.minimum(np.arange(30), 15),
+    "not too many": np.minimum(np.arange(30), 14),
+    "many of few": np.arange(20),
+    "one": np.zeros(30, int),
+    "none": np.zeros(0, int),
+    "a column": (np.arange(30) % 3)[:, None],
+    "two columns": np.ones((30, 2), int),
+    "several labels": np.arange(60).reshape(30, 2) % 3,
+    "three axes": np.ones((30, 2, 2), int),
+    "a number": np.array(1),
+    "dates": np.arange(30).astype("datetime64[s]"),
+    "complex": np.arange(30) * 1j,
+    "a list": [0, 1] * 15,
+    "a series": pd.Series([0, 1] * 15),
+    "another byte order": (np.arange(30) % 3).astype(">i4"),
+}
+
+
+def outcome(y):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            labels, multilabel = target_checks.check_labels(y)
+            found = np.asarray(labels).tolist(), labels.dtype, multilabel
+        except Exception as error:
+            found = type(error), str(error)
+    return found, [(warning.category, str(warning.message)) for warning in caught]
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_usual_labels_are_checked_as_scikit_learn_does(kind, monkeypatch):
+    found = outcome(LABELS[kind])
+    monkeypatch.setattr(target_checks, "_are_usual_labels", lambda y: False)
+    expected = outcome(LABELS[kind])
+    assert str(found) == str(expected)  # NaN is not equal to itself
