@@ -2,7 +2,9 @@
 
 import pickle
 import re
+import warnings
 from copy import deepcopy
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ import sklstm
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._network.pooling import POOLINGS
 from sklstm.preprocessing import SequenceScaler
-from sklstm.streaming import SequenceStream
+from sklstm.streaming import SequenceStream, _stream
 
 QUICK = {"max_iter": 3, "random_state": 0}
 VOCABULARY = 7
@@ -471,3 +473,77 @@ def test_other_estimators_are_refused(rng):
         SequenceStream(pipeline[-1], 0)
     with pytest.raises(AttributeError, match="expected a classifier, got LSTMRegressor"):
         SequenceStream(pipeline[-1]).step_proba([1.0, 2.0])
+
+
+class Number(float):
+    """A subclass of float."""
+
+
+#: One step of two features, of which some are read by a fast path.
+STEPS = {
+    "array": lambda x: np.array([x]),
+    "float32": lambda x: np.array([x], np.float32),
+    "half precision": lambda x: np.array([x], np.float16),
+    "other byte order": lambda x: np.array([x], ">f8"),
+    "1-D": np.array,
+    "column": lambda x: np.array(x)[:, None],
+    "not contiguous": lambda x: np.array([x, x]).T[:, 0],
+    "read-only": lambda x: np.frombuffer(np.array(x).tobytes()),
+    "list": list,
+    "row in a list": lambda x: [x],
+    "tuple": tuple,
+    "list of numbers of NumPy": lambda x: list(np.array(x)),
+    "list of a subclass": lambda x: [Number(value) for value in x],
+    "integers": lambda x: [round(value) for value in x if np.isfinite(value)],
+    "mixed": lambda x: [x[0], 1],
+    "mixed row": lambda x: [[x[0], 1]],
+    "text": lambda x: [str(value) for value in x],
+    "missing": lambda x: [x[0], None],
+    "too short": lambda x: x[:1],
+    "too short row": lambda x: [x[:1]],
+    "two rows": lambda x: [x, x],
+    "ragged rows": lambda x: [x, x[:1]],
+    "row of rows": lambda x: [[x]],
+    "empty": lambda x: [],
+    "empty row": lambda x: [[]],
+    "masked": lambda x: np.ma.masked_array([x]),
+    "list of masked": lambda x: [np.ma.masked_array(x)],
+    "mapping": lambda x: {"a": x[0], "b": x[1]},
+    "frame": lambda x: pd.DataFrame([x]),
+}
+VALUES = {
+    "usual": [0.5, -1.25], "NaN": [0.5, np.nan], "infinity": [np.inf, 1.0],
+    "too large": [1.0, 1e30], "infinite in float32": [1.0, 1e200],
+    "infinite after scaling": [1.7e308, -1.7e308],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("n_streams", [1, 2])
+@pytest.mark.parametrize("scale_inputs", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_fast_path_gives_the_same_steps_errors_and_warnings(
+    dtype, scale_inputs, n_streams, rng, monkeypatch
+):
+    X = rng.normal(size=(20, 4, 2))
+    settings = {"scale_inputs": scale_inputs, "dtype": dtype, "max_iter": 1, "random_state": 0}
+    model = LSTMRegressor(3, **settings).fit(X, X[:, 0, 0])
+    stream = SequenceStream(model, n_streams)
+
+    def outcomes():
+        found = {}
+        for (kind, make), (name, values) in product(STEPS.items(), VALUES.items()):
+            stream.reset()
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    result = stream.step(make(values)).tolist()
+                except Exception as error:
+                    result = type(error), str(error)
+            found[kind, name] = result, [str(warning.message) for warning in caught]
+        return found
+
+    found = outcomes()
+    monkeypatch.setattr(_stream, "read_floats", lambda *arguments: (None, None))
+    expected = outcomes()
+    differing = [key for key in expected if str(found[key]) != str(expected[key])]
+    assert not differing

@@ -5,9 +5,9 @@ Shapes: ``S`` steps of all sequences, ``P`` packed rows, ``D`` channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -100,17 +100,23 @@ class Scaling:
         """Return ``(values - mean) / scale``, computed in float64, in this dtype; (P, D)."""
         return self.take(values, np.arange(len(values)), dtype)
 
-    def apply_to_step(self, values: NDArray[np.floating], dtype: DTypeLike) -> NDArray[Any]:
-        """Return what `apply` does, faster for few values."""
+    def of_step(self, n: int, dtype: DTypeLike) -> Callable[[NDArray[np.floating]], NDArray[Any]]:
+        """Return a function that does what `apply` does, faster for few values (n, D).
+
+        It returns the same array in each call.
+        """
         if self._is_extreme:
-            return self.apply(values, dtype)
-        n_channels = values.shape[1]
-        _, center, factor = self._tiled
-        with np.errstate(over="ignore", invalid="ignore"):
-            distance = np.subtract(values, center[:n_channels], dtype=np.float64)
-            return np.multiply(distance, factor[:n_channels], out=distance).astype(
-                dtype, copy=False
-            )
+            return partial(self.apply, dtype=dtype)
+        n_channels = len(self.mean_seen)
+        _, center, factor = (array[:n_channels] for array in self._tiled)
+        distance, scaled = np.empty((n, n_channels)), np.empty((n, n_channels), dtype)
+
+        def apply(values: NDArray[np.floating]) -> NDArray[Any]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.subtract(values, center, distance)
+                return np.multiply(distance, factor, scaled, casting="same_kind")
+
+        return apply
 
     def take(self, values: NDArray[Any], rows: NDArray[np.intp], dtype: DTypeLike) -> NDArray[Any]:
         """Return the scaled values (P, D) of these rows of ``values`` (S, D)."""

@@ -1,4 +1,4 @@
-"""Check saved states of streams and masks, and mark predictions that do not exist yet."""
+"""Read steps and check saved states and masks; mark predictions that do not exist yet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,40 @@ from numpy.typing import ArrayLike, NDArray
 from sklstm._network.kernels.limits import largest_input
 
 Array = NDArray[np.floating]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def read_floats(
+    X_t: Any, shape: tuple[int, int], dtypes: tuple[np.dtype[np.floating], ...]
+) -> tuple[Array | None, Array | None]:
+    """A step of plain floats in this shape and in one of these dtypes, and as it was given.
+
+    Twice None for all else, and for all that is an error.
+    """
+    given = _plain_floats(X_t)
+    if given is None:
+        return None, None
+    if given.shape != shape:
+        if given.ndim != 1 or given.size != shape[0] * shape[1] or 1 not in shape:
+            return None, None
+        given = given.reshape(shape)
+    if given.dtype in dtypes:
+        return given, given
+    with np.errstate(over="ignore"):  # the kernels refuse infinity
+        return given.astype(dtypes[0]), given
+
+
+def _plain_floats(X_t: Any) -> Array | None:
+    """An array of floats, or one made of a list or a row of floats; None for all else."""
+    if type(X_t) is np.ndarray:
+        return X_t if X_t.dtype in _FLOATS else None
+    if type(X_t) is not list:
+        return None
+    if len(X_t) == 1 and type(X_t[0]) is list:
+        row = X_t[0]
+        return np.array(row)[np.newaxis] if set(map(type, row)) == {float} else None
+    return np.array(X_t) if set(map(type, X_t)) == {float} else None
 
 
 def as_counts(name: str, given: ArrayLike, n_streams: int) -> NDArray[np.intp]:

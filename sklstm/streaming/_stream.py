@@ -19,7 +19,14 @@ from sklstm.preprocessing._streams import StepChain
 from sklstm.sequences import Sequences
 from sklstm.sequences._input_form import as_tokens
 from sklstm.streaming._parts import frozen, split
-from sklstm.streaming._states import as_counts, as_mask, as_state, as_step_state, without
+from sklstm.streaming._states import (
+    as_counts,
+    as_mask,
+    as_state,
+    as_step_state,
+    read_floats,
+    without,
+)
 
 if TYPE_CHECKING:
     from sklstm._network.kernels import Stepper
@@ -112,9 +119,10 @@ class SequenceStream:
         self._n_features = form.inputs.n_channels
         self._shape, self._dtype = (n_streams, self._n_features), form.dtype
         self._scaling = form.scaling
+        self._scale = form.scaling and form.scaling.of_step(n_streams, form.dtype)
         # Inputs are scaled in float64, also those of a float32 model.
         self._input_dtype = self._dtype if form.scaling is None else np.dtype(np.float64)
-        self._usual_dtypes = {self._input_dtype, self._dtype}
+        self._usual_dtypes = (self._dtype, self._input_dtype)
         self._embeds = network.embeds
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
         self._check_parameters()
@@ -381,7 +389,7 @@ class SequenceStream:
             return self._latest()
         x = self._check(X_t, ready)
         kept = {name: array[others] for name, array in self._arrays().items()}
-        raw = self._run(x)
+        raw = self._run(x, x)
         self._begun[others] += 1
         for name, array in self._arrays().items():
             array[others] = kept[name]
@@ -399,27 +407,27 @@ class SequenceStream:
 
     def _advance_all(self, X_t: ArrayLike) -> Array:
         """Raw predictions (n_streams, K) after one more step of all streams."""
-        usual = (
-            type(X_t) is np.ndarray
-            and X_t.shape == self._shape
-            and X_t.dtype in self._usual_dtypes
-            and not self._embeds
-        )
-        return self._run(X_t if usual else self._check(X_t))
+        x, given = None, None
+        if not self._embeds:
+            x, given = read_floats(X_t, self._shape, self._usual_dtypes)
+        if x is None:
+            x = given = self._check(X_t)
+        return self._run(x, given)
 
-    def _run(self, x: Any) -> Array:
+    def _run(self, x: Any, given: Any) -> Array:
         if self._embeds:
             x = self._network.inputs(self._params, x)
-        return with_single_blas_thread(self._step, x) if self._limits_blas else self._step(x)
+        if self._limits_blas:
+            return with_single_blas_thread(self._step, x, given)
+        return self._step(x, given)
 
-    def _step(self, given: Any) -> Array:
-        x = given
-        if self._scaling is not None:
-            x = self._scaling.apply_to_step(given, self._dtype)
+    def _step(self, x: Any, given: NDArray[Any]) -> Array:
+        if self._scale is not None:
+            x = self._scale(x)
         for stepper in self._steppers:
             x = stepper(x)
             if x is None:
-                self._raise_not_accepted(given)
+                self._raise_not_accepted(given.reshape(self._shape))
         self._n_calls += 1
         if self._pooled is None:
             return x
@@ -453,7 +461,7 @@ class SequenceStream:
             )
         if ready is not None:
             values, x = self._filled(values.reshape(expected), x, ready)
-        if self._scaling is None and not all_accepted(x):
+        if self._scale is None and not all_accepted(x):
             self._raise_not_accepted(values.reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:

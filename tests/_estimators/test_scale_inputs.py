@@ -10,6 +10,7 @@ from numerics import assert_close
 from sklearn.pipeline import make_pipeline
 
 from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm._training import train
 from sklstm.functional import lstm_forward
 from sklstm.preprocessing import SequenceScaler
 from sklstm.streaming import SequenceStream

@@ -68,7 +68,7 @@ def test_rows_are_scaled_in_float64_and_then_cast(rng, n_channels, dtype, to, n_
     found = scaling.take(values, rows, to)
     np.testing.assert_array_equal(found, expected.astype(to), strict=True)
     np.testing.assert_array_equal(scaling.apply(values[rows], to), found, strict=True)
-    np.testing.assert_array_equal(scaling.apply_to_step(values[rows], to), found, strict=True)
+    np.testing.assert_array_equal(scaling.of_step(len(rows), to)(values[rows]), found, strict=True)
     np.testing.assert_array_equal(values, before)
     assert found.flags.c_contiguous
 
@@ -83,7 +83,9 @@ def test_any_finite_scale(rng, size, mean):
     expected = Scaling.of(restored, np.ones(40)).take(restored, rows, "f8")
     tolerance = 1e-2 if size < 1e-308 else 1e-9
     np.testing.assert_allclose(scaling.take(values, rows, "f8"), expected, tolerance, tolerance)
-    np.testing.assert_allclose(scaling.apply_to_step(values, "f8"), expected, tolerance, tolerance)
+    np.testing.assert_allclose(
+        scaling.of_step(len(values), "f8")(values), expected, tolerance, tolerance
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e20, 1e300])
