@@ -223,7 +223,8 @@ def test_the_number_of_jobs_is_checked_as_before(n_jobs, rng, monkeypatch):
 
 def test_small_predictions_do_not_exceed_the_working_memory(rng):
     """They use segments, as large ones do."""
-    model = LSTMRegressor(**SETTINGS).fit(*problem(rng))
+    with warnings.catch_warnings(action="ignore"):
+        model = LSTMRegressor(**SETTINGS).fit(*problem(rng))
     X = rng.normal(size=(1, 3000, 2))
     expected = model.predict(X)
     with sklearn.config_context(working_memory=0.2):
