@@ -179,7 +179,8 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         for validation. Pass an int for results that are the same, to the last bit, in every call.
 
     verbose : bool or int, default=False
-        Print the loss after every epoch, or every ``verbose`` epochs.
+        Print a line after every epoch, or every ``verbose`` epochs: the loss, the validation loss
+        or score if there is one, and the time that is left until ``max_iter``.
 
     Attributes
     ----------

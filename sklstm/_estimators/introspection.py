@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._estimators.model import FittedModel, diverged, joined
+from sklstm._estimators.summary import summarize
 from sklstm._network.segments import WriteSteps
 from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import hidden_states, input_gradients
@@ -122,6 +123,40 @@ class Introspection:
             return forms
 
         return joined(with_workers(self.n_jobs, on_parts))
+
+    def summary(self) -> str:
+        """Describe the layers of the fitted network.
+
+        Returns
+        -------
+        str
+            A table with the shape of each layer's output for one sequence, and the number of its
+            parameters.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(20, 5, 3))
+        >>> clf = LSTMClassifier((16, 8), bidirectional=True).fit(X, np.arange(20) % 4)
+        >>> print(clf.summary())
+        LSTMClassifier
+        ----------------------------------------------------
+        layer                  output             parameters
+        ----------------------------------------------------
+        lstm_0, bidirectional  (n_timesteps, 32)       2,560
+        lstm_1, bidirectional  (n_timesteps, 16)       2,624
+        pooling "mean_max"     (32,)                       0
+        dense                  (4,)                      132
+        ----------------------------------------------------
+        total                                          5,316
+        """
+        return summarize(self._fitted_model().network, type(self).__name__)
 
     @property
     def parameters_(self) -> dict[str, Array]:

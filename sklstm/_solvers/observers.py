@@ -6,6 +6,7 @@ copy them to keep them.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -226,7 +227,10 @@ class EarlyStopping:
 class Verbosity:
     """Print one line every ``every`` epochs.
 
-    With ``validation``, the line has its score; that observer must be called first.
+    With ``validation``, the line has its score, or its loss if the score is a negative loss; that
+    observer must be called first. With ``n_epochs``, the maximum number of epochs, it has the time
+    that the remaining ones take at most, as estimated from those so far. ``n_before`` epochs were
+    computed in earlier calls.
     """
 
     def __init__(
@@ -234,18 +238,38 @@ class Verbosity:
         every: int = 1,
         stream: Callable[[str], object] = print,
         validation: EarlyStopping | None = None,
+        *,
+        validates_loss: bool = False,
+        n_epochs: int | None = None,
+        n_before: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.every = every
         self.stream = stream
         self.validation = validation
+        self.validates_loss = validates_loss
+        self.n_epochs = n_epochs
+        self.n_before = n_before
+        self._clock = clock
+        self._start = clock()
 
     def __call__(self, progress: Progress) -> None:
         """Print the line."""
-        if progress.epoch % self.every:
+        last = progress.epoch == self.n_epochs
+        if progress.epoch % self.every and not last:
             return
-        line = f"epoch {progress.epoch}: loss {progress.loss:.6g}"
+        total = "" if self.n_epochs is None else f"/{self.n_epochs}"
+        line = f"epoch {self.n_before + progress.epoch}{total}, loss {progress.loss:.4g}"
         if self.validation is not None and self.validation.validation_scores:
-            line += f", validation score {self.validation.validation_scores[-1]:.6g}"
+            score = self.validation.validation_scores[-1]
+            name, value = ("loss", -score) if self.validates_loss else ("score", score)
+            line += f", validation {name} {value:.4g}"
         if not math.isnan(progress.rate):
             line += f", learning rate {progress.rate:.3g}"
-        self.stream(f"{line}, gradient norm {progress.gradient_norm:.3g}")
+        self.stream(line + self._time_left(progress.epoch))
+
+    def _time_left(self, epoch: int) -> str:
+        if self.n_epochs is None:
+            return ""
+        seconds = (self._clock() - self._start) / epoch * (self.n_epochs - epoch)
+        return f", {seconds:.0f} s left" if seconds >= 10 else f", {seconds:.1f} s left"

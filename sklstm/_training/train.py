@@ -85,6 +85,7 @@ class Settings(Protocol):
     tol: float
     n_iter_no_change: float
     early_stopping: bool
+    scoring: Any
     momentum: float
     nesterovs_momentum: bool
     beta_1: float
@@ -224,8 +225,21 @@ def _observers(
     if watches_loss:
         observers.append(Tolerance(settings.tol, settings.n_iter_no_change, plan.schedule))
     if settings.verbose:
-        observers.append(Verbosity(int(settings.verbose), validation=validation))
+        observers.append(_verbosity(state, settings, plan, validation))
     return observers
+
+
+def _verbosity(
+    state: TrainingState, settings: Settings, plan: _Plan, validation: EarlyStopping | None
+) -> Verbosity:
+    """An observer that prints a line for each epoch, or for each of several."""
+    return Verbosity(
+        int(settings.verbose),
+        validation=validation,
+        validates_loss=isinstance(settings.scoring, str) and settings.scoring == "loss",
+        n_epochs=None if plan.one_of_many else plan.n_epochs,
+        n_before=len(state.epochs) if plan.one_of_many else 0,
+    )
 
 
 def _check_finite(state: TrainingState) -> None:

@@ -146,21 +146,26 @@ def test_the_schedule_lowers_its_rate_before_early_stopping():
 
 def test_verbosity_prints_one_line_every_n_epochs():
     lines = []
-    verbosity = Verbosity(2, stream=lines.append)
+    times = iter([10.0, 14.0, 18.0, 20.0])
+    options = {"n_epochs": 5, "clock": lambda: next(times)}
+    verbosity = Verbosity(2, stream=lines.append, **options)
     for epoch in range(1, 6):
         verbosity(progress(0.5, epoch))
     assert lines == [
-        "epoch 2: loss 0.5, learning rate 0.1, gradient norm 2.5",
-        "epoch 4: loss 0.5, learning rate 0.1, gradient norm 2.5",
+        "epoch 2/5, loss 0.5, learning rate 0.1, 6.0 s left",
+        "epoch 4/5, loss 0.5, learning rate 0.1, 2.0 s left",
+        "epoch 5/5, loss 0.5, learning rate 0.1, 0.0 s left",
     ]
 
 
-def test_verbosity_prints_the_validation_score_but_no_missing_rate(capsys):
-    validation = EarlyStopping(lambda x: 0.75, 0.0, 5, Constant(1.0))
+@pytest.mark.parametrize("validates_loss", [False, True])
+def test_verbosity_prints_the_validation(validates_loss, capsys):
+    validation = EarlyStopping(lambda x: -0.75, 0.0, 5, Constant(1.0))
     validation(progress(0.5))
-    Verbosity(validation=validation)(progress(0.5, rate=np.nan))
-    expected = "epoch 1: loss 0.5, validation score 0.75, gradient norm 2.5\n"
-    assert capsys.readouterr().out == expected
+    options = {"validation": validation, "validates_loss": validates_loss, "n_before": 3}
+    Verbosity(**options)(progress(0.5, rate=np.nan))
+    found = "loss 0.75" if validates_loss else "score -0.75"
+    assert capsys.readouterr().out == f"epoch 4, loss 0.5, validation {found}\n"
 
 
 def test_all_observers_are_called_in_the_epoch_in_which_one_stops():

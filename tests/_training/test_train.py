@@ -733,16 +733,28 @@ def test_verbose(solver, data, seed, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     for k, line in enumerate(lines):
-        assert line.startswith(f"epoch {k + 1}: loss {clf.loss_curve_[k]:.6g}")
+        assert line.startswith(f"epoch {k + 1}/3, loss {clf.loss_curve_[k]:.4g}")
+        assert line.endswith(" s left")
     fit(LSTMClassifier, data, seed, solver=solver, verbose=2)
-    assert capsys.readouterr().out.splitlines() == lines[1:2]
+    found = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["epoch 2/3", "epoch 3/3"]
+
+
+def test_verbose_counts_the_calls_of_partial_fit(data, seed, capsys):
+    clf = LSTMClassifier(4, verbose=True, random_state=seed)
+    for _ in range(3):
+        clf.partial_fit(*data, classes=[0, 1, 2])
+    found = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["epoch 1", "epoch 2", "epoch 3"]
 
 
 @unconverged
-def test_verbose_prints_the_validation_score(data, seed, capsys):
-    clf = fit(LSTMClassifier, data, seed, early_stopping=True, verbose=True)
-    found = re.findall(r"validation score (\S+),", capsys.readouterr().out)
-    assert found == [f"{score:.6g}" for score in clf.validation_scores_]
+@pytest.mark.parametrize("scoring", ["loss", "accuracy"])
+def test_verbose_prints_the_validation(scoring, data, seed, capsys):
+    clf = fit(LSTMClassifier, data, seed, early_stopping=True, scoring=scoring, verbose=True)
+    found = re.findall(r"validation (\S+) (\S+),", capsys.readouterr().out)
+    name, sign = ("loss", -1) if scoring == "loss" else ("score", 1)
+    assert found == [(name, f"{sign * score:.4g}") for score in clf.validation_scores_]
 
 
 def test_a_fit_that_converges_warns_of_nothing(data, seed):
