@@ -22,11 +22,12 @@ import csv
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import ConfusionMatrixDisplay, balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -112,3 +113,14 @@ print(f"five LSTMs: test accuracy {model.score(X_test, y_test):.4f}")
 for name, fitted in ("n-grams", ngrams), ("five LSTMs", model):
     balanced = balanced_accuracy_score(y_test, fitted.predict(X_test))
     print(f"{name}: balanced test accuracy {balanced:.4f}")
+
+# %%
+# Which languages are confused
+# ----------------------------
+# Each row has the names of one language, and each column the names with one predicted language.
+figure, axis = plt.subplots(figsize=(7, 6), layout="constrained")
+ConfusionMatrixDisplay.from_predictions(
+    y_test, model.predict(X_test), normalize="true", values_format=".2f", cmap="Blues",
+    xticks_rotation=45, include_values=FOLDER is None, ax=axis,
+)  # fmt: skip
+plt.show()

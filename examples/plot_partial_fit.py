@@ -15,6 +15,7 @@ trained with ``fit`` on all sequences.
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from sklstm import LSTMClassifier
@@ -52,23 +53,30 @@ write_files(Path(temporary.name), 20, 64, np.random.default_rng(0))
 *train, _, _, _, _ = paths = sorted(Path(temporary.name).glob("*.npz"))
 test = paths[len(train) :]
 
+
 # %%
 # Incremental training
 # --------------------
 # The scaler needs one pass over the files, the network several. Each call of ``partial_fit`` is one
 # epoch over the sequences of the call, in batches of ``batch_size``, at a constant learning rate.
 # The example sets a smaller learning rate for the last epochs.
+def score(fitted):
+    return np.mean([fitted.score(scaler.transform(X), y) for X, y in read_files(test)])
+
+
 scaler = SequenceScaler()
 for X, _ in read_files(train):
     scaler.partial_fit(X)
 
 N_EPOCHS = 25
 model = LSTMClassifier(32, random_state=0)
+accuracies = []
 order = np.random.default_rng(0)
 for epoch in range(N_EPOCHS):
     model.set_params(learning_rate_init=0.01 if epoch < N_EPOCHS - 5 else 0.001)
     for X, y in read_files(order.permutation(train)):
         model.partial_fit(scaler.transform(X), y, classes=LABELS)
+    accuracies.append(score(model))
 
 # %%
 # Training on all data
@@ -79,6 +87,16 @@ at_once = LSTMClassifier(32, max_iter=N_EPOCHS, random_state=0)
 at_once.fit(scaler.transform(X_train), y_train)
 
 for name, fitted in ("partial_fit", model), ("fit", at_once):
-    scores = [fitted.score(scaler.transform(X), y) for X, y in read_files(test)]
-    print(f"{name}: test accuracy {np.mean(scores):.4f} after {fitted.t_} updates")
+    print(f"{name}: test accuracy {score(fitted):.4f} after {fitted.t_} updates")
+
+# %%
+# Accuracy during training
+# ------------------------
+figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
+axis.plot(np.arange(1, N_EPOCHS + 1), accuracies, marker=".", label="partial_fit")
+axis.axhline(score(at_once), color="black", linestyle="--", label="fit on all sequences")
+axis.axvline(N_EPOCHS - 4, color="0.6", linestyle=":", label="smaller learning rate")
+axis.set(xlabel="epoch", ylabel="test accuracy")
+axis.legend()
+plt.show()
 temporary.cleanup()

@@ -24,12 +24,14 @@ from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
 
 from sklstm import LSTMClassifier
 from sklstm.metrics import accuracy_score, get_scorer
+from sklstm.plotting import StepProbabilitiesDisplay
 from sklstm.preprocessing import TokenEncoder
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -116,3 +118,19 @@ print(
     f"{accuracy_score(y['test'], predicted, sample_weight=new):.4f}"
 )
 print(*(f"{word}/{tag}" for word, tag in zip(X["test"][0], predicted[0], strict=True)))
+
+# %%
+# Probabilities along a sentence
+# ------------------------------
+# The curves are the probabilities of the tags that are likely at some word. The strip below them has
+# the true tags.
+words, true_tags = X["test"][0], np.asarray(y["test"][0])
+[probabilities] = search.predict_proba([words])
+likely = (probabilities.max(axis=0) > 0.05) | np.isin(search.classes_, true_tags)
+figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
+StepProbabilitiesDisplay.from_predictions(
+    probabilities[:, likely], classes=search.classes_[likely], y_true=true_tags, ax=axis, marker="o"
+)
+axis.set_xticks(range(len(words)), words, rotation=30)
+axis.set_xlabel("")
+plt.show()

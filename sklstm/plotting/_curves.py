@@ -310,5 +310,5 @@ class StepProbabilitiesDisplay:
         self.ax_.set(xlabel="time step", ylabel="probability", ylim=(low, 1.02))
         self.ax_.margins(x=0.01)
         integer_ticks(self.ax_.xaxis)
-        self.ax_.legend(ncols=min(len(names), 4), loc="upper center", bbox_to_anchor=(0.5, 1.17))
+        self.ax_.legend(ncols=min(len(names), 6), loc="upper center", bbox_to_anchor=(0.5, 1.17))
         return self

@@ -4,6 +4,8 @@ from sklearn.exceptions import NotFittedError
 
 from sklstm import LSTMClassifier, LSTMRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 OPTIONS = {"max_iter": 1, "random_state": 0, "learning_rate": "cosine"}
 
 

@@ -8,6 +8,8 @@ from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.inspection import input_gradients
 from sklstm.preprocessing import SequenceScaler
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SMOOTH = {"pooling": "last", "max_iter": 5, "random_state": 0}
 PER_STEP = {"hidden_layer_sizes": (4, 3), "bidirectional": True, "return_sequences": True}
 PER_STEP |= {"max_iter": 3, "random_state": 0}

@@ -9,6 +9,8 @@ from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.inspection import _integrated, _paths, input_gradients, integrated_gradients
 from sklstm.preprocessing import SequenceScaler
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 FIT = {"max_iter": 10, "random_state": 0}
 STACKED = {"hidden_layer_sizes": (4, 3), "bidirectional": True, **FIT}
 

@@ -12,6 +12,8 @@ from sklstm import LSTMClassifier, LSTMRegressor, metrics
 from sklstm.inspection import permutation_importance
 from sklstm.preprocessing import SequenceScaler, TokenEncoder
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 class Recorder:
     """A fitted estimator that records X and has a score."""

@@ -11,6 +11,8 @@ from sklstm._network.kernels.weights import Weights
 from sklstm.inspection import lstm_states
 from sklstm.preprocessing import SequenceScaler
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 NAMES = ["hidden_states", "cell_states", "input_gates", "forget_gates", "output_gates"]
 NAMES += ["candidates"]
 NETWORKS = {
