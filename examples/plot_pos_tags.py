@@ -122,8 +122,8 @@ print(*(f"{word}/{tag}" for word, tag in zip(X["test"][0], predicted[0], strict=
 # %%
 # Probabilities along a sentence
 # ------------------------------
-# The curves are the probabilities of the tags that are likely at some word. The strip below them has
-# the true tags.
+# The curves are the probabilities of the tags that are likely at some word. The strip below them
+# has the true tags.
 words, true_tags = X["test"][0], np.asarray(y["test"][0])
 [probabilities] = search.predict_proba([words])
 likely = (probabilities.max(axis=0) > 0.05) | np.isin(search.classes_, true_tags)
