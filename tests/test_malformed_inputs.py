@@ -14,9 +14,18 @@ import polars as pl
 import pytest
 from data import objects
 from scipy.sparse import csr_array, csr_matrix
+from sklearn.preprocessing import StandardScaler
 
 import sklstm
-from sklstm import LSTMClassifier, LSTMRegressor, functional, metrics, preprocessing, sequences
+from sklstm import (
+    LSTMClassifier,
+    LSTMRegressor,
+    functional,
+    inspection,
+    metrics,
+    preprocessing,
+    sequences,
+)
 from sklstm.streaming import SequenceStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -141,6 +150,10 @@ def fitted(name):
         "differences": lambda: preprocessing.SequenceDifferences().fit(RAGGED),
         "windows": lambda: preprocessing.SlidingWindow().fit(RAGGED),
         "table": lambda: preprocessing.ToSequences(2).fit(RAGGED),
+        "steps transformer": lambda: preprocessing.StepTransformer(StandardScaler()).fit(RAGGED),
+        "window scaler": lambda: preprocessing.WindowScaledRegressor(LSTMRegressor(**SMALL)).fit(
+            VALUES, VALUES[:, 0]
+        ),
         "encoder": lambda: preprocessing.TokenEncoder().fit(["a b", "c"]),
     }
     return made[name]()
@@ -167,6 +180,20 @@ READERS = {
     "steps.fit": method("steps", "fit", STEPS),
     "steps.predict": method("steps", "predict"),
     **{f"{t}.{m}": method(t, m) for t in TRANSFORMERS for m in ("fit", "transform")},
+    **{
+        f"inspection.{f.__name__}": (partial(f, fitted("regressor")), "regressor")
+        for f in (
+            inspection.input_gradients,
+            inspection.integrated_gradients,
+            inspection.lstm_states,
+        )
+    },
+    "inspection.permutation_importance": (
+        lambda X: inspection.permutation_importance(fitted("regressor"), X, NUMBERS, n_repeats=1),
+        "regressor",
+    ),
+    "window scaler.fit": method("window scaler", "fit", VALUES[:, 0]),
+    "window scaler.predict": method("window scaler", "predict"),
     "check_sequences": (sequences.check_sequences, None),
     "to_nan_padded": (sequences.to_nan_padded, None),
 }
@@ -178,6 +205,8 @@ CARRIERS = {
     "from_channels_first": sequences.from_channels_first,
     "from_nan_padded": sequences.from_nan_padded,
     "to_long_frame": lambda X: sequences.to_long_frame(X, dict),
+    **{f"steps.{name}": method("steps transformer", name)[0] for name in ("fit", "transform")},
+    "to_nested_frame": lambda X: sequences.to_nested_frame(X, pd.DataFrame),
 }
 
 
@@ -271,7 +300,7 @@ NO_PARAMETERS = {
 }
 STEP_METRICS = (
     "accuracy_score", "balanced_accuracy_score", "f1_score", "mean_squared_error",
-    "mean_absolute_error", "r2_score",
+    "mean_absolute_error", "r2_score", "flatten_steps",
 )  # fmt: skip
 WEIGHTS = {"weight_ih": np.zeros((2, 12)), "weight_hh": np.zeros((3, 12)), "bias": np.zeros(12)}
 

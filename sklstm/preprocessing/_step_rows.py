@@ -20,7 +20,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklstm.sequences import Sequences
 from sklstm.sequences._containers import is_frame, open_container, read_values
 from sklstm.sequences._input_form import has_text_index, join_dicts
-from sklstm.sequences._reading import is_list_of_sequences
+from sklstm.sequences._ragged import concatenated
+from sklstm.sequences._reading import is_list_of_sequences, too_few_dimensions
 from sklstm.sequences._step_values import missing_values, stack_steps
 
 Array = NDArray[Any]
@@ -29,7 +30,7 @@ Array = NDArray[Any]
 def read_rows(X: Any, estimator: Any) -> Sequences:
     """Sequences whose ``values`` are an array or a frame of S rows, in the dtype of X."""
     X = open_container(X)
-    return _from_list(X) if is_list_of_sequences(X) else _from_array(X, estimator)
+    return _from_list(X) if is_list_of_sequences(X) else _from_array(X)
 
 
 def read_step_rows(X_t: Any, names: list[str] | None, library: str | None) -> Any:
@@ -137,7 +138,7 @@ def _from_list(X: Any) -> Sequences:
                 f"{list(x.columns)}"
             )
     flat = not frames and all(np.ndim(x) == 1 for x in X)
-    values: Any = _concatenated_frames(parts) if frames else np.concatenate(parts)
+    values: Any = _concatenated_frames(parts) if frames else concatenated(parts)
     return Sequences(values, lengths, "list", X[0] if frames else None, flat=flat)
 
 
@@ -178,21 +179,20 @@ def _concatenated_frames(frames: list[Any]) -> Any:
     return concat(frames, ignore_index=True) if hasattr(frames[0], "iloc") else concat(frames)
 
 
-def _from_array(X: Any, estimator: Any) -> Sequences:
-    array = check_array(
-        # check_array cannot read the dtype of a polars frame.
-        X.to_numpy() if hasattr(X, "to_numpy") and not hasattr(X, "iloc") else X,
-        dtype=None,
-        allow_nd=True,
-        ensure_all_finite=False,
-        input_name="X",
-        estimator=estimator,
-    )
+def _from_array(X: Any) -> Sequences:
+    array = read_values(X, "X")
+    if array.ndim < 2:
+        raise ValueError(too_few_dimensions(array))
+    if 0 in array.shape:
+        raise ValueError(
+            "X: expected at least one sequence, one time step and one feature. Found array with 0 "
+            f"sample(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
     if array.ndim == 2:
         frame = X if hasattr(X, "columns") else None
         lengths = np.full(len(array), array.shape[1])
         return Sequences(array.reshape(-1, 1), lengths, "2d", frame, array.shape[1], flat=True)
-    if array.ndim > 3 or 0 in array.shape:
+    if array.ndim > 3:
         raise ValueError(
             "X: expected a 2-D array (n_samples, n_timesteps), a 3-D array (n_samples, n_timesteps,"
             f" n_features) or a list of sequences, got an array of shape {array.shape}"

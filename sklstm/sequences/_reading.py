@@ -113,7 +113,7 @@ def _regular_shape(nested: Any) -> tuple[int, ...] | None:
 def _from_array(X: Any, first_sample: int, estimator: Any) -> Sequences:
     array = read_numbers(X, "X")
     if array.ndim < 2:
-        raise ValueError(_too_few_dimensions(array))
+        raise ValueError(too_few_dimensions(array))
     array = _check_not_too_small(array, estimator)
     frame = X if is_frame(X) else None
     if array.ndim == 2:
@@ -152,7 +152,8 @@ def _check_not_too_small(array: Array, estimator: Any) -> Array:
         raise ValueError(f"X: {error}") from error
 
 
-def _too_few_dimensions(array: Array) -> str:
+def too_few_dimensions(array: Array) -> str:
+    """Return the message for an array X with fewer than two axes."""
     shape = array.shape
     if not shape:
         return f"X: Expected 2D array, got scalar array instead: {array}; put sequences into a list"
