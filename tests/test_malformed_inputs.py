@@ -181,7 +181,7 @@ READERS = {
     "steps.predict": method("steps", "predict"),
     **{f"{t}.{m}": method(t, m) for t in TRANSFORMERS for m in ("fit", "transform")},
     **{
-        f"inspection.{f.__name__}": (partial(f, fitted("regressor")), "regressor")
+        f"inspection.{f.__name__}": (lambda X, f=f: f(fitted("regressor"), X), "regressor")
         for f in (
             inspection.input_gradients,
             inspection.integrated_gradients,
@@ -355,7 +355,7 @@ def cases_of_streams():
     for value, make in {**NO_ARRAYS, **NO_STEPS}.items():
         yield f"step({value})", lambda X_t: fitted("stream").step(X_t), "stream", make, "X_t"
     for value in ("a", 0, -1, 1.5, None, [1]):
-        function = partial(SequenceStream, fitted("regressor"))
+        function = lambda n: SequenceStream(fitted("regressor"), n)  # noqa: E731
         yield f"n_streams={value!r}", function, None, always(value), "n_streams"
     for value in (None, 3, LSTMRegressor, "text"):
         yield f"stream of {value!r}", SequenceStream, None, always(value), "estimator"
@@ -372,11 +372,11 @@ def cases_of_parameters():
 
 def cases_of_arguments():
     for name in ESTIMATORS:
-        function = partial(fitted(name).input_gradients, RAGGED)
+        function = lambda t, name=name: fitted(name).input_gradients(RAGGED, t)  # noqa: E731
         for value in (np.arange(2), [0, 1], "a", 7, object()):
             kind = type(value).__name__
             yield f"{name}: target of {kind}", function, name, always(value), "target"
-    function = partial(fitted("classifier").partial_fit, RAGGED, LABELS)
+    function = lambda c: fitted("classifier").partial_fit(RAGGED, LABELS, c)  # noqa: E731
     for value in ([0, 2], [0], "ab", [[0, 1]]):
         yield f"classes={value!r}", function, "classifier", always(value), "classes"
     for value in ("text", [["a"], [1]], ["a", 3], ["", "a"], [], 3, {"a": 1}, {"a"}, None):
