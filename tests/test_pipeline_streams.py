@@ -254,6 +254,24 @@ def test_a_mask_for_an_estimator_alone(pooling, sizes, rng):
         check(found, [predict(labels, np.array(x), "predict_proba") if x else None for x in seen])
 
 
+def test_ragged_sequences_of_real_data(data_folder):
+    with np.load(data_folder / "JapaneseVowels.npz") as file:
+        X = np.split(file["train_values"], np.cumsum(file["train_lengths"])[:-1])
+        y = file["train_y"]
+    model = make_pipeline(
+        StepTransformer(PCA(6)), SequenceDifferences(), SequenceScaler(), LSTMClassifier(**QUICK)
+    ).fit(X, y)
+    lengths = np.array([len(x) for x in X])
+    padded = np.full((len(X), lengths.max(), 12), np.nan)
+    for x, row in zip(X, padded, strict=True):
+        row[: len(x)] = x
+    stream = SequenceStream(model, len(X))
+    for t in range(lengths.max()):
+        found = stream.step_proba(padded[:, t], mask=t < lengths)
+    np.testing.assert_array_equal(stream.n_steps, lengths)
+    assert_close(found, model.predict_proba(X), 1e-12)
+
+
 @pytest.mark.parametrize("mask", [[True], [1, 0, 1], [[True, True, True]], "all", [None] * 3])
 def test_malformed_masks(mask, rng):
     X, y = draw(rng, False)
