@@ -204,7 +204,7 @@ def test_grid_search_on_the_workers(client, rng, seed, monkeypatch):
     sent = []
     scatter = client.scatter
     monkeypatch.setattr(client, "scatter", lambda x, **k: sent.append(x) or scatter(x, **k))
-    joblib = pytest.importorskip("joblib")
+    joblib = pytest.importorskip("joblib", "1.3")  # the first with parallel_config
     X, y = problem(rng, n=40)
     X = cut(X, rng)
     search = GridSearchCV(
