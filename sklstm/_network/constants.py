@@ -30,7 +30,8 @@ BLOCK_NUMBERS = 2**18
 def loss_of_constant(loss: Loss, targets: NDArray[Any], weights: Array) -> float:
     """Return the weighted mean loss of the same raw prediction for all rows.
 
-    It is the prediction with the least loss; for Huber's loss, the better of mean and median.
+    It is the prediction with the least loss; for Huber's loss, the better of mean and median. For
+    the Gaussian loss, the deviation of a target that is constant is one.
     """
     shares = weights / weights.sum()
     if targets.dtype.kind == "f":
@@ -61,7 +62,10 @@ def _constants(loss: Loss, targets: NDArray[Any], shares: Array) -> list[Array]:
         return [np.log(np.maximum(mean, tiny))]
     if isinstance(loss, Gaussian):
         deviation = np.sqrt(shares @ (targets - mean) ** 2)
-        return [np.concatenate([mean, np.log(np.maximum(deviation, tiny))])]
+        # The loss of a constant target falls for as long as training lasts, so that no fit comes
+        # close to the least one.
+        varies = deviation > Gaussian.NOISE
+        return [np.concatenate([mean, np.log(np.where(varies, deviation, 1.0))])]
     if isinstance(loss, Quantile | Quantiles | AbsoluteError):
         return [quantiles(targets, shares, _levels(loss)).ravel()]
     return [mean, quantiles(targets, shares, np.array([0.5])).ravel()]

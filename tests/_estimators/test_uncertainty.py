@@ -158,6 +158,15 @@ def test_a_constant_target_has_no_deviation(solver, rng, seed):
     np.testing.assert_array_equal(deviation, 0)
 
 
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_constant_target_is_no_reason_to_warn(beside, rng, seed):
+    X = rng.normal(size=(100, 5, 1))
+    y = np.full((100, 1), 3.5)
+    y = np.hstack([X[:, :, 0].mean(axis=1, keepdims=True), y]) if beside else y[:, 0]
+    LSTMRegressor(8, **GAUSSIAN, random_state=seed).fit(X, y)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_deviations_have_the_precision_of_the_targets(dtype, rng, seed):
     X, _ = problem(rng)

@@ -46,6 +46,16 @@ def test_several_outputs_are_independent(rng):
         assert found == pytest.approx(np.mean(single), rel=1e-9)
 
 
+def test_a_constant_target_has_a_deviation_of_one(rng):
+    """The least Gaussian loss of a constant target is one that no fit comes close to."""
+    targets, weights = rng.exponential(size=(N, 1)), rng.uniform(0.1, 3, N)
+    single = constants.loss_of_constant(losses.Gaussian(), targets, weights)
+    for constant in (0.0, 1e-9):
+        both = np.hstack([targets, np.full((N, 1), constant)])
+        found = constants.loss_of_constant(losses.Gaussian(), both, weights)
+        assert found == pytest.approx(single / 2, rel=1e-9)
+
+
 def test_huber_is_close_to_the_least_loss(rng):
     targets, weights = rng.exponential(size=(N, 1)), rng.uniform(0.1, 3, N)
     loss = losses.Huber(1.35)
