@@ -24,6 +24,10 @@ from sklstm.sequences._moments import (
 
 Array = NDArray[np.float64]
 
+#: The mean is subtracted if it is larger than this multiple of the standard deviation. The rule was
+#: chosen by cross-validation, see docs/accuracy.rst.
+CENTERED = 0.5
+
 #: Moments are computed for blocks of so many numbers, which stay in the processor's cache.
 BLOCK_NUMBERS = 2**16
 
@@ -81,8 +85,12 @@ class Scaling:
 
     @property
     def mean(self) -> Array:
-        """What is subtracted from each channel, (D,)."""
-        return self.mean_seen
+        """What is subtracted from each channel, (D,).
+
+        A mean that is small beside the deviation is left, so that zeros remain zeros.
+        """
+        large = np.abs(self.mean_seen) > CENTERED * self.deviation_seen
+        return np.where(large, self.mean_seen, 0.0)
 
     @cached_property
     def scale(self) -> Array:
@@ -151,10 +159,11 @@ class Scaling:
         Exponents are zero, unless a difference or a factor would overflow. Each is repeated.
         """
         scale = np.where(np.isinf(self.scale), 0.0, self.scale)
-        exponent = np.frexp(np.maximum(np.abs(self.mean), scale))[1]
+        mean = self.mean
+        exponent = np.frexp(np.maximum(np.abs(mean), scale))[1]
         small = np.frexp(scale)[1] < -MODERATE_EXPONENT
         exponent = np.where(small | (np.abs(exponent) > MODERATE_EXPONENT), exponent, 0)
-        center = np.ldexp(self.mean, -exponent)
+        center = np.ldexp(mean, -exponent)
         factor = 1 / np.ldexp(self.scale, -exponent)
         n_channels = len(scale)
         n = 1 if n_channels == 1 else max(1, TILE_NUMBERS // n_channels)

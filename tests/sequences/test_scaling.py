@@ -17,9 +17,19 @@ def draw(rng, n, n_channels, dtype="f8"):
 
 
 def expected_moments(values, weights):
+    """What is subtracted, the mean if it is larger than half of the deviation, and the deviation."""
     values = values.astype(np.float64)
     mean = np.average(values, axis=0, weights=weights)
-    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    return np.where(np.abs(mean) > deviation / 2, mean, 0), deviation
+
+
+def test_a_mean_that_is_small_beside_the_deviation_is_left(rng):
+    values = rng.normal(size=(400, 4)) * [1, 1, 0, 1e3] + [0.2, -1, 3, -9e2]
+    scaling = Scaling.of(values, np.ones(400))
+    assert (scaling.mean != 0).tolist() == [False, True, True, True]
+    rain = np.maximum(rng.normal(size=(400, 1)) - 1, 0)
+    assert not Scaling.of(rain, np.ones(400)).apply(np.zeros((3, 1)), "f4").any()
 
 
 @by_dtype
