@@ -17,7 +17,7 @@ def draw(rng, n, n_channels, dtype="f8"):
 
 
 def expected_moments(values, weights):
-    """What is subtracted, the mean if it is larger than half of the deviation, and the deviation."""
+    """What is subtracted, a mean of more than half of the deviation, and the deviation."""
     values = values.astype(np.float64)
     mean = np.average(values, axis=0, weights=weights)
     deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
