@@ -71,6 +71,20 @@ def test_examples(name):
         np.testing.assert_allclose(found[output], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_random_weights(bias, rng):
+    """The weights of the examples are constant, and do not tell the gates apart."""
+    from onnx.reference import ReferenceEvaluator
+
+    shapes = {"X": (5, 3, 2), "W": (1, 16, 2), "R": (1, 16, 4), **({"B": (1, 32)} if bias else {})}
+    inputs = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    node = onnx.helper.make_node("LSTM", list(inputs), ["Y", "Y_h", "Y_c"], hidden_size=4)
+    expected = ReferenceEvaluator(node).run(None, inputs)
+    found = computed(node, inputs.values())
+    for name, values in zip(node.output, expected, strict=True):
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6)
+
+
 def test_there_are_examples():
     assert "test_lstm_defaults" in WITHOUT_PEEPHOLES
     assert any("P" in node.input for node, _, _ in EXAMPLES.values())
