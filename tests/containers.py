@@ -61,7 +61,25 @@ def read_only(x):
     return copy
 
 
+class ArrayLike:
+    """An array of a library that is not known; as in PyTorch, ``size`` is a method."""
+
+    def __init__(self, x):
+        self._x = x
+        self.shape = x.shape
+
+    def __len__(self):
+        return len(self._x)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._x, dtype)
+
+    def size(self):
+        return self.shape
+
+
 ELEMENTS = {
+    "array-like": ArrayLike,
     "lists": np.ndarray.tolist,
     "tuples": lambda x: tuple(map(tuple, x.tolist())),
     "objects": lambda x: x.astype(object),

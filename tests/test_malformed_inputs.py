@@ -232,6 +232,7 @@ NO_TARGETS = {
     "of each step, nested": lambda: [x.tolist() for x in STEPS],
     "of each step, objects": lambda: objects(STEPS),
     "NaN": lambda: np.full(6, np.nan),
+    "NaT": lambda: np.array(["NaT", "2020"] * 3, "M8[s]"),
     "number": lambda: 1.5,
     "complex": lambda: NUMBERS * 1j,
 }
@@ -377,8 +378,12 @@ def cases_of_arguments():
             kind = type(value).__name__
             yield f"{name}: target of {kind}", function, name, always(value), "target"
     function = lambda c: fitted("classifier").partial_fit(RAGGED, LABELS, c)  # noqa: E731
-    for value in ([0, 2], [0], "ab", [[0, 1]]):
-        yield f"classes={value!r}", function, "classifier", always(value), "classes"
+    dates = np.array([0, 1], "M8[s]")
+    masked = np.ma.masked_array([0, 1])
+    wrong = ([0, 2], [0], "ab", [[0, 1]], [0, 1, np.nan], [0, 1, None], {0, 1}, [1j, 0])
+    for value in (*wrong, dates, masked, range(2), iter([0, 1]), np.array(["NaT"], "M8[s]")):
+        name = f"classes={type(value).__name__}: {value!r:.20}"
+        yield name, function, "classifier", always(value), "classes"
     for value in ("text", [["a"], [1]], ["a", 3], ["", "a"], [], 3, {"a": 1}, {"a"}, None):
         for name in ("fit", "transform"):
             function, _ = method("encoder", name)

@@ -113,6 +113,18 @@ CALLS = {
         lambda reg: classifier().partial_fit(X, LABELS, classes=[0, 2]),
         r"^y\[1\]: expected one of \[0, 2\], got 1; .*all labels in classes",
     ),
+    "a missing class": (
+        lambda reg: classifier().partial_fit(X, LABELS, classes=[0, 1, np.nan]),
+        r"^classes\[2\]: expected a label, got nan",
+    ),
+    "classes of another kind": (
+        lambda reg: classifier().partial_fit(X, LABELS, classes=np.array([0, 1], "M8[s]")),
+        r"^y: expected labels among the classes .*got dtype int64",
+    ),
+    "a missing date": (
+        lambda reg: classifier().fit(X, np.array(["2020", "NaT"] * 3, "M8[D]")),
+        r"^y\[1\]: expected a label, got NaT",
+    ),
     "learning_rate": (
         lambda reg: classifier(learning_rate=0.01).fit(X, LABELS),
         "'learning_rate' parameter .*Got 0.01 .*learning_rate_init=0.01",

@@ -13,9 +13,8 @@ from sklstm._compat import StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
 from sklstm._estimators.probabilities import Probabilities
-from sklstm._estimators.target_checks import check_labels
+from sklstm._estimators.target_checks import check_classes, check_labels
 from sklstm._estimators.targets import ClassTargets, LabelTargets
-from sklstm.sequences._containers import read_values
 
 Array = NDArray[np.floating]
 
@@ -395,8 +394,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
                 "partial_fit does not see all samples, and cannot balance their classes: expected "
                 'class_weight to be None or a dict, got "balanced"'
             )
-        if classes is not None and read_values(classes, "classes").ndim != 1:
-            raise ValueError(f"classes: expected labels of shape (n_classes,), got {classes!r}")
+        classes = None if classes is None else check_classes(classes)
         if hasattr(self, "classes_"):
             given = self.classes_ if classes is None else np.unique(classes)
             if given.tolist() != self.classes_.tolist():  # of any two types, also in NumPy 1.24

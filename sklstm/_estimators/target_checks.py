@@ -11,7 +11,8 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from sklstm.sequences._containers import read_numbers
+from sklstm.sequences._containers import read_numbers, read_values
+from sklstm.sequences._step_values import missing_values
 
 #: From the number of a row of the targets to its name in errors.
 Name = Callable[[int], str]
@@ -22,8 +23,23 @@ def name_of_row(row: int) -> str:
     return f"y[{row}]"
 
 
+def check_classes(classes: Any) -> NDArray[Any]:
+    """The classes (n_classes,) given to partial_fit."""
+    array = read_values(classes, "classes")
+    if array.ndim != 1:
+        raise ValueError(f"classes: expected labels of shape (n_classes,), got {classes!r}")
+    missing = missing_values(array)
+    if missing.any():
+        k = int(np.argmax(missing))
+        raise ValueError(f"classes[{k}]: expected a label, got {array[k]}")
+    return array
+
+
 def check_labels(y: Any) -> tuple[NDArray[Any], bool]:
     """Labels (n,), or (n, K) zeros and ones; and which of the two."""
+    if getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M") and np.isnat(y).any():
+        k = int(np.argwhere(np.isnat(y))[0][0])
+        raise ValueError(f"y[{k}]: expected a label, got NaT")
     if _are_usual_labels(y):
         return y, False
     try:

@@ -131,7 +131,12 @@ class ClassTargets:
         y, multilabel = check_labels(y)
         if multilabel:
             raise ValueError(f"y: expected labels of shape (n_samples,), got {y.shape}")
-        codes = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+        try:
+            codes = np.searchsorted(self.classes, y).clip(max=len(self.classes) - 1)
+        except TypeError as error:  # such as dates and numbers
+            raise ValueError(
+                f"y: expected labels among the classes {self.classes.tolist()}, got dtype {y.dtype}"
+            ) from error
         found = self.classes[codes]
         if found.dtype != y.dtype or y.dtype.kind not in "iubU":  # of any two types
             found, y = found.astype(object), y.astype(object)

@@ -55,9 +55,11 @@ def known_rows(values: Rows, weights: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def missing_values(values: Rows) -> NDArray[np.bool_]:
-    """Return which values are missing: NaN, None and pandas.NA."""
+    """Return which values are missing: NaN, NaT, None and pandas.NA."""
     if values.dtype.kind == "f":
         return np.isnan(values)
+    if values.dtype.kind in "mM":
+        return np.isnat(values)
     if values.dtype.kind == "O":
         missing = [_is_missing(value) for value in values.flat]
         return np.array(missing, dtype=bool).reshape(values.shape)
