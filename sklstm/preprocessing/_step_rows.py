@@ -183,11 +183,7 @@ def _from_array(X: Any) -> Sequences:
     array = read_values(X, "X")
     if array.ndim < 2:
         raise ValueError(too_few_dimensions(array))
-    if 0 in array.shape:
-        raise ValueError(
-            "X: expected at least one sequence, one time step and one feature. Found array with 0 "
-            f"sample(s) (shape={array.shape}) while a minimum of 1 is required."
-        )
+    _check_not_empty(array)
     if array.ndim == 2:
         frame = X if hasattr(X, "columns") else None
         lengths = np.full(len(array), array.shape[1])
@@ -198,6 +194,16 @@ def _from_array(X: Any) -> Sequences:
             f" n_features) or a list of sequences, got an array of shape {array.shape}"
         )
     return _unpadded(array)
+
+
+def _check_not_empty(array: Array) -> None:
+    names = ["sample", "feature"] if array.ndim == 2 else ["sample", "time step", "feature"]
+    for name, size in zip(names, array.shape, strict=False):
+        if size == 0:  # in the words of scikit-learn, which its checks of estimators expect
+            raise ValueError(
+                f"X: Found array with 0 {name}(s) (shape={array.shape}) while a minimum of 1 is "
+                "required."
+            )
 
 
 def _unpadded(array: Array) -> Sequences:
