@@ -26,7 +26,7 @@ exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # a link, if this is the name of an object
 rst_prolog = ".. currentmodule:: sklstm\n"
-suppress_warnings = ["ref.ref"]  # docstrings inherited from scikit-learn link to its pages
+suppress_warnings = ["ref.ref", "ref.term"]  # docstrings of scikit-learn link to its pages
 
 # Links to other projects need to download their inventories.
 if os.environ.get("SKLSTM_DOCS_ONLINE"):
