@@ -138,8 +138,9 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
 
     scale_inputs : bool, default=True
         Whether to standardise each channel of ``X`` inside, with its weighted mean and standard
-        deviation over all time steps of the training data: ``input_mean_`` and ``input_scale_``. A
-        mean of less than half of the standard deviation is not subtracted. Tokens are not scaled.
+        deviation over all time steps of the training data: ``input_mean_`` and ``input_scale_``. In
+        a channel without values of both signs, a mean of less than the standard deviation is not
+        subtracted, so that zeros remain zeros. Tokens are not scaled.
 
     momentum : float, default=0.9
         Momentum of "sgd".
@@ -193,9 +194,8 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
 
     input_mean_ : ndarray of shape (n_channels,) or None
-        What is subtracted from each channel: its mean, or zero if that is less than half of the
-        standard deviation. A 2-D ``X`` has one channel. None for tokens and with
-        ``scale_inputs=False``.
+        What is subtracted from each channel: its mean, or zero (see ``scale_inputs``). A 2-D ``X``
+        has one channel. None for tokens and with ``scale_inputs=False``.
 
     input_scale_ : ndarray of shape (n_channels,) or None
         The standard deviation of each channel, by which values are divided. It is infinite for a

@@ -78,7 +78,7 @@ def lstm_states(estimator: Any, X: Any, *, layer: int = -1) -> Bunch:
     >>> rng = np.random.default_rng(0)
     >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(3, 9, size=20)]
     >>> y = [int(x[:, 0].mean() > 0) for x in X]
-    >>> clf = LSTMClassifier((8, 4), max_iter=5, random_state=0).fit(X, y)
+    >>> clf = LSTMClassifier((8, 4), random_state=0).fit(X, y)
     >>> states = lstm_states(clf, X[:2])
     >>> [gates.shape for gates in states.forget_gates] == [(len(x), 4) for x in X[:2]]
     True

@@ -24,10 +24,6 @@ from sklstm.sequences._moments import (
 
 Array = NDArray[np.float64]
 
-#: The mean is subtracted if it is larger than this multiple of the standard deviation. The rule was
-#: chosen by cross-validation, see docs/accuracy.rst.
-CENTERED = 0.5
-
 #: Moments are computed for blocks of so many numbers, which stay in the processor's cache.
 BLOCK_NUMBERS = 2**16
 
@@ -51,29 +47,40 @@ class Scaling:
         Total weight of the steps.
     mean_seen, deviation_seen : ndarray of shape (D,)
         Weighted mean and standard deviation.
+    low_seen, high_seen : ndarray of shape (D,) or None
+        Minimum and maximum; None if they are not known.
     """
 
     weight_seen: float
     mean_seen: Array
     deviation_seen: Array
+    low_seen: Array | None = None
+    high_seen: Array | None = None
 
     @classmethod
     def of(cls, values: NDArray[np.floating], weights: Array) -> Scaling:
         """The scaling of steps (S, D) with these weights (S,)."""
+        counted = values if weights.all() else values[weights > 0]
+        low, high = (np.asarray(f(axis=0), np.float64) for f in (counted.min, counted.max))
         with np.errstate(over="ignore"):
             if weights.min() == weights.max():
                 weight, mean, deviation = reduce(merge, _moments_of_blocks(values, None))
-                return cls._from(Moments(weight * weights[0], mean, deviation))
-            return cls._from(reduce(merge, _moments_of_blocks(values, weights)))
+                return cls._from(Moments(weight * weights[0], mean, deviation), low, high)
+            return cls._from(reduce(merge, _moments_of_blocks(values, weights)), low, high)
 
     def merged(self, other: Scaling) -> Scaling:
         """The scaling of the steps of both."""
-        return self._from(merge(self._moments, other._moments))
+        low = high = None
+        if self.low_seen is not None and other.low_seen is not None:
+            low = np.minimum(self.low_seen, other.low_seen)
+        if self.high_seen is not None and other.high_seen is not None:
+            high = np.maximum(self.high_seen, other.high_seen)
+        return self._from(merge(self._moments, other._moments), low, high)
 
     @classmethod
-    def _from(cls, found: Moments) -> Scaling:
+    def _from(cls, found: Moments, low: Array | None, high: Array | None) -> Scaling:
         weight, mean, deviation = found
-        return cls(min(float(np.max(weight)), LARGEST_WEIGHT), mean, deviation)
+        return cls(min(float(np.max(weight)), LARGEST_WEIGHT), mean, deviation, low, high)
 
     @property
     def _moments(self) -> Moments:
@@ -87,10 +94,15 @@ class Scaling:
     def mean(self) -> Array:
         """What is subtracted from each channel, (D,).
 
-        A mean that is small beside the deviation is left, so that zeros remain zeros.
+        Nothing, where zero is a bound of the values and the deviation is larger than the mean, as
+        for rainfall or one-hot vectors: zeros remain zeros. The rule was chosen by
+        cross-validation, see docs/accuracy.rst.
         """
-        large = np.abs(self.mean_seen) > CENTERED * self.deviation_seen
-        return np.where(large, self.mean_seen, 0.0)
+        if self.low_seen is None or self.high_seen is None:
+            return self.mean_seen
+        bounded = (self.low_seen >= 0) | (self.high_seen <= 0)
+        sparse = bounded & (np.abs(self.mean_seen) < self.deviation_seen)
+        return np.where(sparse, 0.0, self.mean_seen)
 
     @cached_property
     def scale(self) -> Array:

@@ -29,14 +29,10 @@ def raw_problem(rng, n=30):
 
 
 def statistics(X, step_weights=None):
-    """Weighted mean and standard deviation of all steps, the plain way.
-
-    A mean of less than half of the standard deviation is replaced by zero.
-    """
+    """Weighted mean and standard deviation of all steps, the plain way."""
     steps = np.concatenate(X)
     mean = np.average(steps, axis=0, weights=step_weights)
-    scale = np.sqrt(np.average((steps - mean) ** 2, axis=0, weights=step_weights))
-    return np.where(np.abs(mean) > scale / 2, mean, 0), scale
+    return mean, np.sqrt(np.average((steps - mean) ** 2, axis=0, weights=step_weights))
 
 
 def standardised(X, mean, scale):
@@ -100,6 +96,7 @@ def test_a_table_has_one_channel_and_padding_does_not_count(rng):
     X, y = problem(rng, n_features=1)
     table = LSTMRegressor(**SMALL).fit(X[:, :, 0], y)
     np.testing.assert_allclose(table.input_scale_, [X.std()])
+    np.testing.assert_allclose(table.input_mean_, [X.mean()])
     X, y = raw_problem(rng)
     ragged, nan_padded = (LSTMRegressor(**SMALL, random_state=0) for _ in range(2))
     assert_same_fit(ragged.fit(X, y), nan_padded.fit(padded(X), y))
@@ -132,7 +129,6 @@ def test_a_constant_channel_changes_nothing(Estimator, rng, seed):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_scale_and_offset_of_channels_do_not_matter(Estimator, dtype, rng, seed):
     X, y = problem(rng, n_features=2)
-    X = X + 20  # a mean that is subtracted, as that of the moved channels
     # Where one batch holds all samples, they are sorted by their bytes.
     model = Estimator(**SMALL, random_state=seed, dtype=dtype, batch_size=7)
     expected = model.fit(X, y).predict(X)

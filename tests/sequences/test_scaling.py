@@ -17,19 +17,27 @@ def draw(rng, n, n_channels, dtype="f8"):
 
 
 def expected_moments(values, weights):
-    """What is subtracted, a mean of more than half of the deviation, and the deviation."""
+    """What is subtracted, and the deviation: zero is a bound of no channel."""
     values = values.astype(np.float64)
     mean = np.average(values, axis=0, weights=weights)
     deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
-    return np.where(np.abs(mean) > deviation / 2, mean, 0), deviation
+    return mean, deviation
 
 
-def test_a_mean_that_is_small_beside_the_deviation_is_left(rng):
-    values = rng.normal(size=(400, 4)) * [1, 1, 0, 1e3] + [0.2, -1, 3, -9e2]
-    scaling = Scaling.of(values, np.ones(400))
-    assert (scaling.mean != 0).tolist() == [False, True, True, True]
-    rain = np.maximum(rng.normal(size=(400, 1)) - 1, 0)
-    assert not Scaling.of(rain, np.ones(400)).apply(np.zeros((3, 1)), "f4").any()
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_zeros_remain_zeros_where_zero_is_a_bound_and_the_mean_is_small(sign, rng):
+    rain, weights = np.maximum(rng.normal(size=400) - 1, 0), np.ones(400)
+    both_signs, large = rain.copy(), rain + 3
+    both_signs[7] = -1e-3
+    scaling = Scaling.of(sign * np.column_stack([rain, both_signs, large]), weights)
+    assert (scaling.mean != 0).tolist() == [False, True, True]
+    assert not scaling.apply(np.zeros((3, 3)), "f4")[:, 0].any()
+    np.testing.assert_allclose(scaling.scale[0], rain.std(), 1e-9)
+    weights[7] = 0  # a value that does not count
+    assert Scaling.of(both_signs[:, None], weights).mean == 0
+    later = Scaling.of(both_signs[:, None], np.ones(400))
+    assert Scaling.of(rain[:, None], weights).merged(later).mean != 0
+    assert Scaling.of(rain[:, None], weights).merged(Scaling.of(rain[:, None], weights)).mean == 0
 
 
 @by_dtype
