@@ -168,6 +168,23 @@ def test_a_part_of_the_samples_at_a_time(rng, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-13)
 
 
+def test_the_correction_makes_the_sum_exact(rng):
+    """Two panels with 2 and 3 steps, whose integrals differ from those of the rule."""
+    lengths, weights, ends = np.array([2, 3]), np.array([0.25, 0.5, 0.25]), np.zeros(2)
+    terms = rng.normal(size=(3, 5, 1))
+    slopes = np.add.reduceat(terms[:, :, 0], [0, 2], axis=1)
+    deviations = slopes - weights @ slopes
+    exact = weights @ slopes + 0.9 * weights @ deviations**2 / np.abs(deviations).max(axis=0)
+    panels = _paths.Panels(np.arange(2), ends, ends + 1, ends, exact)
+    mean = np.einsum("k,ksd->sd", weights, terms)
+    product = np.einsum("k,ks,ksd->sd", weights, np.repeat(slopes, lengths, axis=1), terms)
+    found = _paths.Integrals.of(panels, lengths, mean, product, slopes, weights)
+    np.testing.assert_allclose(found.errors, weights @ slopes - exact)
+    np.testing.assert_allclose(found.remaining, 0, atol=1e-14)
+    sums = np.add.reduceat(found.corrected[:, 0], [0, 2])
+    np.testing.assert_allclose(sums, exact, rtol=1e-10, atol=1e-12)
+
+
 def test_incomplete_attributions_are_a_warning(rng, monkeypatch):
     X, y = ragged(rng), np.arange(8) % 2
     clf = LSTMClassifier(4, **FIT).fit(X, y)
