@@ -245,12 +245,14 @@ def test_a_prefix_gives_the_first_predictions(ragged, seed):
 
 def test_partial_fit_per_step_equals_epochs_of_fit(ragged, seed):
     X, y = ragged
-    model = LSTMClassifier(**SMALL, alpha=0.0, random_state=seed)
+    # Mean and scale of the inputs are merged in each call, which rounds.
+    options = {"alpha": 0.0, "scale_inputs": False}
+    model = LSTMClassifier(**SMALL, **options, random_state=seed)
     with pytest.raises(ValueError, match="classes must be passed"):
         model.partial_fit(X, y)
     for _ in range(4):
         model.partial_fit(X, y, classes=["above", "below"])
-    assert_same(model, fitted(X, y, seed, learning_rate="constant", tol=0, alpha=0.0))
+    assert_same(model, fitted(X, y, seed, learning_rate="constant", tol=0, **options))
 
 
 def test_cross_validation(ragged, seed):
