@@ -475,7 +475,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         decode = NumberTargets.decode_point
         if self._fitted_model().form.per_step:
             return self._score_steps(_r2_of_rows, X, y, sample_weight, decode)
-        return self._score_samples(_r2_of_rows, X, y, sample_weight, decode, check_numbers)
+        return self._score_samples(_r2_of_rows, X, y, sample_weight, decode, _check_to_score)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
         return NumberTargets.of(y, self)
@@ -486,11 +486,15 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         return tags
 
 
+def _check_to_score(y: Any) -> Array:
+    return check_numbers(y, warn=False)
+
+
 def _r2_of_rows(y_true: Any, y_pred: Array, sample_weight: Any) -> float:
     """The mean R^2 of all columns, into which more than two axes are flattened."""
     from sklstm.metrics._step_metrics import r2_of_any_unit  # slow to import
 
-    y_true = check_numbers(y_true)
+    y_true = _check_to_score(y_true)
     if y_pred.ndim > 2:
         if y_true.shape != y_pred.shape:
             raise ValueError(f"y: expected targets of shape {y_pred.shape}, got {y_true.shape}")

@@ -77,8 +77,11 @@ def _are_usual_labels(y: Any) -> bool:
     return n_classes <= 2 or n_classes <= len(y) // 2
 
 
-def check_numbers(y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
-    """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row."""
+def check_numbers(y: Any, name: Name = name_of_row, warn: bool = True) -> NDArray[np.float64]:
+    """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row.
+
+    As in scikit-learn, ``fit`` warns of a column, and ``score`` does not.
+    """
     try:
         y = read_numbers(y, "y").astype(np.float64, copy=False)
     except TypeError as error:
@@ -86,7 +89,7 @@ def check_numbers(y: Any, name: Name = name_of_row) -> NDArray[np.float64]:
     _check_finite(y, name)
     if y.ndim == 0 or 0 in y.shape[1:]:
         raise ValueError(f"y: expected shape (n_samples,) or (n_samples, ...), got {y.shape}")
-    return column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
+    return column_or_1d(y, warn=warn) if y.shape[1:] == (1,) else y
 
 
 def shape_of_targets(shape: tuple[int, ...]) -> str:
