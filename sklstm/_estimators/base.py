@@ -339,7 +339,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         """The metric over all sequences; ``check`` reads targets."""
         if y is None:
             raise ValueError("y: expected the targets, got None")
-        y_true, y_pred = check(open_targets(y, self)), self._predict(X, decode)
+        y_true, y_pred = check(open_targets(y, self, warn=False)), self._predict(X, decode)
         check_length(y_pred, y_true)
         weights = check_weights(sample_weight, len(y_true))
         return float(metric(y_true, y_pred, sample_weight=weights))

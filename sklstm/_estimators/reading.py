@@ -221,20 +221,20 @@ def part_bounds(X: Any) -> Iterator[tuple[int, int]]:
         yield first, len(X)
 
 
-def open_targets(y: Any, estimator: Any) -> Any:
+def open_targets(y: Any, estimator: Any, warn: bool = True) -> Any:
     """Targets of sequences as an array or a sparse matrix; those of time steps as they are."""
     if estimator.return_sequences or issparse(y):
         return y
     y = open_container(y, "y")
     if not is_list_of_sequences(y):
-        return without_column_axis(_plain(read_values(y, "y")))
+        return without_column_axis(_plain(read_values(y, "y")), warn)
     parts = [read_values(part, f"y[{k}]") for k, part in enumerate(y)]
     if len({part.shape for part in parts}) > 1:
         raise ValueError(
             "y: expected one target for each sequence, got a list of arrays; set "
             "return_sequences=True to fit one target for each time step"
         )
-    return without_column_axis(np.array(parts))
+    return without_column_axis(np.array(parts), warn)
 
 
 def _plain(y: NDArray[Any]) -> NDArray[Any]:
@@ -245,16 +245,20 @@ def _plain(y: NDArray[Any]) -> NDArray[Any]:
     return plain if plain.dtype.kind in NUMBERS else y
 
 
-def without_column_axis(y: NDArray[Any]) -> NDArray[Any]:
-    """Targets (n,) of a column vector, with a warning; other targets unchanged."""
+def without_column_axis(y: NDArray[Any], warn: bool = True) -> NDArray[Any]:
+    """Targets (n,) of a column vector, with a warning; other targets unchanged.
+
+    As in scikit-learn, ``fit`` warns of a column, and ``score`` does not.
+    """
     if y.shape[1:] != (1,):
         return y
-    warnings.warn(
-        "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
-        "to (n_samples,), for example using ravel().",
-        DataConversionWarning,
-        stacklevel=2,
-    )
+    if warn:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of "
+            "y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+            stacklevel=2,
+        )
     return y[:, 0]
 
 

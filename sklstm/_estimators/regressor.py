@@ -14,7 +14,7 @@ from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.number_targets import PLAIN, NumberTargets
 from sklstm._estimators.parameters import has_minibatches
-from sklstm._estimators.target_checks import check_numbers
+from sklstm._estimators.scores import numbers_to_score, r2_of_rows
 from sklstm.sequences._step_values import as_objects
 
 Array = NDArray[np.floating]
@@ -474,8 +474,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         decode = NumberTargets.decode_point
         if self._fitted_model().form.per_step:
-            return self._score_steps(_r2_of_rows, X, y, sample_weight, decode)
-        return self._score_samples(_r2_of_rows, X, y, sample_weight, decode, _check_to_score)
+            return self._score_steps(r2_of_rows, X, y, sample_weight, decode)
+        return self._score_samples(r2_of_rows, X, y, sample_weight, decode, numbers_to_score)
 
     def _new_targets(self, y: Any, classes: Any) -> NumberTargets:
         return NumberTargets.of(y, self)
@@ -484,19 +484,3 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _check_to_score(y: Any) -> Array:
-    return check_numbers(y, warn=False)
-
-
-def _r2_of_rows(y_true: Any, y_pred: Array, sample_weight: Any) -> float:
-    """The mean R^2 of all columns, into which more than two axes are flattened."""
-    from sklstm.metrics._step_metrics import r2_of_any_unit  # slow to import
-
-    y_true = _check_to_score(y_true)
-    if y_pred.ndim > 2:
-        if y_true.shape != y_pred.shape:
-            raise ValueError(f"y: expected targets of shape {y_pred.shape}, got {y_true.shape}")
-        y_true, y_pred = (rows.reshape(len(rows), -1) for rows in (y_true, y_pred))
-    return float(r2_of_any_unit(y_true, y_pred, sample_weight=sample_weight))

@@ -78,10 +78,7 @@ def _are_usual_labels(y: Any) -> bool:
 
 
 def check_numbers(y: Any, name: Name = name_of_row, warn: bool = True) -> NDArray[np.float64]:
-    """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row.
-
-    As in scikit-learn, ``fit`` warns of a column, and ``score`` does not.
-    """
+    """Finite targets (n, ...), a single column as (n,); ``name`` tells what errors call a row."""
     try:
         y = read_numbers(y, "y").astype(np.float64, copy=False)
     except TypeError as error:
