@@ -15,6 +15,9 @@ _PACKAGES = ("sklstm", "numpy", "scipy", "scikit-learn", "joblib", "threadpoolct
 #: Listed only if they are installed.
 _OPTIONAL = ("pandas", "polars", "pyarrow", "skops", "onnx", "onnxruntime", "dask")
 
+#: Of the column of names; those of folders are longer.
+_MAX_WIDTH = 24
+
 
 def show_versions() -> None:
     """Print versions, kernels, BLAS, the processor and the place of compiled code.
@@ -27,7 +30,7 @@ def show_versions() -> None:
     >>> sklstm.show_versions()  # doctest: +SKIP
     """
     lines = _system() | _versions() | _blas() | _kernels()
-    width = max(map(len, lines))
+    width = min(max(map(len, lines)), _MAX_WIDTH)
     for name, value in lines.items():
         print(f"{name:<{width}}  {value}")
 

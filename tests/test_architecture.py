@@ -38,3 +38,10 @@ def test_importing_sklstm_loads_no_slow_module():
     code = "import sys, sklearn.base; old = set(sys.modules); import sklstm; "
     code += f"print(*(set(sys.modules) - old).intersection({slow}))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
+
+
+def test_no_test_depends_on_numba():
+    """The compiled kernels need llvmlite alone; such a test would be skipped without Numba."""
+    skipping = "importorskip(" + '"numba"'
+    tests = (ROOT / "tests").rglob("*.py")
+    assert [path for path in tests if skipping in path.read_text("utf-8")] == []
