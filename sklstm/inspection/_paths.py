@@ -25,8 +25,9 @@ from sklstm.sequences import Sequences
 Array = NDArray[np.floating]
 Indices = NDArray[np.intp]
 
-#: Points of a panel, and how often a panel may be bisected.
+#: Points of a panel, panels of a line at first, and how often a panel may be bisected.
 N_POINTS = 8
+FIRST_PANELS = 8
 MAX_BISECTIONS = 48
 
 #: The errors of a line before the correction may sum to this number of tolerances.
@@ -226,7 +227,7 @@ def integrate_adaptively(
     n = len(tolerance)
     accepted = _Totals.zero(lines)
     result, remaining = np.zeros_like(accepted.values), np.zeros(n)
-    panels = Panels(np.arange(n), np.zeros(n), np.ones(n), at_baselines, at_sequences)
+    panels = _first_panels(lines, at_baselines, at_sequences)
     for bisection in range(MAX_BISECTIONS + 1):
         whole, rejected = _refine(lines, panels, accepted, tolerance)
         done = (whole.remaining <= tolerance) & (whole.errors <= SLACK * tolerance)
@@ -241,6 +242,18 @@ def integrate_adaptively(
         middle = (panels.lower + panels.upper) / 2
         panels = panels.halves(lines.outputs(panels.sample, middle))
     return result, remaining
+
+
+def _first_panels(lines: Lines, at_baselines: Array, at_sequences: Array) -> Panels:
+    """Divide each line into equal panels."""
+    n, positions = len(at_baselines), np.linspace(0, 1, FIRST_PANELS + 1)
+    sample = np.tile(np.arange(n), FIRST_PANELS)
+    inner = lines.outputs(sample[n:], np.repeat(positions[1:-1], n))
+    lower, upper = np.repeat(positions[:-1], n), np.repeat(positions[1:], n)
+    at_lower, at_upper = (
+        np.concatenate(parts) for parts in ((at_baselines, inner), (inner, at_sequences))
+    )
+    return Panels(sample, lower, upper, at_lower, at_upper)
 
 
 class _Totals(NamedTuple):
