@@ -194,7 +194,8 @@ def rescale_inputs(
         return
     mean, scale = _units(earlier)
     new_mean, new_scale = _units(later)
-    ratio = np.where(np.isinf(new_scale), 1.0, new_scale / scale)
+    with np.errstate(invalid="ignore"):  # infinite scales of constant channels
+        ratio = np.where(np.isinf(new_scale), 1.0, new_scale / scale)
     for direction in network.layers[0].directions:
         weight, bias = (views[f"{direction}.{part}"] for part in ("weight_ih", "bias"))
         exact = weight.astype(np.float64)
