@@ -201,6 +201,13 @@ def test_a_column_vector_is_read_as_one_axis_with_one_warning(form, estimator, y
     np.testing.assert_array_equal(predicted, expected)
 
 
+def test_a_column_vector_warns_once_with_scorers_of_held_out_samples():
+    model = LSTMRegressor(**SMALL, early_stopping=True, scoring="neg_mean_squared_error")
+    with pytest.warns(DataConversionWarning) as caught:
+        model.fit(X, np.array(NUMBERS)[:, None]).score(X, np.array(NUMBERS)[:, None])
+    assert len([w for w in caught if w.category is DataConversionWarning]) == 1
+
+
 def test_columns_of_steps_are_read_as_one_axis_with_one_warning():
     model = LSTMRegressor(**SMALL, return_sequences=True)
     expected = model.fit(X, STEPS).predict(X)

@@ -164,7 +164,7 @@ def _for_scorers(estimator: Any, data: GivenData, samples: Samples) -> Validatio
     """Held-out samples, with the targets and weights as they were given."""
     y, weights = (
         None if part is None else _take(part, samples.numbers)
-        for part in (open_targets(data.y, estimator), data.sample_weight)
+        for part in (open_targets(data.y, estimator, warn=False), data.sample_weight)
     )
     return Validation(samples, list(samples.sequences), y, weights, False)
 

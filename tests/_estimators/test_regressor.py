@@ -452,5 +452,5 @@ def test_input_gradients_of_one_of_several_outputs(loss, rng, seed):
     with pytest.raises(ValueError, match="target: expected an output, 0 to 1, got None"):
         reg.input_gradients(X)
     for target in (2, -1, "first"):
-        with pytest.raises(ValueError, match="target: expected 0 to 1, got"):
+        with pytest.raises(ValueError, match="target: expected one output, 0 to 1, got"):
             reg.input_gradients(X, target=target)
