@@ -166,8 +166,9 @@ def test_the_loss_counts_in_standardised_units(loss, of, rng, seed):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_units_of_targets_do_not_matter(loss, solver, rng, seed):
     X, y = numbers(rng)
-    one = fit(X, y, seed, loss=loss, solver=solver, max_iter=10)
-    other = fit(X, 1e9 * y, seed, loss=loss, solver=solver, max_iter=10)
+    max_iter = 3 if solver == "lbfgs" else 10  # a line search can amplify rounding errors
+    one = fit(X, y, seed, loss=loss, solver=solver, max_iter=max_iter)
+    other = fit(X, 1e9 * y, seed, loss=loss, solver=solver, max_iter=max_iter)
     np.testing.assert_allclose(parameter_vector(other), parameter_vector(one), rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(other.predict(X), 1e9 * one.predict(X), rtol=1e-7)
 
