@@ -16,6 +16,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from shutil import rmtree
 from typing import Any
 
@@ -114,8 +115,7 @@ def all_forks(n_forks: int) -> Counter[str]:
     for kernels in ("numpy", "compiled"):
         sklstm.set_config(kernels=kernels)
         stream = SequenceStream(model, n_streams=len(X))
-        predict: Callable[[], Any] = lambda: model.predict(X)  # noqa: E731
-        step: Callable[[], Any] = lambda stream=stream: stream.step(X[:, 0])  # noqa: E731
+        predict, step = partial(model.predict, X), partial(stream.step, X[:, 0])
         ends += forks_beside(f"predicts with {kernels}", predict, n, predict)
         ends += forks_beside(f"streams with {kernels}", step, n, predict)
     last = n_forks - 4 * n

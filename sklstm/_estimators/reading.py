@@ -33,7 +33,7 @@ from sklstm.sequences._step_values import (
 )
 from sklstm.sequences._weights import check_weights
 
-#: For prediction, a list of sequences is read in parts of at most so many sequences or numbers.
+#: Maximum number of sequences and of values in a part of a list that is read for prediction.
 PART_SEQUENCES = 4096
 PART_NUMBERS = 2**22
 

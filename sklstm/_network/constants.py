@@ -23,7 +23,7 @@ from sklstm._network.losses import (
 
 Array = NDArray[np.float64]
 
-#: The loss is computed for blocks of so many numbers, so that memory is limited.
+#: Number of values in a block for which the loss is computed; it limits the memory.
 BLOCK_NUMBERS = 2**18
 
 

@@ -23,5 +23,5 @@ def to_order(weights: NDArray[Any], order: Order) -> NDArray[Any]:
 
 def from_order(weights: NDArray[Any], order: Order) -> NDArray[Any]:
     """Return weights (..., 4 * hidden) of another library in sklstm's order."""
-    inverse = tuple(int(k) for k in np.argsort(order))
-    return to_order(weights, inverse)  # type: ignore[arg-type]  # four positions
+    i, f, o, g = np.argsort(order).tolist()
+    return to_order(weights, (i, f, o, g))

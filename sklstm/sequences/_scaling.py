@@ -24,13 +24,13 @@ from sklstm.sequences._moments import (
 
 Array = NDArray[np.float64]
 
-#: Moments are computed for blocks of so many numbers, which stay in the processor's cache.
+#: Number of values in a block for which moments are computed; it fits into the processor's cache.
 BLOCK_NUMBERS = 2**16
 
 #: Larger total weights are replaced by this, so that their sum is finite.
 LARGEST_WEIGHT = 2.0**980
 
-#: A tile of channels has about so many numbers: NumPy is slow along a short last axis.
+#: Approximate length of a row of repeated channels: NumPy is slow along a short last axis.
 TILE_NUMBERS = 512
 
 

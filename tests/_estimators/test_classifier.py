@@ -43,7 +43,7 @@ def fit(X, y, seed, sample_weight=None, **parameters):
 def test_it_learns_classes(n_classes, solver, rng, seed):
     X, y = problem(rng, n=120, n_classes=n_classes)
     clf = fit(cut(X, rng, shortest=4), y, seed, solver=solver, max_iter=60)
-    X, y = problem(rng, n=600, n_classes=n_classes)  # so many that the score is no accident
+    X, y = problem(rng, n=600, n_classes=n_classes)  # a small standard error of the score
     assert clf.score(cut(X, rng, shortest=4), y) > 0.8
     assert clf.n_outputs_ == (1 if n_classes == 2 else 3)
     assert clf.out_activation_ == ("logistic" if n_classes == 2 else "softmax")

@@ -215,14 +215,17 @@ def replaced(y, known, filler):
 
 
 pandas = pytest.importorskip("pandas")
-WORDS = lambda positive: np.where(positive, "up", "down")  # noqa: E731
 FILLERS = [None, np.nan, pandas.NA, "other", -100]
+
+
+def words(positive):
+    return np.where(positive, "up", "down")
 
 
 @pytest.mark.parametrize("filler", FILLERS, ids=str)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_steps_of_weight_zero_may_have_any_label(filler, solver, rng, seed):
-    X, y, known = steps(rng, WORDS)
+    X, y, known = steps(rng, words)
     weights = [here.astype(float) for here in known]
     settings = {"return_sequences": True, "solver": solver, "max_iter": 3, "random_state": seed}
     expected = LSTMClassifier(3, **settings).fit(X, y, weights)
@@ -235,7 +238,7 @@ def test_steps_of_weight_zero_may_have_any_label(filler, solver, rng, seed):
 
 @pytest.mark.parametrize("filler", FILLERS[:3], ids=str)
 def test_a_missing_label_is_an_unknown_step(filler, rng, seed):
-    X, y, known = steps(rng, WORDS)
+    X, y, known = steps(rng, words)
     weights = [here.astype(float) for here in known]
     settings = {"return_sequences": True, "max_iter": 3, "random_state": seed}
     expected = LSTMClassifier(3, **settings).fit(X, y, weights)
@@ -289,7 +292,7 @@ def test_a_missing_target_of_a_sequence_is_an_error(rng):
 
 
 def test_a_wrong_label_of_a_step_is_named(rng):
-    X, y, _ = steps(rng, WORDS)
+    X, y, _ = steps(rng, words)
     clf = LSTMClassifier(3, return_sequences=True, max_iter=1).fit(X, y)
     y[4][-1] = "else"[:4]
     with pytest.raises(ValueError, match=rf"y\[4\], step {len(y[4]) - 1}: expected one of"):

@@ -230,7 +230,7 @@ def test_training_that_ends_too_early_warns(Estimator, solver, data, seed):
 def test_training_ends_when_the_loss_does_not_improve(Estimator, data, seed):
     estimator = fit(Estimator, data, seed, learning_rate="constant", tol=100.0,
                     n_iter_no_change=4, max_iter=50)  # fmt: skip
-    assert estimator.n_iter_ == 6  # the first is progress, four are put up with
+    assert estimator.n_iter_ == 6  # one improves, four are allowed, the sixth ends
 
 
 def test_infinite_patience_trains_until_max_iter(data, seed):

@@ -33,7 +33,7 @@ def _attempt() -> Callable[[int], bool]:
     except ImportError:
         import msvcrt
 
-        lock, kind = msvcrt.locking, msvcrt.LK_NBLCK  # type: ignore[attr-defined]
+        lock, kind = msvcrt.locking, msvcrt.LK_NBLCK  # type: ignore[attr-defined]  # Windows
         return lambda descriptor: _succeeds(lambda: lock(descriptor, kind, 1))
     kind = fcntl.LOCK_EX | fcntl.LOCK_NB
     return lambda descriptor: _succeeds(lambda: fcntl.flock(descriptor, kind))
