@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from data import problem
 from numerics import assert_close
+from saved_streams import WAYS, restored
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -498,7 +499,7 @@ def assert_same_state(one, other):
 
 
 @every
-@pytest.mark.parametrize("way", ["dict", "npz", "pickle", "deepcopy"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_stream_continues_from_a_saved_state(name, way, rng, tmp_path):
     X, y = draw(rng, name in GAPS)
     model = pipeline(name, X, 1.0 * y)
@@ -507,18 +508,7 @@ def test_a_stream_continues_from_a_saved_state(name, way, rng, tmp_path):
     for x_t in steps[:5]:
         stream.step(x_t)
     stream.reset(1)
-    if way == "pickle":
-        other = pickle.loads(pickle.dumps(stream))
-    elif way == "deepcopy":
-        other = deepcopy(stream)
-    else:
-        state, other = stream.get_state(), SequenceStream(model, 2)
-        if way == "npz":
-            np.savez(tmp_path / "state.npz", **state)
-            with np.load(tmp_path / "state.npz") as state:
-                other.set_state(state)
-        else:
-            other.set_state(state)
+    other = restored(stream, model, way, tmp_path)
     np.testing.assert_array_equal(other.n_steps, [5, 0])
     for x_t in steps[5:]:
         np.testing.assert_array_equal(other.step(x_t), stream.step(x_t))

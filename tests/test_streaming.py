@@ -1,6 +1,5 @@
 """Step by step as all at once."""
 
-import pickle
 import re
 import warnings
 from copy import deepcopy
@@ -12,6 +11,7 @@ import polars as pl
 import pytest
 from data import cut, problem
 from numerics import assert_close
+from saved_streams import WAYS, restored
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -343,24 +343,13 @@ def test_single_streams_are_reset(pooling, rng):
 
 
 @by_pooling
-@pytest.mark.parametrize("way", ["dict", "npz", "pickle", "deepcopy"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_stream_continues_from_a_saved_state(way, pooling, rng, tmp_path):
     X, y = problem(rng)
     model = fitted(LSTMRegressor, list(X), y, pooling=pooling, hidden_layer_sizes=(4, 3))
     stream, steps = SequenceStream(model, 2), rng.normal(size=(6, 2, 2))
     run(stream, steps[:3])
-    if way == "pickle":
-        other = pickle.loads(pickle.dumps(stream))
-    elif way == "deepcopy":
-        other = deepcopy(stream)
-    else:
-        state, other = stream.get_state(), SequenceStream(model, 2)
-        if way == "npz":
-            np.savez(tmp_path / "state.npz", **state)
-            with np.load(tmp_path / "state.npz") as state:
-                other.set_state(state)
-        else:
-            other.set_state(state)
+    other = restored(stream, model, way, tmp_path)
     expected = run(stream, steps[3:])
     np.testing.assert_array_equal(run(other, steps[3:]), expected)
 
