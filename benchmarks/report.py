@@ -69,11 +69,16 @@ def header(facts: dict[str, Any]) -> str:
     )
 
 
+def others_line(part: str, share: float) -> str:
+    """State how much of the machine other programs used while a part was measured."""
+    return f"({part}: other programs used {share:.0%} of the machine)\n"
+
+
 def grid_title(kind: str, threads: int, kernels: list[str], rivals: list[str]) -> str:
     """Return the title and the column names of ``grid_line``."""
     columns = [f"{name:>9}" for name in kernels] + [f"{name[:7]:>9}" for name in rivals]
     columns += [f"{rival[:5] + '/' + name:>15}" for rival, name in _pairs(kernels, rivals)]
-    title = f"\n{kind}, ms, {_threads(threads)}; x/y: time of x divided by time of y\n"
+    title = f"\n{kind}, ms, {threads_name(threads)}; x/y: time of x divided by time of y\n"
     return title + f"{'batch, steps, in, hidden':<24}" + "".join(columns)
 
 
@@ -100,7 +105,7 @@ def grid_lines(found: dict[str, Any]) -> list[str]:
             rows = kinds.get(target.kind, {})
             usable = {shape: row for shape, row in rows.items() if targets.usable(row)}
             name = f"{target.kind}, {target.kernels} against {target.rival}"
-            name += f", {_threads(int(threads))}: "
+            name += f", {threads_name(int(threads))}: "
             if at := ratios(usable, target.rival, f"sklstm {target.kernels}"):
                 lines.append(name + _judge(target, at, set(at) == whole))
             elif ratios(rows, target.rival, f"sklstm {target.kernels}"):
@@ -307,5 +312,5 @@ def import_lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _threads(n: int) -> str:
+def threads_name(n: int) -> str:
     return "one thread" if n == 1 else f"{n} threads"

@@ -1,12 +1,12 @@
 """Measure the speed of sklstm and of other libraries; docs/performance.rst has the results.
 
 python benchmarks/speed.py [--parts grid stream] [--threads 1] [--data FOLDER] [--json out.json]
+python benchmarks/speed.py --update docs/measurements/speed.json
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,7 @@ import jobs
 import kernels
 import latency
 import limit
+import log
 import quiet
 import ragged
 import report
@@ -32,20 +33,20 @@ import whole_fit
 from problem import GRID, Shape
 from timing import CLOCKS
 
-#: For each part, the function that measures it and the function that formats its results.
-PARTS: dict[str, tuple[Callable[[argparse.Namespace], Any], Callable[[Any], list[str]]]] = {
-    "grid": (grid.measure, report.grid_lines),
-    "jobs": (jobs.measure, report.jobs_lines),
-    "stream": (stream.measure, report.stream_lines),
-    "limit": (limit.measure, report.limit_lines),
-    "fit": (whole_fit.measure, report.fit_lines),
-    "cold": (cold.measure, report.cold_lines),
-    "latency": (latency.measure, report.latency_lines),
-    "calls": (calls.measure, report.calls_lines),
-    "vocabulary": (vocabulary.measure, report.vocabulary_lines),
-    "scale": (scale.measure, report.scale_lines),
-    "ragged": (ragged.measure, report.ragged_lines),
-    "import": (import_time.measure, report.import_lines),
+#: For each part, the function that measures it; it also prints a table, if the part has one.
+PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "grid": grid.measure,
+    "jobs": jobs.measure,
+    "stream": stream.measure,
+    "limit": limit.measure,
+    "fit": whole_fit.measure,
+    "cold": cold.measure,
+    "latency": latency.measure,
+    "calls": calls.measure,
+    "vocabulary": vocabulary.measure,
+    "scale": scale.measure,
+    "ragged": ragged.measure,
+    "import": import_time.measure,
 }
 
 OURS = ["sklstm", "numpy", "scipy", "scikit-learn", "llvmlite"]
@@ -55,17 +56,20 @@ THEIRS = ["torch", "onnxruntime", "skorch", "keras", "jax", "sktime"]
 def main() -> None:
     options = parse()
     options.rivals, missing = rivals.available(options.rivals)
-    found: dict[str, Any] = {"environment": report.environment(options, versions()), "others": {}}
-    print(report.header(found["environment"]), *missing, sep="\n")
+    environment = report.environment(options, versions())
+    found: dict[str, Any] = {"environment": environment, "environments": {}, "others": {}}
+    print(report.header(environment), *missing, sep="\n")
     for part in options.parts:
-        measure, lines = PARTS[part]
         others = quiet.Others()
-        found[part] = measure(options)
-        share = found["others"][part] = others.share()
-        print(*lines(found[part]), sep="\n")
-        print(f"({part}: other programs used {share:.0%} of the machine)\n", flush=True)
+        found[part] = PARTS[part](options)
+        found["environments"][part] = environment
+        found["others"][part] = others.share()
+        print(*log.SUMMARIES[part](found[part]), sep="\n")
+        print(report.others_line(part, found["others"][part]), flush=True)
         if options.json:
-            options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            log.write(found, options.json)
+        if options.update:
+            log.write(log.updated(log.read(options.update), found), options.update)
 
 
 def parse() -> argparse.Namespace:
@@ -86,7 +90,9 @@ def parse() -> argparse.Namespace:
     clocks = "cpu: for measurements with one thread on a busy machine"
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help=clocks)
     parser.add_argument("--data", type=Path, help="folder with JapaneseVowels.npz, for whole fits")
-    parser.add_argument("--json", type=Path, help="write all results to this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    update = "replace the measured parts in this file, which has been written with --json"
+    parser.add_argument("--update", type=Path, help=update)
     return parser.parse_args()
 
 

@@ -93,3 +93,8 @@ def at_least(value: float, least: float) -> str:
 
 def at_most(value: float, most: float) -> str:
     return f"{value:.2f} (at most {most:g}): {verdict(value <= most)}"
+
+
+def is_judged(line: str) -> bool:
+    """Whether a line of a report compares a measurement with its target."""
+    return any(f": {verdict(reached)}" in line for reached in (True, False))

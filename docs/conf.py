@@ -6,7 +6,8 @@ from pathlib import Path
 
 import sklstm
 
-sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+here = Path(__file__).parent
+sys.path[:0] = [str(here / "_extensions"), str(here.parent / "benchmarks")]
 
 project = "sklstm"
 author = "the sklstm developers"
@@ -19,10 +20,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "myst_parser",  # for the changelog
     "offline_mathml",
+    "speed_results",  # docs/performance.rst
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "measurements"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # a link, if this is the name of an object
 rst_prolog = ".. currentmodule:: sklstm\n"

@@ -24,6 +24,12 @@ def targets(monkeypatch):
     return import_module("targets")
 
 
+@pytest.fixture
+def log(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("log")
+
+
 def measured(spread=0.01, turns=9, **seconds):
     quartiles = {side: [s * (1 - spread / 2), s * (1 + spread / 2)] for side, s in seconds.items()}
     return {"seconds": seconds, "quartiles": quartiles, "turns": turns}
@@ -119,3 +125,37 @@ def test_targets_are_compared_before_rounding(targets):
     assert targets.at_least(np.nextafter(1.8, 0), 1.8).endswith("MISSED")
     assert targets.at_most(1.05, 1.05).endswith("reached")
     assert targets.at_most(1.051, 1.05).endswith("MISSED")
+
+
+STORED = FOLDER.parent / "docs" / "measurements" / "speed.json"
+
+
+def test_the_text_of_the_stored_results_has_every_part_and_its_commit(log):
+    found = log.read(STORED)
+    text = "\n".join(log.lines(found))
+    for part in log.parts(found):
+        assert f"({part}: other programs used" in text
+        assert f"commit {found['environments'][part]['commit']}," in text
+
+
+def test_an_update_replaces_the_measured_parts_with_their_environment(log):
+    old = log.read(STORED)
+    new = {
+        "environment": {"commit": "new"},
+        "environments": {"ragged": {"commit": "new"}},
+        "others": {"ragged": 0.5},
+        "ragged": {"seconds": {"sklstm ragged": 1.0}},
+    }
+    merged = log.updated(old, new)
+    for facts, value in (("environments", {"commit": "new"}), ("others", 0.5)):
+        assert merged[facts] == {**old[facts], "ragged": value}
+    assert merged["ragged"] == new["ragged"]
+    assert {part: merged[part] for part in log.parts(old) if part != "ragged"} == {
+        part: old[part] for part in log.parts(old) if part != "ragged"
+    }
+
+
+def test_the_page_shows_every_part(log):
+    page = (FOLDER.parent / "docs" / "performance.rst").read_text(encoding="utf-8")
+    shown = {line.split()[2].partition("-")[0] for line in page.splitlines() if "speed::" in line}
+    assert shown == {*log.SUMMARIES, "measurements"}
