@@ -1,4 +1,4 @@
-"""Conversion of fitted estimators and Pipelines to ONNX.
+"""Conversion of fitted estimators, Pipelines and voting ensembles to ONNX.
 
 It needs the onnx package: ``pip install onnx``. If skl2onnx is installed, importing this
 module registers the estimators and transformers of sklstm with it, so that its ``to_onnx`` converts
@@ -20,12 +20,13 @@ def to_onnx(estimator: Any, *, opset: int = 17) -> Any:
 
     Parameters
     ----------
-    estimator : LSTMClassifier, LSTMRegressor or Pipeline
-        A fitted estimator, or a Pipeline that ends with one; either may be the regressor of a
-        WindowScaledRegressor. Its other steps may be transformers of :mod:`sklstm.preprocessing`,
-        except those that interpolate or sort values, or read texts or frames. If skl2onnx is
-        installed, they may also be scikit-learn's own, or a StepTransformer with one of these, and
-        the Pipeline may be the estimator of a GridSearchCV.
+    estimator : LSTMClassifier, LSTMRegressor, Pipeline or ensemble
+        A fitted estimator, or a Pipeline that ends with one. Either may be the regressor of a
+        WindowScaledRegressor, or a member of a VotingRegressor or of a VotingClassifier with
+        ``voting="soft"``. A GridSearchCV or another search stands for its best estimator. The
+        other steps may be transformers of :mod:`sklstm.preprocessing`, except those that
+        interpolate or sort values, or read texts or frames. If skl2onnx is installed, they may also
+        be scikit-learn's own, or a StepTransformer with one of these.
     opset : int, default=17
         Version of the ONNX operators. Older versions of a runtime do not read newer ones.
 
@@ -53,7 +54,7 @@ def to_onnx(estimator: Any, *, opset: int = 17) -> Any:
     ValueError
         If a step cannot be converted, or ``opset`` is not supported.
     TypeError
-        If ``estimator`` does not end with an estimator of sklstm.
+        If ``estimator`` does not end with estimators of sklstm.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 

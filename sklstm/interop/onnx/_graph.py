@@ -87,6 +87,16 @@ class Graph:
         """Give a tensor a second name."""
         self.nodes.append(Node("Identity", [value], [name], {}))
 
+    def remove_unused(self, results: set[str]) -> None:
+        """Remove the operators and constants that no result needs."""
+        needed, kept = set(results), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.constants = {name: v for name, v in self.constants.items() if name in needed}
+
     def cast(self, value: str, element_type: int) -> str:
         """Convert a tensor to another element type."""
         return self.add("Cast", value, to=element_type)

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklstm._persistence import PlainState
 from sklstm.interop._fitted import describe, is_ours
 from sklstm.interop.onnx._graph import FLOAT, INT64, Graph, Tensors
 from sklstm.interop.onnx._network import add_network
 from sklstm.interop.onnx._outputs import Output, add_outputs
 from sklstm.interop.onnx._steps import add_step, is_convertible
+from sklstm.interop.onnx._voting import add_average, check_voting, is_voting
 from sklstm.interop.onnx._window_scaling import add_scaled_windows, in_units
 from sklstm.preprocessing import WindowScaledRegressor
 
@@ -33,7 +35,12 @@ class Converted(NamedTuple):
 
 
 def steps_of(model: Any) -> list[Any]:
-    """The steps of a Pipeline without "passthrough", or the estimator itself."""
+    """The steps of a Pipeline without "passthrough", or the estimator itself.
+
+    A search over parameters stands for the best estimator that it found.
+    """
+    if hasattr(model, "best_estimator_"):
+        return steps_of(model.best_estimator_)
     if not hasattr(model, "steps"):
         return [model]
     steps = [step for _, step in model.steps if step is not None and step != "passthrough"]
@@ -45,21 +52,45 @@ def all_ours(model: Any) -> bool:
     *transformers, last = steps_of(model)
     if not all(map(is_convertible, transformers)):
         return False
-    if isinstance(last, WindowScaledRegressor):
-        check_is_fitted(last)
-        return all_ours(last.regressor_)
-    return is_ours(last)
+    inner = models_within(last)
+    return all(map(all_ours, inner)) if inner else is_ours(last)
+
+
+def models_within(model: Any) -> list[Any]:
+    """The fitted models of a WindowScaledRegressor or an ensemble that votes; none of others."""
+    if isinstance(model, WindowScaledRegressor):
+        check_is_fitted(model)
+        return [model.regressor_]
+    if is_voting(model):
+        check_is_fitted(model)
+        return list(model.estimators_)
+    return []
+
+
+def first_step(model: Any) -> Any:
+    """The first object that is given X; of an ensemble, the first one of its first model."""
+    first = steps_of(model)[0]
+    return first_step(first.estimators_[0]) if is_voting(first) else first
+
+
+def form_of(first: Any) -> Any:
+    """The form of the data that the first step was fitted on; None if it is of scikit-learn."""
+    if is_ours(first):
+        return describe(first).form.inputs
+    if isinstance(first, PlainState):
+        check_is_fitted(first)
+    return getattr(first, "_form", None)
 
 
 def convert(model: Any, opset: int) -> Converted:
     """The graph of an estimator, or of a Pipeline, of which all steps are of sklstm."""
-    first = steps_of(model)[0]
-    form = describe(first).form.inputs if is_ours(first) else first._form
+    form = form_of(first_step(model))
     graph = Graph(opset)
     tensors = Tensors("X", None if form.table else "lengths", form.table)
     outputs, per_step = _add(graph, model, tensors)
     for output in outputs:
         graph.copy_to(output.tensor, output.name)
+    graph.remove_unused({output.name for output in outputs})
     return Converted(graph, form.n_features, form.table, per_step, outputs)
 
 
@@ -76,6 +107,10 @@ def _add(graph: Graph, model: Any, tensors: Tensors) -> tuple[list[Output], bool
                 "WindowScaledRegressor with return_sequences=True cannot be converted to ONNX"
             )
         return [in_units(graph, last, output, units) for output in outputs], False
+    if is_voting(last):
+        check_voting(last)
+        members = [_add(graph, member, tensors)[0] for member in last.estimators_]
+        return add_average(graph, last, members), False
     network = describe(last)
     check_vocabulary(network.form.inputs.vocabulary_size)
     raw = add_network(graph, network, tensors)

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from sklearn.base import MetaEstimatorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from sklstm._estimators.classifier import LSTMClassifier
 from sklstm._estimators.number_targets import NumberTargets
@@ -19,7 +21,7 @@ from sklstm._estimators.targets import ClassTargets
 from sklstm._persistence import PlainState
 from sklstm.interop._fitted import describe, is_ours
 from sklstm.interop.onnx._graph import BOOL, STRING, Graph, Tensors
-from sklstm.interop.onnx._models import check_vocabulary, steps_of
+from sklstm.interop.onnx._models import check_vocabulary, first_step, form_of, steps_of
 from sklstm.interop.onnx._network import add_network
 from sklstm.interop.onnx._operators import convert_operator, tensors_of
 from sklstm.interop.onnx._outputs import add_outputs, class_constant
@@ -31,6 +33,7 @@ from sklstm.interop.onnx._steps import (
     n_features_out,
     returns_table,
 )
+from sklstm.interop.onnx._voting import is_voting
 from sklstm.preprocessing import StepTransformer
 
 #: The names that skl2onnx gives to the outputs of a classifier, and those of our own models.
@@ -42,8 +45,8 @@ def convert_with_skl2onnx(model: Any, opset: int) -> Any:
     last = _last(model)
     if not is_ours(last):
         raise TypeError(
-            "expected a fitted LSTMClassifier or LSTMRegressor, or a Pipeline that ends with one, "
-            f"got {type(model).__name__}"
+            "expected a fitted LSTMClassifier or LSTMRegressor, a Pipeline that ends with one, or "
+            f"an ensemble that votes among them, got {_described(model)}"
         )
     for step in steps_of(model):
         known = is_ours(step) or is_convertible(step) or isinstance(step, StepTransformer)
@@ -70,21 +73,28 @@ def convert_with_skl2onnx(model: Any, opset: int) -> Any:
 def _last(model: Any) -> Any:
     """The estimator at the end of a Pipeline, or within a fitted meta-estimator."""
     last = steps_of(model)[-1]
-    for name in ("best_estimator_", "estimator_"):
-        if hasattr(last, name):
-            return _last(getattr(last, name))
+    if isinstance(last, MetaEstimatorMixin) or is_voting(last):
+        check_is_fitted(last)
+    if is_voting(last):
+        found = [_last(member) for member in last.estimators_]
+        return next(filter(is_ours, found), found[0])
+    if hasattr(last, "estimator_") and not hasattr(last, "estimators_"):
+        return _last(last.estimator_)
     return last
+
+
+def _described(model: Any) -> str:
+    if isinstance(model, type):
+        return f"the class {model.__name__}"
+    name, last = type(model).__name__, steps_of(model)[-1]
+    return name if last is model else f"{name} that ends with {type(last).__name__}"
 
 
 def _initial_types(model: Any) -> list[tuple[str, Any]]:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
-    first = steps_of(model)[0]
-    while hasattr(first, "best_estimator_"):
-        first = steps_of(first.best_estimator_)[0]
-    form = getattr(first, "_form", None) or (
-        describe(first).form.inputs if is_ours(first) else None
-    )
+    first = first_step(model)
+    form = form_of(first)
     if form is None or form.table:
         return [("X", FloatTensorType([None, first.n_features_in_]))]
     return [
