@@ -130,19 +130,25 @@ except ImportError:
 else:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     ahead = np.arange(1, horizon + 1)
+    colours = dict(zip(models, ["#999999", "#E69F00", "#009E73", "#0072B2"], strict=True))
     for name in models:
-        left.plot(ahead, errors[name].mean(axis=0), label=name)
+        left.plot(ahead, errors[name].mean(axis=0), color=colours[name], label=name)
     left.set(xlabel=f"{unit}s ahead", ylabel="mean absolute error", ylim=(0, None))
+    left.set_xticks(range(0, horizon + 1, 6))
     left.legend()
     first = index[tested, 1] + period  # the first time that is forecast
     shown = np.flatnonzero((first[-1] - first) % horizon == 0)[-6:]  # one after the other
     start = first[shown[0]]
-    right.plot(np.arange(start, len(series)), series[start:], color="black", linewidth=1)
+    right.plot(
+        np.arange(start, len(series)), series[start:], color="black", linewidth=1, label="observed"
+    )
     for row in shown:
         times = first[row] + np.arange(horizon)
-        right.fill_between(
-            times, forecasts["lower"][row], forecasts["upper"][row], color="C3", alpha=0.25
-        )
-        right.plot(times, forecasts["LSTM"][row], color="C3", linewidth=1)
-    right.set(xlabel=f"{unit} of the series", title="median and 80 percent interval of the LSTM")
+        lower, upper = forecasts["lower"][row], forecasts["upper"][row]
+        band = right.fill_between(times, lower, upper, color=colours["LSTM"], alpha=0.25)
+        [median] = right.plot(times, forecasts["LSTM"][row], color=colours["LSTM"], linewidth=1)
+    band.set_label("LSTM, 80 percent interval")
+    median.set_label("LSTM, median")
+    right.set(xlabel=f"{unit} of the series", ylabel="value")
+    right.legend(loc="upper right")
     plt.show()

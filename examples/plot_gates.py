@@ -45,15 +45,21 @@ plt.show()
 # %%
 # The mean over many sequences
 # ----------------------------
-# At the mark the forget gates close for a step, which erases what the cells held, and the input
-# gates open. The curves are means over 300 sequences, with time counted from the mark.
+# At the mark, the forget gates close for a step, which erases what most cells held. The input gates
+# of some units open and those of others close, so that their mean changes little. The curves are
+# means over 300 sequences and all units, with time counted from the mark.
 states = lstm_states(model, X[2000:])
 around = np.arange(-2, 12)
 rows = np.arange(300)[:, None]
 figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
-for name, style in ("input_gates", "-"), ("forget_gates", "--"), ("output_gates", ":"):
+styles = {
+    "input_gates": {"color": "#0072B2"},
+    "forget_gates": {"color": "#D55E00", "linestyle": "--"},
+    "output_gates": {"color": "#009E73", "linestyle": ":"},
+}
+for name, style in styles.items():
     gates = states[name][rows, marked[2000:, None] + around]
-    axis.plot(around, gates.mean(axis=(0, 2)), style, label=name.replace("_", " "))
+    axis.plot(around, gates.mean(axis=(0, 2)), label=name.replace("_", " "), **style)
 axis.axvline(0, color="0.7", linewidth=0.8)
 axis.set(xlabel="steps after the mark", ylabel="mean of all units")
 axis.legend()

@@ -37,11 +37,12 @@ gaussian = LSTMRegressor(24, loss="gaussian", max_iter=8, random_state=0)
 gaussian.fit(X[train], y[train])
 
 models = {"quantiles": quantiles, "normal distribution": gaussian}
-figure, axes = plt.subplots(2, figsize=(8, 6), sharex=True, layout="constrained")
+figure, axes = plt.subplots(2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained")
 window, true = X[test][200], y[test][200]
 for axis, (name, model) in zip(axes, models.items(), strict=True):
     ForecastDisplay.from_estimator(model, window, y_true=true, ax=axis)
     axis.set(ylabel="load", title=name)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the curves
     axis.label_outer()
 plt.show()
 

@@ -81,8 +81,8 @@ print(f"character n-grams, logistic regression: test accuracy {ngrams.score(X_te
 # The dropout rate is chosen on a seventh of the training names. Characters that occur only once are
 # encoded as unknown, so that the vector of unknown characters is trained.
 lstm = LSTMClassifier(
-    64, bidirectional=True, vocabulary_size=100, embedding_size=32, batch_size=64, dtype="float32",
-    random_state=0,
+    64, bidirectional=True, vocabulary_size=100, embedding_size=32, batch_size=64, max_iter=20,
+    dtype="float32", random_state=0,
 )  # fmt: skip
 model = Pipeline([
     ("encode", TokenEncoder(analyzer="char", min_frequency=2, max_tokens=100)),

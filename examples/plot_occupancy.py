@@ -130,12 +130,13 @@ else:
     day = slice(0, 1440)
     clock = times[1][LONGEST - 1 : -1][day]
     figure, axes = plt.subplots(3, sharex=True, figsize=(9, 5), layout="constrained")
-    for axis, sensor in zip(axes, ["Light", "CO2"], strict=False):
+    for axis, sensor, unit in zip(axes, SENSORS, ["lux", "ppm"], strict=False):
         axis.plot(clock, X[1][LONGEST - 1 : -1][day, SENSORS.index(sensor)], color="tab:gray")
-        axis.set_ylabel(sensor)
+        axis.set_ylabel(f"{sensor}, {unit}")
+    axes[2].set_ylabel("probability")
     axes[2].fill_between(clock, labels[1][day], step="mid", alpha=0.3, label="occupied")
     axes[2].plot(
-        clock, model.predict_proba(windows(X[1], width)[day])[:, 1], label="probability, LSTM"
+        clock, model.predict_proba(windows(X[1], width)[day])[:, 1], label="predicted by the LSTM"
     )
     axes[2].legend(loc="center left")
     axes[2].xaxis.set_major_formatter(ConciseDateFormatter(axes[2].xaxis.get_major_locator()))

@@ -148,14 +148,15 @@ except ImportError:
     print("matplotlib is not installed: no plot")
 else:
     figure, axes = plt.subplots(2, sharex=True, figsize=(9, 5), layout="constrained")
+    colours = {1: "#D55E00", 0: "#0072B2"}
     for k, worse in enumerate(y[chosen]):
-        style = {"color": "tab:red" if worse else "tab:blue", "alpha": 0.8}
+        style = {"color": colours[worse], "alpha": 0.8}
         hours = arrivals[k] + np.arange(lengths[k])
         axes[0].plot(hours, newcomers["series"].iloc[k][:, 0], ".-", **style)
         axes[1].plot(hours, risks[hours, k], **style)
-    axes[0].set_ylabel("pulse")
+    axes[0].set_ylabel("pulse, beats per minute")
     axes[1].set(ylabel="risk", xlabel="hour", ylim=(0, 1))
-    for label, color in (("got worse", "tab:red"), ("stable", "tab:blue")):
-        axes[1].plot([], [], color=color, label=label)
+    for label, worse in (("got worse", 1), ("stable", 0)):
+        axes[1].plot([], [], color=colours[worse], label=label)
     axes[1].legend(loc="upper right")
     plt.show()

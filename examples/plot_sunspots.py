@@ -133,9 +133,11 @@ except ImportError:
 else:
     months = first[first >= int(0.8 * len(series))] + 11
     figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
-    axis.plot(months, y_future[:, 11], color="lightgray", label="observed")
-    for name in ("eleven years ago", "linear autoregression", "LSTM"):
-        axis.plot(months, forecasts[name][:, 11], linewidth=1, label=name)
+    axis.plot(months, y_future[:, 11], color="black", linewidth=0.7, label="observed")
+    colours = {"eleven years ago": "#CCCCCC", "linear autoregression": "#E69F00", "LSTM": "#0072B2"}
+    for name, colour in colours.items():
+        order = 1 if name == "eleven years ago" else 2.5  # its noise is below the other curves
+        axis.plot(months, forecasts[name][:, 11], color=colour, zorder=order, label=name)
     axis.set(xlabel="month of the series", ylabel="sunspots", title="forecast 12 months ahead")
     axis.legend()
     plt.show()

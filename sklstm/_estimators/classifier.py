@@ -23,9 +23,10 @@ REQUIRED = object()
 
 
 class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
-    """Classify sequences with a long short-term memory network [1]_.
+    """Classify sequences with a long short-term memory network.
 
-    The estimator minimises the cross-entropy of two or more classes, or of several binary labels.
+    The network consists of LSTM layers [1]_ with forget gates [2]_ and an output layer. The
+    estimator minimises the cross-entropy of two or more classes, or of several binary labels.
     Sequences may be rows of a 2-D array, a 3-D array, or a list of arrays of any lengths; see
     :meth:`fit`.
 
@@ -253,13 +254,12 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
 
     References
     ----------
-    .. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8),
-       1997.
-    .. [2] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction
-       with LSTM", Neural Computation 12(10), 2000.
-    .. [3] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent
-       neural networks", NeurIPS 2016.
-    .. [4] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    .. [1] Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9(8).
+    .. [2] Gers, Schmidhuber & Cummins 2000, "Learning to forget: continual prediction with LSTM",
+       Neural Computation 12(10).
+    .. [3] Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent
+       neural networks", NeurIPS.
+    .. [4] Kingma & Ba 2015, "Adam: a method for stochastic optimization", ICLR.
 
     Examples
     --------

@@ -21,11 +21,12 @@ Array = NDArray[np.floating]
 
 
 class LSTMRegressor(RegressorMixin, BaseLSTM):
-    """Predict numbers from sequences with a long short-term memory network [1]_.
+    """Predict numbers from sequences with a long short-term memory network.
 
-    Sequences may be rows of a 2-D array, a 3-D array, or a list of arrays of any lengths; see
-    :meth:`fit`. Targets are standardised inside, each output by itself, so that they may have any
-    mean and scale.
+    The network consists of LSTM layers [1]_ with forget gates [2]_ and an output layer. Sequences
+    may be rows of a 2-D array, a 3-D array, or a list of arrays of any lengths; see :meth:`fit`.
+    Targets are standardised inside, each output by itself, so that they may have any mean and
+    scale.
 
     Parameters
     ----------
@@ -265,17 +266,16 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     References
     ----------
-    .. [1] S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9(8),
-       1997.
-    .. [2] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction
-       with LSTM", Neural Computation 12(10), 2000.
-    .. [3] Y. Gal and Z. Ghahramani, "A theoretically grounded application of dropout in recurrent
-       neural networks", NeurIPS 2016.
-    .. [4] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
-    .. [5] D. A. Nix and A. S. Weigend, "Estimating the mean and variance of the target probability
-       distribution", ICNN 1994.
-    .. [6] V. Chernozhukov, I. Fernandez-Val and A. Galichon, "Quantile and probability curves
-       without crossing", Econometrica 78(3), 2010.
+    .. [1] Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9(8).
+    .. [2] Gers, Schmidhuber & Cummins 2000, "Learning to forget: continual prediction with LSTM",
+       Neural Computation 12(10).
+    .. [3] Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent
+       neural networks", NeurIPS.
+    .. [4] Kingma & Ba 2015, "Adam: a method for stochastic optimization", ICLR.
+    .. [5] Nix & Weigend 1994, "Estimating the mean and variance of the target probability
+       distribution", ICNN.
+    .. [6] Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and probability curves without
+       crossing", Econometrica 78(3).
 
     Examples
     --------

@@ -38,10 +38,10 @@ def integrated_gradients(
     n_points: int | None = None,
     tol: float = 1e-3,
 ) -> Any:
-    """Attribute a prediction to its inputs by integrated gradients [1]_.
+    """Attribute a prediction to its inputs by integrated gradients.
 
-    The attribution of an input is its difference from a baseline, times the mean of the gradient on
-    the straight line from the baseline to the sequence. The attributions of a sequence sum to the
+    The attribution of an input [1]_ is its difference from a baseline, times the mean of the gradient
+    on the straight line from the baseline to the sequence. The attributions of a sequence sum to the
     difference between its output and that of the baseline (completeness).
 
     Parameters

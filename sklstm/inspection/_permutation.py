@@ -33,10 +33,10 @@ def permutation_importance(
     random_state: Any = None,
     sample_weight: Any = None,
 ) -> Bunch:
-    """Compute how much the score falls if a channel or a segment of time is permuted [1]_.
+    """Compute how much the score falls if a channel or a segment of time is permuted.
 
     The values of a channel, or of all channels in a segment of time, are exchanged between the
-    sequences; all else stays. A sequence gets the values that another one has at the same relative
+    sequences; all else stays [1]_. A sequence gets the values that another one has at the same relative
     time: of T and T' steps, step *t* gets the values of step ``floor((t + 1/2) T' / T)``. So for
     sequences of equal length, it gets the same steps of another sequence.
 

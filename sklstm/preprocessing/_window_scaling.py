@@ -120,10 +120,10 @@ class WindowScaledRegressor(PlainState, MetaEstimatorMixin, RegressorMixin, Base
 
     References
     ----------
-    .. [1] T. Kim et al., "Reversible instance normalization for accurate time-series forecasting
-       against distribution shift", ICLR 2022.
-    .. [2] A. Zeng, M. Chen, L. Zhang and Q. Xu, "Are transformers effective for time series
-       forecasting?", AAAI 2023.
+    .. [1] Kim et al. 2022, "Reversible instance normalization for accurate time-series
+       forecasting against distribution shift", ICLR.
+    .. [2] Zeng, Chen, Zhang & Xu 2023, "Are transformers effective for time series forecasting?",
+       AAAI.
 
     Examples
     --------
