@@ -40,9 +40,9 @@ def integrated_gradients(
 ) -> Any:
     """Attribute a prediction to its inputs by integrated gradients.
 
-    The attribution of an input [1]_ is its difference from a baseline, times the mean of the gradient
-    on the straight line from the baseline to the sequence. The attributions of a sequence sum to the
-    difference between its output and that of the baseline (completeness).
+    The attribution of an input [1]_ is its difference from a baseline, times the mean of the
+    gradient on the straight line from the baseline to the sequence. The attributions of a sequence
+    sum to the difference between its output and that of the baseline (completeness).
 
     Parameters
     ----------

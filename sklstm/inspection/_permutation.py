@@ -36,9 +36,10 @@ def permutation_importance(
     """Compute how much the score falls if a channel or a segment of time is permuted.
 
     The values of a channel, or of all channels in a segment of time, are exchanged between the
-    sequences; all else stays [1]_. A sequence gets the values that another one has at the same relative
-    time: of T and T' steps, step *t* gets the values of step ``floor((t + 1/2) T' / T)``. So for
-    sequences of equal length, it gets the same steps of another sequence.
+    sequences; all else stays [1]_. A sequence gets the values that another one has at the same
+    relative time: of T and T' steps, step *t* gets the values of step
+    ``floor((t + 1/2) T' / T)``. So for sequences of equal length, it gets the same steps of another
+    sequence.
 
     Parameters
     ----------
