@@ -155,7 +155,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Whether to standardise each channel of ``X`` inside, with its weighted mean and standard
         deviation over all time steps of the training data: ``input_mean_`` and ``input_scale_``. In
         a channel without values of both signs, a mean of less than the standard deviation is not
-        subtracted, so that zeros remain zeros. Tokens are not scaled.
+        subtracted, so that zeros remain zeros; the scale is then the root mean square of the values
+        other than zero, so that indicators do not change. Tokens are not scaled.
 
     momentum : float, default=0.9
         Momentum of "sgd".

@@ -30,6 +30,9 @@ BLOCK_NUMBERS = 2**16
 #: Larger total weights are replaced by this, so that their sum is finite.
 LARGEST_WEIGHT = 2.0**980
 
+#: Scales are at most this.
+LARGEST = float(np.finfo(np.float64).max)
+
 #: Approximate length of a row of repeated channels: NumPy is slow along a short last axis.
 TILE_NUMBERS = 512
 
@@ -49,6 +52,9 @@ class Scaling:
         Weighted mean and standard deviation.
     low_seen, high_seen : ndarray of shape (D,) or None
         Minimum and maximum; None if they are not known.
+    nonzero_seen : ndarray of shape (D,) or None
+        Fraction of the weight that has values other than zero; None if it is not known. It is 1 for
+        channels with values of both signs, where it is not used.
     """
 
     weight_seen: float
@@ -56,17 +62,21 @@ class Scaling:
     deviation_seen: Array
     low_seen: Array | None = None
     high_seen: Array | None = None
+    nonzero_seen: Array | None = None
 
     @classmethod
     def of(cls, values: NDArray[np.floating], weights: Array) -> Scaling:
         """The scaling of steps (S, D) with these weights (S,)."""
         counted = values if weights.all() else values[weights > 0]
         low, high = (np.asarray(f(axis=0), np.float64) for f in (counted.min, counted.max))
+        nonzero = _nonzero_fraction(values, weights, _one_sided(low, high))
         with np.errstate(over="ignore"):
             if weights.min() == weights.max():
                 weight, mean, deviation = reduce(merge, _moments_of_blocks(values, None))
-                return cls._from(Moments(weight * weights[0], mean, deviation), low, high)
-            return cls._from(reduce(merge, _moments_of_blocks(values, weights)), low, high)
+                found = Moments(weight * weights[0], mean, deviation)
+            else:
+                found = reduce(merge, _moments_of_blocks(values, weights))
+            return cls._from(found, low, high, nonzero)
 
     def merged(self, other: Scaling) -> Scaling:
         """The scaling of the steps of both."""
@@ -75,12 +85,19 @@ class Scaling:
             low = np.minimum(self.low_seen, other.low_seen)
         if self.high_seen is not None and other.high_seen is not None:
             high = np.maximum(self.high_seen, other.high_seen)
-        return self._from(merge(self._moments, other._moments), low, high)
+        nonzero = None
+        if self.nonzero_seen is not None and other.nonzero_seen is not None:
+            share = other.weight_seen / (self.weight_seen + other.weight_seen)
+            nonzero = (1 - share) * self.nonzero_seen + share * other.nonzero_seen
+        return self._from(merge(self._moments, other._moments), low, high, nonzero)
 
     @classmethod
-    def _from(cls, found: Moments, low: Array | None, high: Array | None) -> Scaling:
+    def _from(
+        cls, found: Moments, low: Array | None, high: Array | None, nonzero: Array | None
+    ) -> Scaling:
         weight, mean, deviation = found
-        return cls(min(float(np.max(weight)), LARGEST_WEIGHT), mean, deviation, low, high)
+        weight_seen = min(float(np.max(weight)), LARGEST_WEIGHT)
+        return cls(weight_seen, mean, deviation, low, high, nonzero)
 
     @property
     def _moments(self) -> Moments:
@@ -90,25 +107,38 @@ class Scaling:
         """Plain values to save; ``Scaling(**values)`` restores the scaling."""
         return asdict(self)
 
-    @property
-    def mean(self) -> Array:
-        """What is subtracted from each channel, (D,).
+    @cached_property
+    def _keeps_zero(self) -> NDArray[np.bool_]:
+        """Which channels are not centered, (D,).
 
-        Nothing, where zero is a bound of the values and the deviation is larger than the mean, as
-        for rainfall or one-hot vectors: zeros remain zeros. The rule was chosen by
-        cross-validation, see docs/accuracy.rst.
+        Those where zero is a bound of the values and the deviation is larger than the mean, as for
+        rainfall or one-hot vectors: zeros remain zeros. The rule was chosen by cross-validation,
+        see docs/accuracy.rst.
         """
         if self.low_seen is None or self.high_seen is None:
-            return self.mean_seen
-        bounded = (self.low_seen >= 0) | (self.high_seen <= 0)
-        sparse = bounded & (np.abs(self.mean_seen) < self.deviation_seen)
-        return np.where(sparse, 0.0, self.mean_seen)
+            return np.zeros(self.mean_seen.shape, np.bool_)
+        is_small = np.abs(self.mean_seen) < self.deviation_seen
+        return _one_sided(self.low_seen, self.high_seen) & is_small
+
+    @property
+    def mean(self) -> Array:
+        """What is subtracted from each channel, (D,)."""
+        return np.where(self._keeps_zero, 0.0, self.mean_seen)
 
     @cached_property
     def scale(self) -> Array:
-        """What each channel is divided by, (D,)."""
+        """What each channel is divided by, (D,).
+
+        The deviation or, if the channel is not centered, the root mean square of the values other
+        than zero. So one-hot vectors do not change.
+        """
         constant = is_constant(self.mean_seen, self.deviation_seen)
-        return np.where(constant, np.inf, self.deviation_seen)
+        scale = np.where(constant, np.inf, self.deviation_seen)
+        if self.nonzero_seen is None:
+            return scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = np.hypot(self.mean_seen, self.deviation_seen) / np.sqrt(self.nonzero_seen)
+        return np.where(self._keeps_zero, np.minimum(size, LARGEST), scale)
 
     @property
     def is_wide(self) -> bool:
@@ -180,6 +210,22 @@ class Scaling:
         n_channels = len(scale)
         n = 1 if n_channels == 1 else max(1, TILE_NUMBERS // n_channels)
         return np.tile(exponent, n), np.tile(center, n), np.tile(factor, n)
+
+
+def _one_sided(low: Array, high: Array) -> NDArray[np.bool_]:
+    """Whether the values of a channel have no more than one sign."""
+    return (low >= 0) | (high <= 0)
+
+
+def _nonzero_fraction(
+    values: NDArray[np.floating], weights: Array, channels: NDArray[np.bool_]
+) -> Array:
+    """The weighted fraction of the values (S, D) that are not zero; 1 for the other channels."""
+    fraction = np.ones(len(channels))
+    shares = weights / weights.max()
+    for k in np.flatnonzero(channels):
+        fraction[k] = np.average(values[:, k] != 0, weights=shares)
+    return fraction
 
 
 def _moments_of_blocks(values: NDArray[np.floating], weights: Array | None) -> Iterator[Moments]:

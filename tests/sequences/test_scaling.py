@@ -32,12 +32,48 @@ def test_zeros_remain_zeros_where_zero_is_a_bound_and_the_mean_is_small(sign, rn
     scaling = Scaling.of(sign * np.column_stack([rain, both_signs, large]), weights)
     assert (scaling.mean != 0).tolist() == [False, True, True]
     assert not scaling.apply(np.zeros((3, 3)), "f4")[:, 0].any()
-    np.testing.assert_allclose(scaling.scale[0], rain.std(), 1e-9)
+    np.testing.assert_allclose(scaling.scale[0], np.sqrt(np.mean(rain[rain > 0] ** 2)), 1e-9)
+    np.testing.assert_allclose(scaling.scale[1:], [both_signs.std(), large.std()], 1e-9)
     weights[7] = 0  # a value that does not count
     assert Scaling.of(both_signs[:, None], weights).mean == 0
     later = Scaling.of(both_signs[:, None], np.ones(400))
     assert Scaling.of(rain[:, None], weights).merged(later).mean != 0
     assert Scaling.of(rain[:, None], weights).merged(Scaling.of(rain[:, None], weights)).mean == 0
+
+
+def rain_and_indicator(rng, n):
+    """A channel of values that are often zero, and one of zeros and ones."""
+    rain = np.maximum(rng.normal(size=n) - 1, 0)
+    return np.column_stack([rain, rng.random(n) < 0.2]).astype(float)
+
+
+def test_values_other_than_zero_get_a_mean_square_of_one(rng):
+    values, weights = rain_and_indicator(rng, 300), rng.uniform(0.1, 2, 300)
+    weights[:20] = 0
+    scaling = Scaling.of(values, weights)
+    scaled = scaling.apply(values, "f8")
+    np.testing.assert_allclose(scaled[:, 1], values[:, 1], 1e-12)  # an indicator does not change
+    for channel in scaled.T:
+        is_rain = channel != 0
+        mean_square = np.average(channel[is_rain] ** 2, weights=weights[is_rain])
+        assert mean_square == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1.7e308])
+def test_rare_values_of_any_size(size, rng):
+    values = rain_and_indicator(rng, 300) / 5
+    scaling, expected = (Scaling.of(v, np.ones(300)) for v in (values * size, values))
+    found = scaling.apply(values * size, "f8")
+    np.testing.assert_allclose(found, expected.apply(values, "f8"), 1e-12)
+
+
+def test_a_scaling_that_did_not_count_zeros_divides_by_the_deviation(rng):
+    values, weights = rain_and_indicator(rng, 300), np.ones(300)
+    saved = Scaling.of(values, weights).as_dict()
+    del saved["nonzero_seen"]  # as in models saved by earlier versions
+    old = Scaling(**saved)
+    np.testing.assert_allclose(old.scale, values.std(axis=0), 1e-12)
+    np.testing.assert_allclose(old.merged(Scaling.of(values, weights)).scale, old.scale, 1e-12)
 
 
 @by_dtype
@@ -55,6 +91,7 @@ def test_mean_and_scale_are_the_weighted_moments(rng, n_channels, dtype, monkeyp
 
 def test_merged_moments_are_those_of_both_parts(rng):
     values, weights = draw(rng, 50, 3), rng.uniform(0.1, 2, 50)
+    values = np.column_stack([values, rain_and_indicator(rng, 50)])
     first, second = (Scaling.of(values[part], weights[part]) for part in np.s_[:7, 7:])
     both, merged = Scaling.of(values, weights), first.merged(second)
     np.testing.assert_allclose(merged.mean, both.mean, 1e-10)
