@@ -75,6 +75,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     pooling: str
     dropout: float
     recurrent_dropout: float
+    input_noise: float
     forget_bias: float
     return_sequences: bool
     vocabulary_size: int | None

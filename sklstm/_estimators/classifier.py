@@ -64,6 +64,11 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
         sequence and used at all its time steps [3]_.
 
+    input_noise : float, default=0.0
+        Standard deviation of the normally distributed noise that is added to the inputs in
+        training, in units of the scaled inputs, and new in each batch. Predictions have no
+        noise. Tokens are not changed.
+
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
 
@@ -294,6 +299,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        input_noise: float = 0.0,
         forget_bias: float = 1.0,
         solver: str = "adam",
         alpha: float = 1e-4,
@@ -331,6 +337,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         self.embedding_size = embedding_size
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
+        self.input_noise = input_noise
         self.forget_bias = forget_bias
         self.solver = solver
         self.alpha = alpha

@@ -21,6 +21,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "embedding_size": [Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+    "input_noise": [Interval(Real, 0, None, closed="left")],
     "forget_bias": [Interval(Real, None, None, closed="neither")],
     "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
     "alpha": [Interval(Real, 0, None, closed="left")],

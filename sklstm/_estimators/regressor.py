@@ -62,6 +62,11 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
         sequence and used at all its time steps [3]_.
 
+    input_noise : float, default=0.0
+        Standard deviation of the normally distributed noise that is added to the inputs in
+        training, in units of the scaled inputs, and new in each batch. Predictions have no
+        noise. Tokens are not changed.
+
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
 
@@ -316,6 +321,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         embedding_size: int = 32,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        input_noise: float = 0.0,
         forget_bias: float = 1.0,
         loss: str = "squared_error",
         huber_delta: float = 1.35,
@@ -355,6 +361,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         self.embedding_size = embedding_size
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
+        self.input_noise = input_noise
         self.forget_bias = forget_bias
         self.loss = loss
         self.huber_delta = huber_delta

@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: The format of estimators that are saved now.
-FORMAT = 4
+FORMAT = 5
 
 
 def _with_shape_of_targets(state: State) -> State:
@@ -35,6 +35,11 @@ def _validating_the_loss_at_random(state: State) -> State:
     return {**state, "validation_splitter": "random", "scoring": "loss"}
 
 
+def _without_noise(state: State) -> State:
+    """Since format 5, there is a parameter for noise."""
+    return {**state, "input_noise": 0.0}
+
+
 def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
     """A copy of nested states with one of them changed, if it is there."""
     if not path:
@@ -50,4 +55,5 @@ UPGRADES: dict[int, Callable[[State], State]] = {
     1: _with_shape_of_targets,
     2: _without_scaling,
     3: _validating_the_loss_at_random,
+    4: _without_noise,
 }

@@ -23,7 +23,15 @@ from sklstm._network import costs, kernels
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import with_single_blas_thread
-from sklstm._training.objective import Batch, Indices, Objective, Result, added, ignore_overflow
+from sklstm._training.objective import (
+    Batch,
+    Draws,
+    Indices,
+    Objective,
+    Result,
+    added,
+    ignore_overflow,
+)
 from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
@@ -62,7 +70,7 @@ def check_solver(solver: str) -> None:
 
 @contextmanager
 def evaluation(objective: Objective, seed: int) -> Iterator[Evaluation]:
-    """Yield a function of the parameters; ``seed`` draws the same masks at each call.
+    """Yield a function of the parameters; ``seed`` draws the same masks and noise at each call.
 
     The workers of the cluster compute it, if there is one, and otherwise this process.
     """
@@ -103,9 +111,9 @@ class _Part:
     """Some groups of shards, and their samples. It is pickled without its objective."""
 
     def __init__(
-        self, settings: _Settings, samples: Samples, groups: list[list[Indices]], masks: Any
+        self, settings: _Settings, samples: Samples, groups: list[list[Indices]], draws: Draws
     ) -> None:
-        self._arguments = settings, samples, groups, masks
+        self._arguments = settings, samples, groups, draws
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._arguments
@@ -117,8 +125,9 @@ class _Part:
 
     def sums(self, parameters: Array) -> tuple[list[float], Array]:
         """The values and gradients of the groups, one row each."""
-        settings, samples, groups, masks = self._arguments
-        batch = Batch(np.arange(len(samples)), settings.batch_weight, masks, settings.memory)
+        settings, samples, groups, (masks, noise) = self._arguments
+        indices = np.arange(len(samples))
+        batch = Batch(indices, settings.batch_weight, masks, settings.memory, noise)
         objective = self._objective
         with config_context(kernels=settings.kernels), ignore_overflow():
             kernels.prepare(np.dtype(settings.dtype))
@@ -136,9 +145,7 @@ def _parts(objective: Objective, seed: int, n_threads: int) -> list[_Part]:
     network, samples = objective.network, objective.samples
     dtype = np.dtype(np.float64)  # of L-BFGS
     shards = costs.shards(network, samples.sequences.lengths)
-    masks = {}
-    if network.stochastic:
-        masks = network.draw_masks(np.random.RandomState(seed), len(samples), dtype)
+    draws = objective.draw(np.random.RandomState(seed), np.arange(len(samples)), dtype)
     settings = _Settings(
         network.settings(),
         objective.loss,
@@ -150,11 +157,11 @@ def _parts(objective: Objective, seed: int, n_threads: int) -> list[_Part]:
     groups = [shards[group] for group in costs.shard_groups(len(shards))]
     n_parts = min(n_threads, len(groups))
     bounds = [len(groups) * k // n_parts for k in range(n_parts + 1)]
-    return [_part(settings, samples, groups[first:stop], masks) for first, stop in pairwise(bounds)]
+    return [_part(settings, samples, groups[first:stop], draws) for first, stop in pairwise(bounds)]
 
 
 def _part(
-    settings: _Settings, samples: Samples, groups: list[list[Indices]], masks: dict[str, Array]
+    settings: _Settings, samples: Samples, groups: list[list[Indices]], draws: Draws
 ) -> _Part:
     """The groups with the samples of their shards, and the positions among these."""
     indices = np.concatenate([shard for group in groups for shard in group])
@@ -163,4 +170,6 @@ def _part(
     ends = np.cumsum([len(shard) for group in groups for shard in group]).tolist()
     positions = iter(map(np.arange, [0, *ends[:-1]], ends))
     renumbered = [[next(positions) for _ in group] for group in groups]
-    return _Part(settings, kept, renumbered, {name: mask[indices] for name, mask in masks.items()})
+    masks = {name: mask[indices] for name, mask in draws.masks.items()}
+    noise = None if draws.noise is None else draws.noise[samples.sequences.rows(indices)]
+    return _Part(settings, kept, renumbered, Draws(masks, noise))

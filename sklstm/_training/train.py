@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sklstm._network import kernels
 from sklstm._network.constants import loss_of_constant
+from sklstm._network.kernels.limits import largest_input
 from sklstm._network.losses import Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._solvers import (
@@ -75,6 +76,7 @@ class Settings(Protocol):
     batch_size: Any
     dropout: float
     recurrent_dropout: float
+    input_noise: float
     forget_bias: float
     learning_rate: str
     learning_rate_init: Any
@@ -123,8 +125,8 @@ class _Plan(NamedTuple):
 
 def in_fixed_order(samples: Samples, settings: Settings) -> Samples:
     """Samples merged and ordered by content, where one batch holds all and no masks are drawn."""
-    drawing = settings.dropout > 0 or settings.recurrent_dropout > 0
-    if drawing or _batch_size(settings, len(samples)) < len(samples):
+    rates = settings.dropout, settings.recurrent_dropout, settings.input_noise
+    if max(rates) > 0 or _batch_size(settings, len(samples)) < len(samples):
         return samples
     return samples.merged()
 
@@ -144,6 +146,7 @@ def train(
     check_solver(settings.solver)
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
     kernels.prepare(dtype, bool(settings.verbose))
+    noise = _noise_of_channels(settings, task.samples, dtype)
     task = task.astype(dtype)
     n_recorded = len(state.epochs)
     _match_moments(state, settings)
@@ -152,7 +155,7 @@ def train(
     observers = _observers(state, settings, plan, validation)
     totals = _count(state, task.samples, plan)
     objective = Objective(
-        task.network, task.loss, task.samples, settings.alpha, parallel_map, totals
+        task.network, task.loss, task.samples, settings.alpha, parallel_map, totals, noise
     )
     if settings.solver == "lbfgs":
         outcome = _minimize_lbfgs(objective, state, settings, plan, observers, callback)
@@ -175,12 +178,29 @@ def train(
     return outcome._replace(shortfall=_shortfall(objective, state, n_used or len(state.epochs)))
 
 
+def _noise_of_channels(
+    settings: Settings, samples: Samples, dtype: np.dtype[np.floating]
+) -> NDArray[np.float64] | None:
+    """The standard deviation of each channel's noise; none for tokens and constant channels."""
+    values, scaling = samples.sequences.values, samples.sequences.scaling
+    if settings.input_noise == 0 or values.dtype.kind == "i":
+        return None
+    limit = largest_input(dtype) / 100  # no draw is beyond 100 standard deviations
+    if settings.input_noise > limit:
+        raise ValueError(
+            f"input_noise={settings.input_noise:g} is too large for dtype={dtype.name}, expected "
+            f"at most {limit:.2g}"
+        )
+    varies = np.ones(values.shape[1]) if scaling is None else np.isfinite(scaling.scale)
+    return settings.input_noise * varies
+
+
 def _shortfall(objective: Objective, state: TrainingState, n_epochs: int) -> Shortfall | None:
     """The loss of the final parameters, where it is well above that of a constant prediction.
 
     The parameters are those after ``n_epochs``.
     """
-    if objective.network.stochastic or not state.epochs:
+    if objective.stochastic or not state.epochs:
         return None
     samples = objective.samples
     constant = loss_of_constant(objective.loss, samples.targets, samples.weights)

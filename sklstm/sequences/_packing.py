@@ -290,6 +290,8 @@ class Packing(_Sorted):
     scaling : Scaling or None
         Mean and scale of the channels, which are applied in float64 before the values get their
         dtype.
+    noise : ndarray of shape (n_packed, n_features) or None
+        What is added to the packed values.
     """
 
     values: Array
@@ -299,6 +301,7 @@ class Packing(_Sorted):
     lengths: NDArray[np.intp]
     order: NDArray[np.intp]
     scaling: Scaling | None = None
+    noise: Array | None = None
 
     @property
     def n_steps(self) -> int:
@@ -309,6 +312,23 @@ class Packing(_Sorted):
     def rows(self) -> NDArray[np.intp]:
         """The stacked row of each packed row, shape (n_packed,)."""
         return self.starts[self.row_of] + self.step_of
+
+    def with_noise(self, noise: Array, starts: NDArray[np.intp]) -> Packing:
+        """Return a batch to whose values noise is added.
+
+        Parameters
+        ----------
+        noise : ndarray of shape (n_rows, n_features)
+            Stacked rows, one for each time step of the sequences.
+        starts : ndarray of shape (n_sequences,)
+            The row at which each sequence of the batch starts, in sorted order.
+
+        Returns
+        -------
+        Packing
+            A batch that shares its arrays with this one.
+        """
+        return replace(self, noise=noise.take(starts[self.row_of] + self.step_of, axis=0))
 
     def segment(self, first: int = 0, stop: int | None = None) -> PackedSequences:
         """Return a packed copy of consecutive time steps.
@@ -331,7 +351,11 @@ class Packing(_Sorted):
             step_of, row_of = _steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of
         lengths = np.minimum(self.lengths[:n] - first, len(batch_sizes))
-        return PackedSequences(self._take(rows), batch_sizes, lengths, self.order[:n], rows)
+        values = self._take(rows)
+        if self.noise is not None:
+            n_before = int(self.batch_sizes[:first].sum())
+            values += self.noise[n_before : n_before + len(rows)]
+        return PackedSequences(values, batch_sizes, lengths, self.order[:n], rows)
 
     def _take(self, rows: NDArray[np.intp]) -> Array:
         """Return a scaled copy of these rows in the dtype of the batch."""

@@ -57,14 +57,14 @@ def evaluations(objective, seed, all_parameters, n_threads):
 
 
 @pytest.mark.parametrize("per_step", [False, True])
-@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize(("rate", "noise"), [(0.0, None), (0.3, np.array([0.5, 2.0]))])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5, 50])
-def test_same_bits(small_shards, n_threads, rate, per_step, rng, seed):
+def test_same_bits(small_shards, n_threads, rate, noise, per_step, rng, seed):
     options = {"dropout": rate, "recurrent_dropout": rate}
     network = make_network(pooling=None if per_step else "mean_max", **options)
     samples = draw_samples(rng, 61, per_step=per_step)
     assert len(costs.shards(network, samples.sequences.lengths)) > 5
-    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3)
+    objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3, noise=noise)
     all_parameters = [draw_parameters(rng, network) for _ in range(3)]
     expected = evaluations(objective, seed, all_parameters, None)
     found = evaluations(objective, seed, all_parameters, n_threads)

@@ -40,6 +40,7 @@ NAMES = np.array(["low", "middle", "high"])[np.digitize(LEVELS, [-0.3, 0.3])]
 STEPS = [x[:, 0] for x in SEQUENCES]
 TOKENS = [rng.randint(0, 5, len(x)) for x in SEQUENCES]
 MOVED = [x * [1e-3, 50] + [1, 1e4] for x in SEQUENCES]
+RARE = [np.maximum(x - 0.5, 0) for x in SEQUENCES]  # channels that keep their zeros
 TABLE = np.stack([np.resize(x, 6) for x in SEQUENCES])
 WORDS = ["a b a", "b c", "c", "a a c"]
 LOSSES = ("squared_error", "absolute_error", "huber", "quantile", "poisson")
@@ -73,6 +74,8 @@ MODELS = {
     "scaled inputs in single precision": (
         LSTMClassifier(**SCALED, dtype="float32"), MOVED, NAMES
     ),
+    "input noise": (LSTMClassifier(**SCALED, input_noise=0.3), MOVED, NAMES),
+    "rare values": (LSTMRegressor(**SCALED), RARE, LEVELS),
     **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
     "horizon": (
         LSTMRegressor(**SMALL), SEQUENCES, np.arange(48.0).reshape(8, 3, 2) * LEVELS[:, None, None]
