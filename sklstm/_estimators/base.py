@@ -160,6 +160,17 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         ValueError
             If an input is malformed (the message names the sample), or if the loss becomes infinite
             or NaN (the message names the update). The estimator is then unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(3, 9, size=50)]
+        >>> y = [int(x[:, 0].sum() > 0) for x in X]
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+        >>> len(clf.loss_curve_) == len(clf.validation_scores_) == clf.n_iter_
+        True
         """
         from sklstm._estimators.callbacks import FitTask  # loads the solvers
 

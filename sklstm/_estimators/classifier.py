@@ -193,57 +193,41 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; for multilabel targets, the indices of the labels.
-
     n_features_in_ : int
         Number of features of a time step; for a 2-D ``X``, its columns, which are time steps.
-
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
-
     input_mean_ : ndarray of shape (n_channels,) or None
         What is subtracted from each channel: its mean, or zero (see ``scale_inputs``). A 2-D ``X``
         has one channel. None for tokens and with ``scale_inputs=False``.
-
     input_scale_ : ndarray of shape (n_channels,) or None
         The standard deviation of each channel, by which values are divided. It is infinite for a
         channel that was constant in the training data, up to rounding errors, so that the channel
         is ignored. None like ``input_mean_``.
-
     parameters_ : dict of str to ndarray
         The parameters by name of the network for ``X`` as it is, without scaling; read-only copies.
-
     loss_ : float
         Objective of the last epoch.
-
     best_loss_ : float
         Lowest objective of all epochs.
-
     loss_curve_ : list of float
         Objective of each epoch.
-
     validation_scores_ : list of float
         Score of the validation samples after each epoch, as ``scoring`` says; empty without such
         samples.
-
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
-
     best_iteration_ : int or None
         Number of epochs after which it was reached; with ``early_stopping``, the parameters of that
         epoch are kept. None without validation samples.
-
     n_iter_ : int
         Number of epochs, or for "lbfgs" of iterations.
-
     t_ : int
         Number of updates by the solver.
-
     n_layers_ : int
         Number of LSTM layers.
-
     n_outputs_ : int
         Number of values that the output layer gives.
-
     out_activation_ : str
         Name of the function that turns these values into predictions.
 
@@ -396,6 +380,18 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
             with ``early_stopping`` or ``class_weight="balanced"``, which need all samples at once.
         AttributeError
             With ``solver="lbfgs"``, which uses all samples at once.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> clf = LSTMClassifier(8, random_state=0)
+        >>> for part in np.split(np.arange(40), 2):
+        ...     clf = clf.partial_fit(X[part], y[part], classes=["down", "up"])
+        >>> clf.predict(X).shape
+        (40,)
         """
         if self.class_weight == "balanced":
             raise ValueError(
@@ -426,6 +422,15 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
             Class labels; for multilabel targets, one for each label that is more probable than not,
             and zero for the others. With ``return_sequences``, labels for each time step, in the
             form that ``y`` had in :meth:`fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> LSTMClassifier(8, random_state=0).fit(X, y).predict(X)[:2]
+        array(['up', 'down'], dtype='<U4')
         """
         return self._predict(X, _decode)
 
@@ -445,6 +450,15 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         -------
         float
             Weighted fraction of correct labels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> bool(LSTMClassifier(8, random_state=0).fit(X, y).score(X, y) > 0.9)
+        True
         """
         from sklearn.metrics import accuracy_score  # slow to import
 

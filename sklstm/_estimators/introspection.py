@@ -48,6 +48,15 @@ class Introspection:
             For a list, a list of arrays (n_timesteps_i, n_units); in a padded 3-D array the padding
             is NaN. ``n_units`` is the last of ``hidden_layer_sizes``, or twice that if
             bidirectional, with the states of the forward direction first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> LSTMRegressor(8, random_state=0).fit(X, y).hidden_states(X).shape
+        (40, 6, 8)
         """
         model = self._fitted_model()
         network, parameters = model.network, model.state.parameters
@@ -82,6 +91,15 @@ class Introspection:
         ------
         ValueError
             If ``target`` is no class or output, or is None where there are several outputs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> LSTMRegressor(8, random_state=0).fit(X, y).input_gradients(X[:3]).shape
+        (3, 6, 2)
         """
         model = self._fitted_model()
         network, parameters = model.network, model.state.parameters

@@ -200,54 +200,39 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     ----------
     n_features_in_ : int
         Number of features of a time step; for a 2-D ``X``, its columns, which are time steps.
-
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of ``X``, or of the frames in a list, if all of them are strings.
-
     input_mean_ : ndarray of shape (n_channels,) or None
         What is subtracted from each channel: its mean, or zero (see ``scale_inputs``). A 2-D ``X``
         has one channel. None for tokens and with ``scale_inputs=False``.
-
     input_scale_ : ndarray of shape (n_channels,) or None
         The standard deviation of each channel, by which values are divided. It is infinite for a
         channel that was constant in the training data, up to rounding errors, so that the channel
         is ignored. None like ``input_mean_``.
-
     parameters_ : dict of str to ndarray
         The parameters by name of the network for ``X`` as it is, without scaling; read-only copies.
-
     loss_ : float
         Objective of the last epoch.
-
     best_loss_ : float
         Lowest objective of all epochs.
-
     loss_curve_ : list of float
         Objective of each epoch.
-
     validation_scores_ : list of float
         Score of the validation samples after each epoch, as ``scoring`` says; empty without such
         samples.
-
     best_validation_score_ : float or None
         Highest of ``validation_scores_``; None without validation samples.
-
     best_iteration_ : int or None
         Number of epochs after which it was reached; with ``early_stopping``, the parameters of that
         epoch are kept. None without validation samples.
-
     n_iter_ : int
         Number of epochs, or for "lbfgs" of iterations.
-
     t_ : int
         Number of updates by the solver.
-
     n_layers_ : int
         Number of LSTM layers.
-
     n_outputs_ : int
         Number of targets of a sample or, with ``return_sequences``, of a time step.
-
     out_activation_ : str
         Name of the function that turns the values of the output layer into predictions:
         "identity", "exp" for "poisson", and "sort" for several quantiles.
@@ -298,9 +283,6 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     >>> intervals = LSTMRegressor(16, loss="quantile", quantile=[0.1, 0.5, 0.9], random_state=0)
     >>> intervals.fit(X, y).predict(X).shape
     (80, 3)
-    >>> mean, std = reg.set_params(loss="gaussian").fit(X, y).predict(X, return_std=True)
-    >>> mean.shape, std.shape
-    ((80,), (80,))
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -422,6 +404,18 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             As :meth:`fit`; with ``early_stopping``, which needs all samples at once.
         AttributeError
             With ``solver="lbfgs"``, which uses all samples at once.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> reg = LSTMRegressor(8, random_state=0)
+        >>> for part in np.split(np.arange(40), 2):
+        ...     reg = reg.partial_fit(X[part], y[part])
+        >>> reg.predict(X).shape
+        (40,)
         """
         return self._partial_fit(X, y, sample_weight)
 
@@ -451,6 +445,16 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         ------
         ValueError
             If ``X`` is malformed, or if ``return_std`` is True and the loss is not "gaussian".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> y_mean, y_std = LSTMRegressor(8, loss="gaussian").fit(X, y).predict(X, return_std=True)
+        >>> y_mean.shape, y_std.shape
+        ((40,), (40,))
         """
         if not return_std:
             return self._predict(X, NumberTargets.decode)
@@ -479,6 +483,15 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         float
             One for perfect predictions, zero for those of the mean; the mean over several outputs.
             Of several quantiles, the one nearest to 0.5 is scored (of two, the lower).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> bool(LSTMRegressor(8, random_state=0).fit(X, y).score(X, y) > 0.9)
+        True
         """
         decode = NumberTargets.decode_point
         if self._fitted_model().form.per_step:

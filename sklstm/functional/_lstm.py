@@ -142,6 +142,14 @@ def lstm_cell_backward(dh: State, dc: State, cache: Cache) -> dict[str, Array]:
     ------
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
+
+    Examples
+    --------
+    >>> from sklstm.functional import lstm_cell_backward, lstm_cell_forward
+    >>> parameters = {"weight_ih": [[1] * 4], "weight_hh": [[1] * 4], "bias": [0] * 4}
+    >>> h, c, cache = lstm_cell_forward([[0]], [[0]], [[1]], parameters)
+    >>> sorted(lstm_cell_backward(dh=[[1]], dc=None, cache=cache))
+    ['bias', 'c', 'h', 'weight_hh', 'weight_ih', 'x_t']
     """
     check_cache(cache, "lstm_cell_forward")
     return backward(cache, dh, dc)
@@ -213,6 +221,16 @@ def lstm_backward(dh: State, cache: Cache, dc: State = None) -> dict[str, Array]
     ------
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.functional import lstm_backward, lstm_forward
+    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
+    >>> h, c, cache = lstm_forward(np.ones((7, 5, 2)), parameters)
+    >>> gradients = lstm_backward(2 * h, cache)  # of the sum of squared hidden states
+    >>> gradients["weight_ih"].shape, gradients["x"].shape
+    ((2, 4), (7, 5, 2))
     """
     check_cache(cache, "lstm_forward")
     return backward(cache, dh, dc)
@@ -290,6 +308,17 @@ def lstm_predict_backward(
     ------
     TypeError or ValueError
         If ``cache`` was returned by another function, or if a gradient has a wrong shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.functional import lstm_predict_backward, lstm_predict_forward
+    >>> parameters = {"weight_ih": np.ones((2, 4)), "weight_hh": np.ones((1, 4)), "bias": [0] * 4}
+    >>> parameters |= {"dense.weight": np.ones((1, 2)), "dense.bias": [0, 0]}
+    >>> h, c, y, cache = lstm_predict_forward(np.ones((7, 5, 2)), parameters)
+    >>> gradients = lstm_predict_backward(y - [0, 1], cache)  # of the cross-entropy
+    >>> gradients["dense.weight"].shape, gradients["weight_hh"].shape
+    ((1, 2), (1, 4))
     """
     check_cache(cache, "lstm_predict_forward")
     gradient = {name: np.zeros_like(array) for name, array in cache.output_layer.items()}

@@ -259,6 +259,20 @@ def predict(estimator: Any, X: Any, *, method: str = "predict") -> Any:
     See Also
     --------
     partial_fit : Training on a collection.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numpy as np
+    >>> from sklstm import LSTMClassifier
+    >>> from sklstm.interop.dask import predict
+    >>> X = np.random.default_rng(0).normal(size=(60, 5, 2))
+    >>> clf = LSTMClassifier(8, random_state=0).fit(X, X[:, :, 0].sum(axis=1) > 0)
+    >>> lazy = predict(clf, da.from_array(X, chunks=(20, -1, -1)), method="predict_proba")
+    >>> lazy.chunks
+    ((20, 20, 20), (2,))
+    >>> bool(np.allclose(lazy.compute(), clf.predict_proba(X)))
+    True
     """
     _require("dask")
     import dask

@@ -86,6 +86,17 @@ class LossCurveDisplay:
             If the estimator has no loss curve.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> from sklstm.plotting import LossCurveDisplay
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:])
+        >>> len(LossCurveDisplay.from_estimator(clf).lines_)
+        2
         """
         pyplot()
         lstm = final_step(estimator)
@@ -118,6 +129,17 @@ class LossCurveDisplay:
         -------
         LossCurveDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> from sklstm.plotting import LossCurveDisplay
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, y)
+        >>> LossCurveDisplay(clf.loss_curve_).plot().ax_.get_xlabel()
+        'epoch'
         """
         losses = {"training": self.loss_curve, "validation": self.validation_loss}
         panels = {"loss": losses}
@@ -213,6 +235,17 @@ class StepProbabilitiesDisplay:
             If the estimator does not predict probabilities.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0] > 0, "up", "down")
+        >>> from sklstm.plotting import StepProbabilitiesDisplay
+        >>> tagger = LSTMClassifier(8, return_sequences=True, random_state=0).fit(X, y)
+        >>> len(StepProbabilitiesDisplay.from_estimator(tagger, X[0]).lines_)
+        2
         """
         pyplot()
         if not hasattr(estimator, "predict_proba"):
@@ -264,6 +297,14 @@ class StepProbabilitiesDisplay:
         ------
         ValueError
             If the arguments do not have the same number of steps or of classes.
+
+        Examples
+        --------
+        >>> from sklstm.plotting import StepProbabilitiesDisplay
+        >>> probabilities, classes = [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], ["down", "up"]
+        >>> display = StepProbabilitiesDisplay.from_predictions(probabilities, classes=classes)
+        >>> [line.get_label() for line in display.lines_]
+        ['down', 'up']
         """
         array = np.asarray(probabilities, dtype=float)
         array = np.column_stack([1 - array, array]) if array.ndim == 1 else array
@@ -287,6 +328,14 @@ class StepProbabilitiesDisplay:
         -------
         StepProbabilitiesDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.plotting import StepProbabilitiesDisplay
+        >>> display = StepProbabilitiesDisplay(np.array([[0.9, 0.1], [0.2, 0.8]]))
+        >>> display.plot(linewidth=3).lines_[0].get_linewidth()
+        3.0
         """
         probabilities = np.asarray(self.probabilities)
         classes = range(probabilities.shape[1]) if self.classes is None else self.classes

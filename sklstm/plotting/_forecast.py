@@ -11,7 +11,7 @@ from sklstm.plotting._axes import COLORS, axes_for, final_step, integer_ticks, p
 
 
 class ForecastDisplay:
-    """A forecast, the window that it was made from, its interval, and what came.
+    """A forecast, the window that it was made from, its interval, and the observed values.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class ForecastDisplay:
     lower, upper : array-like of shape (horizon,), default=None
         The ends of the interval.
     y_true : array-like of shape (horizon,), default=None
-        What came.
+        The values that were observed.
     times : array-like of shape (n_timesteps + horizon,), default=None
         The times of the window and the forecast. By default, they are counted from the end of the
         window, which is 0.
@@ -96,7 +96,7 @@ class ForecastDisplay:
         x : array-like of shape (n_timesteps, n_features) or (n_timesteps,)
             The window.
         y_true : array-like of shape (horizon,) or (horizon, n_columns), default=None
-            What came.
+            The values that were observed.
         column : int, default=0
             The column of the targets, if each step of the forecast has several.
         window_column : int, default=None
@@ -119,6 +119,18 @@ class ForecastDisplay:
             If ``coverage`` is not between 0 and 1, or if the shapes do not fit.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> from sklstm.plotting import ForecastDisplay
+        >>> from sklstm.sequences import make_windows
+        >>> X, y = make_windows(np.sin(np.arange(200) / 5), width=20, horizon=8)
+        >>> reg = LSTMRegressor(8, random_state=0).fit(X[:-1], y[:-1])
+        >>> display = ForecastDisplay.from_estimator(reg, X[-1], y_true=y[-1])
+        >>> display.line_.get_xdata().tolist()
+        [1, 2, 3, 4, 5, 6, 7, 8]
         """
         pyplot()
         if not 0 < coverage < 1:
@@ -155,7 +167,7 @@ class ForecastDisplay:
         lower, upper : array-like of shape (horizon,), default=None
             The ends of the interval, for example of a conformal prediction.
         y_true : array-like of shape (horizon,), default=None
-            What came.
+            The values that were observed.
         times : array-like of shape (n_timesteps + horizon,), default=None
             The times of the window and the forecast.
         interval_name : str, default="interval"
@@ -172,6 +184,15 @@ class ForecastDisplay:
         ------
         ValueError
             If the lengths do not fit, or if only one end of the interval is given.
+
+        Examples
+        --------
+        >>> from sklstm.plotting import ForecastDisplay
+        >>> display = ForecastDisplay.from_predictions(
+        ...     [4.0, 5.0], window=[1.0, 2.0, 3.0], lower=[3.5, 4.0], upper=[4.5, 6.0]
+        ... )
+        >>> display.line_.get_xdata().tolist()
+        [1, 2]
         """
         y_pred = np.atleast_1d(np.asarray(y_pred))
         n_window = 0 if window is None else len(window)
@@ -212,6 +233,13 @@ class ForecastDisplay:
         -------
         ForecastDisplay
             The display.
+
+        Examples
+        --------
+        >>> from sklstm.plotting import ForecastDisplay
+        >>> display = ForecastDisplay([4.0, 5.0], window=[1.0, 2.0, 3.0]).plot(linewidth=3)
+        >>> display.line_.get_linewidth()
+        3.0
         """
         [self.ax_] = axes_for(ax, 1)
         self.figure_ = self.ax_.figure

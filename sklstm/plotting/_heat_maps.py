@@ -99,6 +99,19 @@ class StatesDisplay:
             If a quantity is unknown.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = X.mean(axis=(1, 2))
+        >>> from sklstm.plotting import StatesDisplay
+        >>> reg = LSTMRegressor(8, random_state=0).fit(X, y)
+        >>> gates = ["input_gates", "forget_gates"]
+        >>> display = StatesDisplay.from_estimator(reg, X[0], quantities=gates)
+        >>> len(display.images_)
+        2
         """
         pyplot()
         quantities = [quantities] if isinstance(quantities, str) else list(quantities)
@@ -124,6 +137,14 @@ class StatesDisplay:
         -------
         StatesDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.plotting import StatesDisplay
+        >>> display = StatesDisplay({"forget_gates": np.array([[0.9, 0.1], [0.8, 0.3]])})
+        >>> display.plot().axes_[0].get_title(loc="left")
+        'forget gates'
         """
         self.axes_ = axes_for(ax, len(self.states), height=1.5)
         self.figure_, self.images_ = self.axes_[0].figure, []
@@ -227,6 +248,17 @@ class AttributionsDisplay:
             If ``method`` is unknown.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> from sklstm.plotting import AttributionsDisplay
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, y)
+        >>> AttributionsDisplay.from_estimator(clf, X[0], target="up").image_.get_array().shape
+        (2, 6)
         """
         pyplot()
         if method not in METHODS:
@@ -257,6 +289,15 @@ class AttributionsDisplay:
         -------
         AttributionsDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.plotting import AttributionsDisplay
+        >>> attributions = np.array([[0.5, 0.0], [0.1, -0.2]])
+        >>> display = AttributionsDisplay(attributions, names=["pulse", "oxygen"])
+        >>> [label.get_text() for label in display.plot().axes_[0].get_yticklabels()]
+        ['pulse', 'oxygen']
         """
         attributions = np.asarray(self.attributions, dtype=float)
         n_channels = attributions.shape[1]

@@ -96,6 +96,19 @@ class PermutationImportanceDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> from sklstm.plotting import PermutationImportanceDisplay
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, y)
+        >>> options = {"by": "segment", "n_segments": 3, "random_state": 0}
+        >>> display = PermutationImportanceDisplay.from_estimator(clf, X, y, **options)
+        >>> display.importances.shape
+        (3, 5)
         """
         pyplot()
         if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
@@ -121,6 +134,19 @@ class PermutationImportanceDisplay:
         -------
         PermutationImportanceDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> y = np.where(X[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> from sklstm.inspection import permutation_importance
+        >>> from sklstm.plotting import PermutationImportanceDisplay
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, y)
+        >>> result = permutation_importance(clf, X, y, random_state=0)
+        >>> PermutationImportanceDisplay.from_result(result, score_name="accuracy").ax_.get_xlabel()
+        'fall of accuracy'
         """
         display = cls(result.importances, result.names, by=result.by, score_name=score_name)
         return display.plot(ax=ax)
@@ -139,6 +165,14 @@ class PermutationImportanceDisplay:
         -------
         PermutationImportanceDisplay
             The display.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.plotting import PermutationImportanceDisplay
+        >>> importances = np.array([[0.3, 0.2, 0.4], [0.0, 0.1, 0.0]])  # of three permutations
+        >>> PermutationImportanceDisplay(importances, ["pulse", "oxygen"]).plot().ax_.get_xlabel()
+        'fall of score'
         """
         importances, names = np.asarray(self.importances, dtype=float), np.asarray(self.names)
         [self.ax_] = axes_for(ax, 1)

@@ -77,6 +77,13 @@ class SequenceTransformer(
         ValueError
             If an input is malformed; the message names the sample. The transformer is then
             unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import SequenceScaler
+        >>> SequenceScaler().fit([np.array([1.0, 2.0]), np.array([3.0])]).center_
+        array([2.])
         """
         task = FitTask(self, X, y)
         fitted = shallow_copy(self)
@@ -105,6 +112,14 @@ class SequenceTransformer(
         ------
         ValueError
             If an input is malformed or has another form than in `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import SequenceScaler
+        >>> scaler = SequenceScaler("minmax").fit([np.array([0.0, 2.0]), np.array([4.0])])
+        >>> scaler.transform([np.array([1.0, 3.0, 4.0])])
+        [array([0.25, 0.75, 1.  ])]
         """
         check_is_fitted(self)
         fitted = shallow_copy(self)  # another thread may fit this transformer anew
@@ -124,6 +139,14 @@ class SequenceTransformer(
         -------
         ndarray, list, tuple or dataframe
             As returned by `transform`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import SequenceDifferences
+        >>> X = [np.array([1.0, 2.0, 5.0]), np.array([3.0])]
+        >>> SequenceDifferences(append=False).fit_transform(X)
+        [array([0., 1., 3.]), array([0.])]
         """
         return self.fit(X, y).transform(X)
 

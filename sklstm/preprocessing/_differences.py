@@ -77,6 +77,14 @@ class SequenceDifferences(SequenceTransformer):
         ndarray of str
             The names of ``X``. If ``append`` is True, they are followed by the same names with the
             prefix ``difference_``. If ``X`` was 2-D and ``append`` is True: "value", "difference".
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import SequenceDifferences
+        >>> X = [pd.DataFrame({"pulse": [80.0, 82.0], "oxygen": [97.0, 96.0]})]
+        >>> SequenceDifferences().fit(X).get_feature_names_out().tolist()
+        ['pulse', 'oxygen', 'difference_pulse', 'difference_oxygen']
         """
         names = super().get_feature_names_out(input_features)
         if not self.append:

@@ -114,6 +114,14 @@ class SequenceImputer(SequenceTransformer):
             The names of ``X``. If ``add_indicator`` is True, they are followed by the same names
             with the prefix ``missingindicator_``. If ``X`` was 2-D and ``add_indicator`` is True:
             "value", "missingindicator".
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import SequenceImputer
+        >>> X = [pd.DataFrame({"pulse": [80.0, None, 82.0]})]
+        >>> SequenceImputer(add_indicator=True).fit(X).get_feature_names_out().tolist()
+        ['pulse', 'missingindicator_pulse']
         """
         names = super().get_feature_names_out(input_features)
         if not self.add_indicator:

@@ -164,6 +164,16 @@ class SequenceScaler(SequenceTransformer):
         -------
         self : object
             The scaler, fitted to all sequences seen so far.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import SequenceScaler
+        >>> scaler = SequenceScaler()
+        >>> for x in np.array([1.0, 2.0]), np.array([3.0, 6.0, 3.0]):
+        ...     scaler = scaler.partial_fit([x])
+        >>> scaler.center_, scaler.n_steps_seen_
+        (array([3.]), 5)
         """
         fitted = shallow_copy(self)
         read = fitted._read if hasattr(self, "_form") else fitted._read_first
@@ -186,6 +196,15 @@ class SequenceScaler(SequenceTransformer):
         -------
         ndarray, list or tuple
             The sequences in their original units, in the form of ``X``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import SequenceScaler
+        >>> X = [np.array([1.0, 2.0]), np.array([3.0])]
+        >>> scaler = SequenceScaler().fit(X)
+        >>> scaler.inverse_transform(scaler.transform(X))
+        [array([1., 2.]), array([3.])]
         """
         check_is_fitted(self)
         sequences = self._read(X)

@@ -66,6 +66,15 @@ class _FittedOnFrame(
         ValueError
             If ``X`` is not a frame, if a column is missing, or if a cell is malformed; the message
             names the row and the column. The transformer is then unchanged.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from sklstm.preprocessing import AppendStatic
+        >>> X = pd.DataFrame({"series": [[80.0, 82.0], [64.0]], "age": [40, 70]})
+        >>> AppendStatic(static=StandardScaler()).fit(X).static_.mean_
+        array([55.])
         """
         self._fit(X, y, transform=False)
         return self
@@ -85,6 +94,15 @@ class _FittedOnFrame(
         -------
         list of n_samples arrays or dataframes
             As returned by `transform`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import AppendStatic
+        >>> X = pd.DataFrame({"series": [[80.0, 82.0], [64.0]], "age": [40, 70]})
+        >>> AppendStatic().fit_transform(X)
+        [array([[80., 40.],
+               [82., 40.]]), array([[64., 70.]])]
         """
         return self._contain(X, self._fit(X, y, transform=True))
 
@@ -106,6 +124,14 @@ class _FittedOnFrame(
         ------
         ValueError
             If ``X`` has other columns than in `fit`, or if a cell is malformed.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import AppendStatic
+        >>> append = AppendStatic().fit(pd.DataFrame({"series": [[80.0, 82.0]], "age": [40]}))
+        >>> append.transform(pd.DataFrame({"series": [[75.0]], "age": [50]}))
+        [array([[75., 50.]])]
         """
         return super().transform(X)
 
@@ -260,6 +286,14 @@ class AppendStatic(_FittedOnFrame):
             univariate sequences gives its name. Otherwise, the names of the channels are the
             columns of the frames in the column, or the name of the column with "_0", "_1" and so
             on.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import AppendStatic
+        >>> X = pd.DataFrame({"series": [[80.0, 82.0], [64.0]], "age": [40, 70]})
+        >>> AppendStatic().fit(X).get_feature_names_out().tolist()
+        ['series', 'age']
         """
         super().get_feature_names_out(input_features)
         inner = self.static_

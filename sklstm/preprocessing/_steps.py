@@ -90,6 +90,15 @@ class _FittedOnSteps(
             If the transformer does not accept one of ``fit_params``.
         ValueError
             If an input is malformed. The transformer is then unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.decomposition import PCA
+        >>> from sklstm.preprocessing import StepTransformer
+        >>> X = [np.array([[1.0, 2.0], [2.0, 4.0]]), np.array([[3.0, 6.0]])]
+        >>> StepTransformer(PCA(n_components=1)).fit(X).transformer_.mean_
+        array([2., 4.])
         """
         self._fit(X, y, fit_params, transform=False)
         return self
@@ -116,6 +125,15 @@ class _FittedOnSteps(
         ------
         ValueError
             If an input is malformed, or if the transformer does not return one row for each step.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.preprocessing import KBinsDiscretizer
+        >>> from sklstm.preprocessing import StepTransformer
+        >>> binned = StepTransformer(KBinsDiscretizer(2, encode="ordinal", strategy="uniform"))
+        >>> binned.fit_transform([np.array([0.0, 4.0]), np.array([1.0, 3.0, 2.5])])
+        [array([0., 1.]), array([0., 1., 1.])]
         """
         return self._contain(X, self._fit(X, y, fit_params, transform=True))
 
@@ -242,6 +260,15 @@ class StepTransformer(_FittedOnSteps):
         ------
         ValueError
             If an input is malformed, or if its number of features is wrong.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.preprocessing import MinMaxScaler
+        >>> from sklstm.preprocessing import StepTransformer
+        >>> scaler = StepTransformer(MinMaxScaler()).fit([np.array([0.0, 4.0]), np.array([2.0])])
+        >>> scaler.inverse_transform([np.array([0.5, 1.0])])
+        [array([2., 4.])]
         """
         check_is_fitted(self)
         fitted = shallow_copy(self)
@@ -268,6 +295,16 @@ class StepTransformer(_FittedOnSteps):
         ndarray of str
             The names that the transformer gives its columns. If ``X`` was 2-D and remains so: the
             names of its columns.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklearn.preprocessing import PolynomialFeatures
+        >>> from sklstm.preprocessing import StepTransformer
+        >>> X = [pd.DataFrame({"pulse": [80.0, 82.0]})]
+        >>> powers = StepTransformer(PolynomialFeatures(2, include_bias=False)).fit(X)
+        >>> powers.get_feature_names_out().tolist()
+        ['pulse', 'pulse^2']
         """
         names = super().get_feature_names_out(input_features)
         if not hasattr(self.transformer_, "get_feature_names_out"):

@@ -90,6 +90,14 @@ class ToSequences(SequenceTransformer):
         ndarray of str
             "a" and "b" if the columns are "t0_a", "t0_b", "t1_a", "t1_b" and so on, or if these are
             the names of the channels of ``X``. Otherwise "f0", "f1" and so on.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import ToSequences
+        >>> X = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=["t0_a", "t0_b", "t1_a", "t1_b"])
+        >>> ToSequences(n_features=2).fit(X).get_feature_names_out().tolist()
+        ['a', 'b']
         """
         names = super().get_feature_names_out(input_features)
         if len(names) % self.n_features == 0:
@@ -120,6 +128,14 @@ class ToSequences(SequenceTransformer):
         ------
         ValueError
             If ``X`` has a wrong number of time steps or channels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.preprocessing import ToSequences
+        >>> to_sequences = ToSequences(n_features=2).fit(np.zeros((3, 4)))
+        >>> to_sequences.inverse_transform(np.array([[[1.0, 2.0], [3.0, 4.0]]]))
+        array([[1., 2., 3., 4.]])
         """
         check_is_fitted(self)
         sequences = _copied(self._check(X))

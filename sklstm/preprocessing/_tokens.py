@@ -64,6 +64,12 @@ class _Encoding(
         ValueError
             If a sample is malformed or has no token, or if ``handle_unknown="error"`` and a token
             is not in the vocabulary.
+
+        Examples
+        --------
+        >>> from sklstm.preprocessing import TokenEncoder
+        >>> TokenEncoder().fit(["to be or not"]).transform(["not to be", "to sleep"])
+        [array([2, 4, 1]), array([4, 0])]
         """
         check_is_fitted(self)
         return self._contain(self._encode(self._tokens(X), X))
@@ -82,6 +88,12 @@ class _Encoding(
         -------
         list of ndarray of shape (n_tokens_i,), dtype=int64
             The result of `transform`.
+
+        Examples
+        --------
+        >>> from sklstm.preprocessing import TokenEncoder
+        >>> TokenEncoder().fit_transform(["to be", "or not to be"])
+        [array([2, 1]), array([4, 3, 2, 1])]
         """
         self.fit(X, y)
         return self.transform(X)
@@ -211,6 +223,12 @@ class TokenEncoder(_Encoding):
         ValueError
             If a sample is neither a text nor a sequence of tokens or has no token (the message
             names the sample), or if no token is frequent enough.
+
+        Examples
+        --------
+        >>> from sklstm.preprocessing import TokenEncoder
+        >>> TokenEncoder(analyzer="char").fit(["abba"]).vocabulary_
+        {'a': 1, 'b': 2}
         """
         task = FitTask(self, X, y)
         fitted = shallow_copy(self)
@@ -237,6 +255,12 @@ class TokenEncoder(_Encoding):
         ------
         ValueError
             If a sample is not a sequence of integers from 0 to ``vocabulary_size_ - 1``.
+
+        Examples
+        --------
+        >>> from sklstm.preprocessing import TokenEncoder
+        >>> TokenEncoder().fit(["to be or not"]).inverse_transform([[1, 2], [3, 0]])
+        [['be', 'not'], ['or', '<unknown>']]
         """
         check_is_fitted(self)
         codes = [self._check_codes(x, k) for k, x in enumerate(_samples(X))]
@@ -256,6 +280,12 @@ class TokenEncoder(_Encoding):
         -------
         ndarray of shape (1,)
             "token".
+
+        Examples
+        --------
+        >>> from sklstm.preprocessing import TokenEncoder
+        >>> TokenEncoder().fit(["to be"]).get_feature_names_out()
+        array(['token'], dtype=object)
         """
         check_is_fitted(self)
         return np.array(["token"], dtype=object)

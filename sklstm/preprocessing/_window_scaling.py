@@ -186,6 +186,17 @@ class WindowScaledRegressor(PlainState, MetaEstimatorMixin, RegressorMixin, Base
         ValueError
             If ``y`` does not have the axis of channels that ``target`` asks for, or as the
             regressor raises it. The estimator is then unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> from sklstm.preprocessing import WindowScaledRegressor
+        >>> from sklstm.sequences import make_windows
+        >>> X, y = make_windows(np.arange(60.0), width=8)
+        >>> reg = WindowScaledRegressor(LSTMRegressor(4, random_state=0)).fit(X, y)
+        >>> reg.regressor_.n_features_in_
+        1
         """
         fitted = shallow_copy(self)
         fitted.__dict__.pop("feature_names_in_", None)
@@ -215,6 +226,17 @@ class WindowScaledRegressor(PlainState, MetaEstimatorMixin, RegressorMixin, Base
         -------
         self : object
             The fitted estimator. ``least_scale_`` is that of the windows of all calls.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> from sklstm.preprocessing import WindowScaledRegressor
+        >>> from sklstm.sequences import make_windows
+        >>> X, y = make_windows(np.arange(60.0), width=8)
+        >>> reg = WindowScaledRegressor(LSTMRegressor(4, random_state=0))
+        >>> reg.partial_fit(X[:26], y[:26]).partial_fit(X[26:], y[26:]).predict(X).shape
+        (52,)
         """
         if not hasattr(self, "regressor_"):
             fitted = shallow_copy(self)
@@ -241,6 +263,17 @@ class WindowScaledRegressor(PlainState, MetaEstimatorMixin, RegressorMixin, Base
         -------
         ndarray of shape (n_samples,) or (n_samples, ...), or two of them
             Predictions in the shape that the regressor gives them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> from sklstm.preprocessing import WindowScaledRegressor
+        >>> from sklstm.sequences import make_windows
+        >>> X, y = make_windows(np.arange(60.0), width=8)
+        >>> reg = WindowScaledRegressor(LSTMRegressor(4, random_state=0), center="last").fit(X, y)
+        >>> reg.predict(X[-1:] + 1000).round().tolist()  # beyond all values that were seen in fit
+        [1059.0]
         """
         check_is_fitted(self)
         fitted = shallow_copy(self)  # another thread may fit this estimator anew
@@ -268,6 +301,17 @@ class WindowScaledRegressor(PlainState, MetaEstimatorMixin, RegressorMixin, Base
         -------
         float
             The mean over all columns; of several quantiles, that of the one nearest to 0.5.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMRegressor
+        >>> from sklstm.preprocessing import WindowScaledRegressor
+        >>> from sklstm.sequences import make_windows
+        >>> X, y = make_windows(np.arange(60.0), width=8)
+        >>> reg = WindowScaledRegressor(LSTMRegressor(4, random_state=0), center="last")
+        >>> bool(reg.fit(X[:40], y[:40]).score(X[40:], y[40:]) > 0.9)
+        True
         """
         from sklearn.metrics import r2_score  # slow to import
 

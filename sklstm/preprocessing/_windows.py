@@ -101,6 +101,14 @@ class SlidingWindow(SequenceTransformer):
         ndarray of str
             "t0_a", "t0_b", "t1_a" and so on, for the time steps of a window and the channels "a"
             and "b". If ``X`` was 2-D: "t0", "t1" and so on.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklstm.preprocessing import SlidingWindow
+        >>> X = [pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})]
+        >>> SlidingWindow(width=2).fit(X).get_feature_names_out().tolist()
+        ['t0_a', 't0_b', 't1_a', 't1_b']
         """
         names = super().get_feature_names_out(input_features)
         suffixes = [""] if self._table else [f"_{name}" for name in names]

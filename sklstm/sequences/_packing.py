@@ -83,6 +83,14 @@ class Sequences:
         -------
         sample, step : int
             Both start at zero.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.where(3)  # the value 4, in the second sequence
+        (1, 1)
         """
         sample = int(np.searchsorted(self.starts, row, side="right")) - 1
         return sample, int(row - self.starts[sample])
@@ -99,6 +107,14 @@ class Sequences:
         -------
         Sequences
             The sequences in the order of ``indices``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.take(np.array([1])).values.ravel()
+        array([3., 4., 5.])
         """
         values = self.values.take(self.rows(indices), axis=0)
         return replace(self, values=values, lengths=self.lengths[indices])
@@ -115,6 +131,14 @@ class Sequences:
         -------
         ndarray of int
             Rows of ``values``, in the order of ``indices``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.rows(np.array([1, 0]))
+        array([2, 3, 4, 0, 1])
         """
         lengths = self.lengths[indices]
         shift = self.starts[indices] - (np.cumsum(lengths) - lengths)
@@ -132,6 +156,14 @@ class Sequences:
         -------
         Sequences
             The same sequences. The values are copied only if their dtype changes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.astype("float32").values.dtype
+        dtype('float32')
         """
         return replace(self, values=_cast(self.values, dtype))
 
@@ -148,6 +180,14 @@ class Sequences:
         ndarray of shape (n_sequences, n_timesteps, ...) or list of ndarray
             A list of arrays (n_timesteps_i, ...) if the input was a list, and an array otherwise.
             Padded steps are NaN, or None if the rows are not numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.like_input(np.arange(5))
+        [array([0, 1]), array([2, 3, 4])]
         """
         if self.form == "list":
             return np.split(steps, self.starts[1:])
@@ -177,6 +217,15 @@ class Sequences:
         -------
         PackedSequences
             A copy of the sequences.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> packed = sequences.pack()  # both first steps, both second steps, the third step
+        >>> packed.values.ravel(), packed.batch_sizes
+        (array([3., 1., 4., 2., 5.]), array([2, 2, 1]))
         """
         return self.packing(indices, dtype).segment()
 
@@ -196,6 +245,14 @@ class Sequences:
         -------
         Packing
             An object whose method ``segment`` copies consecutive time steps of the batch.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> sequences.packing().segment(1, 3).values.ravel()  # the second and the third step
+        array([4., 2., 5.])
         """
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
@@ -247,6 +304,15 @@ class _Sorted:
         -------
         ndarray of shape (n_sequences, ...)
             The rows in the order before sorting.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> packed = sequences.pack()
+        >>> packed.lengths, packed.restore(packed.lengths)
+        (array([3, 2]), array([2, 3]))
         """
         restored = np.empty_like(rows)
         restored[self.order] = rows
@@ -265,6 +331,15 @@ class _Sorted:
         ndarray of shape (n_packed, ...)
             The rows of the first sequence, followed by those of the second, and so on, in the
             order before sorting.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import check_sequences
+        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+        >>> packed = sequences.pack()
+        >>> packed.unpack(packed.values).ravel()
+        array([1., 2., 3., 4., 5.])
         """
         lengths = self.restore(self.lengths)
         starts = (np.cumsum(lengths) - lengths)[self.order]
@@ -384,6 +459,15 @@ class PackedSequences(_Sorted):
         The position of each sequence before sorting.
     rows : ndarray of shape (n_packed,)
         The stacked row of each packed row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstm.sequences import check_sequences
+    >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
+    >>> packed = sequences.pack()
+    >>> packed.values.ravel(), packed.batch_sizes, packed.order
+    (array([3., 1., 4., 2., 5.]), array([2, 2, 1]), array([1, 0]))
     """
 
     values: Array

@@ -33,6 +33,12 @@ class _WindowSplitter:
         -------
         int
             ``n_splits``.
+
+        Examples
+        --------
+        >>> from sklstm.sequences import WindowTimeSeriesSplit
+        >>> WindowTimeSeriesSplit(n_splits=3).get_n_splits()
+        3
         """
         return self.n_splits
 
@@ -148,6 +154,16 @@ class WindowTimeSeriesSplit(_WindowSplitter):
         ValueError
             If ``groups`` is not the index of ``X``, if a parameter is out of range, or if a
             training or test set would be empty.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import WindowTimeSeriesSplit, make_windows
+        >>> X, y, index = make_windows(np.arange(9.0), width=2, return_index=True)
+        >>> for train, test in WindowTimeSeriesSplit(n_splits=2).split(X, y, groups=index):
+        ...     print(train, test)
+        [0 1 2] [3 4]
+        [0 1 2 3 4] [5 6]
         """
         self._check()
         starts = _checked_index(groups, X)[:, 1]
@@ -239,6 +255,16 @@ class WindowGroupKFold(_WindowSplitter):
         ------
         ValueError
             If ``groups`` is not the index of ``X``, or if there are fewer series than splits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm.sequences import WindowGroupKFold, make_windows
+        >>> X, y, index = make_windows([np.arange(5.0), np.arange(4.0)], width=2, return_index=True)
+        >>> for train, test in WindowGroupKFold(n_splits=2).split(X, y, groups=index):
+        ...     print(train, test)
+        [3 4] [0 1 2]
+        [0 1 2] [3 4]
         """
         from sklearn.model_selection import GroupKFold
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklstm._estimators.reading import accepted, describe_too_large
-from sklstm._network import dense, pooling
-from sklstm._network.kernels.limits import all_accepted, largest_input
-from sklstm._network.kernels.weights import OutputWeights
+from sklstm._estimators.reading import accepted
+from sklstm._network import pooling
+from sklstm._network.kernels.limits import all_accepted
 from sklstm._network.network import SequenceNetwork
 from sklstm._persistence import checked, with_format
 from sklstm._threads import with_single_blas_thread
 from sklstm.preprocessing._streams import StepChain
 from sklstm.sequences import Sequences
 from sklstm.sequences._input_form import as_tokens
+from sklstm.streaming._output import check_parameters, output_layer, pool, refuse
 from sklstm.streaming._parts import frozen, split
 from sklstm.streaming._states import (
     as_counts,
@@ -125,51 +125,16 @@ class SequenceStream:
         self._usual_dtypes = (self._dtype, self._input_dtype)
         self._embeds = network.embeds
         self._n_calls, self._begun = 0, np.zeros(n_streams, np.intp)
-        self._check_parameters()
+        check_parameters(network, self._params, self._dtype, type(estimator).__name__)
         self._pooled = None
         if network.pooling != "last":
             self._pooled = network.initial_pooled(n_streams, self._params, need_argmax=False)
-        self._output_layer, self._in_target_units = self._make_output_layer()
+        self._output_layer, self._in_target_units = output_layer(
+            self._params, self._targets, self._dtype
+        )
         self._steppers = self._make_steppers()
         largest = max(stepper.h.size * len(stepper.h[0]) for stepper in self._steppers)
         self._limits_blas = largest > SINGLE_THREAD_SIZE
-
-    def _check_parameters(self) -> None:
-        """Raise an error unless all accepted inputs give finite predictions, at every step."""
-        bounds = [1.0] * len(self._network.layers)
-        if not self._embeds:
-            bounds[0] = largest_input(self._dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums = [
-                np.abs(self._params[f"{layer.name}.weight_ih"]).sum(axis=0) * bound
-                + np.abs(self._params[f"{layer.name}.weight_hh"]).sum(axis=0)
-                + np.abs(self._params[f"{layer.name}.bias"])
-                for layer, bound in zip(self._network.layers, bounds, strict=True)
-            ]
-            weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
-            sums.append(np.abs(weight).sum(axis=0) + np.abs(bias))
-            # Kernels may multiply the weights by a small constant.
-            finite = all(np.isfinite(part * 4).all() for part in sums)
-        if not finite:
-            raise ValueError(
-                f"estimator: the parameters of this {type(self._estimator).__name__} have "
-                "diverged; fit it again with a smaller learning_rate_init"
-            )
-
-    def _make_output_layer(self) -> tuple[OutputWeights, bool]:
-        """The output layer, and whether it gives predictions in the units of the targets."""
-        weight, bias = (self._params[f"{dense.NAME}.{part}"] for part in ("weight", "bias"))
-        targets = self._targets
-        if not getattr(targets, "is_affine", False) or targets.dtype != self._dtype.name:
-            return OutputWeights(weight, bias), False
-        deviation, mean = targets.units
-        with np.errstate(over="ignore"):
-            in_units = weight * deviation, bias * deviation + mean
-            largest = np.abs(in_units[0]).sum(axis=0) + np.abs(in_units[1])
-            finite = np.isfinite(largest.astype(self._dtype)).all()
-        if not finite:
-            return OutputWeights(weight, bias), False
-        return OutputWeights(*(array.astype(self._dtype) for array in in_units)), True
 
     def _make_steppers(self) -> list[Stepper]:
         """One for each layer; without pooling, the last one computes the output layer too."""
@@ -233,6 +198,19 @@ class SequenceStream:
             large (1.8e19 in float32, 1.3e154 in float64), a token is not in the vocabulary, or
             ``return_std`` is True and the estimator has no standard deviations. The streams are
             then unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> from sklstm.streaming import SequenceStream
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, X[:, :, 0].sum(axis=1) > 0)
+        >>> stream = SequenceStream(clf, n_streams=3)
+        >>> for t in range(6):
+        ...     labels = stream.step(X[:3, t])
+        >>> bool(np.all(labels == clf.predict(X[:3])))
+        True
         """
         if return_std:
             return self._step_with_deviation(X_t, mask)
@@ -271,6 +249,16 @@ class SequenceStream:
             If the estimator is a regressor.
         ValueError
             As :meth:`step`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> from sklstm.streaming import SequenceStream
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, X[:, :, 0].sum(axis=1) > 0)
+        >>> SequenceStream(clf, n_streams=3).step_proba(X[:3, 0]).shape
+        (3, 2)
         """
         if not hasattr(self._estimator, "predict_proba"):
             raise AttributeError(
@@ -296,6 +284,19 @@ class SequenceStream:
             If a stream does not exist.
         ValueError
             If ``static`` is missing, malformed or not needed. The streams are then unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> from sklstm.streaming import SequenceStream
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, X[:, :, 0].sum(axis=1) > 0)
+        >>> stream = SequenceStream(clf, n_streams=2)
+        >>> label = stream.step(X[:2, 0])
+        >>> stream.reset(1)  # the second stream begins again
+        >>> stream.n_steps
+        array([1, 0])
         """
         chosen = np.arange(self.n_streams)
         which = chosen if streams is None else np.atleast_1d(chosen[np.asarray(streams)])
@@ -314,6 +315,16 @@ class SequenceStream:
         -------
         dict of str to ndarray
             Arrays of shape (n_streams, ...) by name, which :func:`numpy.savez` can save.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> from sklstm.streaming import SequenceStream
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> stream = SequenceStream(LSTMClassifier(8).fit(X, X[:, :, 0].sum(axis=1) > 0))
+        >>> sorted(stream.get_state())
+        ['lstm_0.c', 'lstm_0.h', 'maximum', 'n_steps', 'total']
         """
         arrays = self._arrays()
         if self._chain is not None:
@@ -333,6 +344,19 @@ class SequenceStream:
         ValueError
             If the state belongs to another network or another number of streams, or if one of its
             values is impossible. The message names the array, and the streams are unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklstm import LSTMClassifier
+        >>> from sklstm.streaming import SequenceStream
+        >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+        >>> clf = LSTMClassifier(8, random_state=0).fit(X, X[:, :, 0].sum(axis=1) > 0)
+        >>> stream, copy = SequenceStream(clf), SequenceStream(clf)
+        >>> label = stream.step(X[0, 0])
+        >>> copy.set_state(stream.get_state())
+        >>> bool(stream.step_proba(X[0, 1])[0, 0] == copy.step_proba(X[0, 1])[0, 0])
+        True
         """
         expected = list(self.get_state())
         if set(state) != set(expected):
@@ -427,22 +451,12 @@ class SequenceStream:
         for stepper in self._steppers:
             x = stepper(x)
             if x is None:
-                self._raise_not_accepted(given.reshape(self._shape))
+                self._refuse(given.reshape(self._shape))
         self._n_calls += 1
         if self._pooled is None:
             return x
-        return (
-            np.dot(self._pool(self._pooled, x), self._output_layer.weight) + self._output_layer.bias
-        )
-
-    def _pool(self, pooled: pooling.Pooled, states: Array) -> Array:
-        if pooled.total is not None:
-            np.add(pooled.total, states, out=pooled.total)
-        if pooled.maximum is not None:
-            np.maximum(pooled.maximum, states, out=pooled.maximum)
-        kind = self._network.pooling
-        assert kind is not None
-        return pooling.finish(kind, pooled, None, self._n_predicted)
+        x = pool(self._network.pooling, self._pooled, x, self._n_predicted)
+        return np.dot(x, self._output_layer.weight) + self._output_layer.bias
 
     def _check(self, X_t: ArrayLike, ready: Mask | None = None) -> NDArray[Any]:
         """The step as an array (n_streams, n_features), or tokens (n_streams, 1).
@@ -462,7 +476,7 @@ class SequenceStream:
         if ready is not None:
             values, x = self._filled(values.reshape(expected), x, ready)
         if self._scale is None and not all_accepted(x):
-            self._raise_not_accepted(values.reshape(expected))
+            self._refuse(values.reshape(expected))
         vocabulary_size = self._model.form.inputs.vocabulary_size
         if vocabulary_size is None:
             return x
@@ -477,18 +491,9 @@ class SequenceStream:
         if self._embeds:
             return np.where(ready[:, None], values, 0), np.where(ready[:, None], x, 0)
         if not accepted(x[ready], self._dtype, self._scaling).all():
-            self._raise_not_accepted(values, ready)
+            self._refuse(values, ready)
         rows = np.where(ready, np.arange(len(ready)), np.argmax(ready))
         return values[rows], x[rows]
 
-    def _raise_not_accepted(self, given: NDArray[Any], ready: Mask | None = None) -> NoReturn:
-        """Raise an error that names the stream and the step of a value that is not accepted."""
-        values = given.astype(np.float64)
-        wrong = ~accepted(values, self._dtype, self._scaling)
-        if ready is not None:
-            wrong &= ready[:, None]
-        k, feature = np.argwhere(wrong)[0]
-        value, where = values[k, feature], f"X_t[{k}], step {self.n_steps[k]}"
-        if not np.isfinite(value):
-            raise ValueError(f"{where}: expected finite numbers, got {value}")
-        raise ValueError(f"{where}: {describe_too_large(value, self._dtype, self._scaling)}")
+    def _refuse(self, given: NDArray[Any], ready: Mask | None = None) -> NoReturn:
+        refuse(given, self._dtype, self._scaling, self.n_steps, ready)
