@@ -34,99 +34,76 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     ----------
     hidden_layer_sizes : int or tuple of int, default=(64,)
         Number of units of the LSTM layer, or of each of several stacked layers.
-
     bidirectional : bool, default=False
         Add a second LSTM that reads each sequence in reverse. Its hidden states are concatenated
         with those of the first.
-
     pooling : {"last", "mean", "max", "mean_max"}, default="mean_max"
         How the hidden states of the last layer become the input of the output layer: the state at
         the last time step (of the reverse direction, at the first), the mean or maximum over time,
         or mean and maximum together. Not used with ``return_sequences``.
-
     return_sequences : bool, default=False
         Predict a label for every time step instead of one for the sequence. ``y`` then has one
         for each time step.
-
     vocabulary_size : int or None, default=None
         Number of tokens. If given, the time steps of ``X`` are tokens, integers from 0 to
         ``vocabulary_size - 1``, and an embedding layer learns a vector for each. ``X`` is a list of
         1-D arrays or a 2-D array.
-
     embedding_size : int, default=32
         Dimension of the embedding. Only used with ``vocabulary_size``.
-
     dropout : float, default=0.0
         Dropout rate of the outputs of every LSTM layer, the last included. One mask is drawn for
         each sequence and used at all its time steps [3]_.
-
     recurrent_dropout : float, default=0.0
         Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
         sequence and used at all its time steps [3]_.
-
     input_noise : float, default=0.0
         Standard deviation of the normally distributed noise that is added to the inputs in
         training, in units of the scaled inputs, and new in each batch. Predictions have no
         noise. Tokens are not changed.
-
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
-
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" [4]_ and "sgd" train on minibatches. "lbfgs" is SciPy's L-BFGS-B; it uses all samples
         at each iteration, computes in float64, and suits small data sets.
-
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights; biases are not penalised. The penalty,
         ``alpha / 2 * |weights|^2``, is divided by the total weight of the training samples.
         With ``vocabulary_size``, a batch counts the vectors of its own tokens alone.
-
     batch_size : int or "auto", default="auto"
         Maximum number of samples in a minibatch. "auto" is 32. The batches of an epoch have nearly
         equal sizes. Not used by "lbfgs".
-
     learning_rate : {"constant", "adaptive", "cosine"}, default="cosine"
         Learning rate schedule. "cosine" lowers the rate to zero at ``max_iter``, where training
         ends. "constant" keeps the rate. "adaptive" divides it by five each time the loss stops
         improving, until it is at most 1e-6. ``partial_fit`` has no last epoch and keeps the rate
         constant: after ``fit``, it continues with the last rate of "adaptive", and with a hundredth
         of ``learning_rate_init`` for "cosine". Not used by "lbfgs".
-
     learning_rate_init : float or "auto", default="auto"
         Initial learning rate. "auto" is 0.01 for "adam" and 0.1 for "sgd". Not used by "lbfgs".
-
     max_iter : int or "auto", default="auto"
         Maximum number of epochs, or for "lbfgs" of iterations. "auto" is the number of epochs that
         makes 1000 updates, but at least 20 and at most 100; for "lbfgs" it is 200.
-
     max_fun : int, default=15000
         Maximum number of evaluations of the objective by "lbfgs".
-
     max_grad_norm : float or None, default=1.0
         Maximum Euclidean norm of the gradient: longer gradients are scaled down to it. None scales
         none. Samples are weighted before, so that with very unequal weights and batches of a few
         samples, clipping moves the minimum. Not used by "lbfgs".
-
     shuffle : bool, default=True
         Whether to shuffle the samples in each epoch. Not used by "lbfgs".
-
     tol : float, default=1e-4
         Tolerance of the stopping criterion. With a constant or adaptive learning rate, or with
         early stopping, training stops when the loss does not improve by at least ``tol`` for more
         than ``n_iter_no_change`` consecutive epochs. For "lbfgs", training stops when no component
         of the gradient exceeds ``tol``.
-
     n_iter_no_change : int, default=10
         Maximum number of epochs without an improvement of at least ``tol``.
-
     early_stopping : bool, default=False
         Stop when the loss of validation samples stops improving, and keep the parameters for which
         it was lowest.
-
     validation_fraction : float, default=0.1
         Fraction of the samples to hold out for early stopping, unless ``fit`` is given ``X_val``
         or ``validation_splitter`` is an object.
-
     validation_splitter : {"random", "last"} or splitter, default="random"
         How early stopping holds out samples: a random fraction, stratified by class; the last
         fraction in the order given; or the last split of an object such as
@@ -134,57 +111,45 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         :class:`~sklearn.model_selection.GroupShuffleSplit` with ``groups`` given to ``fit``. The
         ``random_state`` of this estimator is used if the object has none of its own. Overlapping
         windows of a series should not be divided at random.
-
     scoring : str, callable or None, default="loss"
         The score of the validation samples, which early stopping monitors: "loss" is the negative
         loss; otherwise the name of a scorer, a function ``scorer(estimator, X, y)``, or None for
         the method ``score``. With ``return_sequences``, names are those of
         :func:`sklstm.metrics.get_scorer`. Weights of the validation samples are passed to the
         scorer as ``sample_weight``, without the weights of classes.
-
     scale_inputs : bool, default=True
         Whether to standardise each channel of ``X`` inside, with its weighted mean and standard
         deviation over all time steps of the training data: ``input_mean_`` and ``input_scale_``. In
         a channel without values of both signs, a mean of less than the standard deviation is not
         subtracted, so that zeros remain zeros; the scale is then the root mean square of the values
         other than zero, so that indicators do not change. Tokens are not scaled.
-
     momentum : float, default=0.9
         Momentum of "sgd".
-
     nesterovs_momentum : bool, default=True
         Whether "sgd" uses Nesterov's momentum.
-
     beta_1, beta_2 : float, default=0.9 and 0.999
         Exponential decay rates of the first and second moments of "adam".
-
     epsilon : float, default=1e-8
         Constant added to the denominator of "adam" for numerical stability.
-
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, by which sample weights are multiplied. A class that the dict does
         not name has weight one, and a label that does not occur in ``y`` is ignored. "balanced"
         gives all classes the same total weight in the training samples; validation samples have
         the same class weights. For multilabel targets, a list with a dict for each label, or
         "balanced"; the weights of a sample's labels are multiplied.
-
     warm_start : bool, default=False
         Whether ``fit`` continues from the solution of the previous call, with the moments of the
         solver.
-
     dtype : {"float32", "float64"} or None, default=None
         Precision of parameters and computations. None is the dtype of ``X`` if that is float32, and
         else float64.
-
     n_jobs : int or None, default=None
         Number of threads, which share the work of large batches and of the two directions of a
         layer. None is one, unless in a :obj:`joblib.parallel_config` context. The results do not
         depend on it.
-
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, the order of the samples, dropout masks and the samples held out
         for validation. Pass an int for results that are the same, to the last bit, in every call.
-
     verbose : bool or int, default=False
         Print a line after every epoch, or every ``verbose`` epochs: the loss, the validation loss
         or score if there is one, and the time that is left until ``max_iter``.
