@@ -309,8 +309,7 @@ class _Sorted:
         --------
         >>> import numpy as np
         >>> from sklstm.sequences import check_sequences
-        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
-        >>> packed = sequences.pack()
+        >>> packed = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])]).pack()
         >>> packed.lengths, packed.restore(packed.lengths)
         (array([3, 2]), array([2, 3]))
         """
@@ -336,8 +335,7 @@ class _Sorted:
         --------
         >>> import numpy as np
         >>> from sklstm.sequences import check_sequences
-        >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
-        >>> packed = sequences.pack()
+        >>> packed = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])]).pack()
         >>> packed.unpack(packed.values).ravel()
         array([1., 2., 3., 4., 5.])
         """
@@ -464,8 +462,7 @@ class PackedSequences(_Sorted):
     --------
     >>> import numpy as np
     >>> from sklstm.sequences import check_sequences
-    >>> sequences = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])])
-    >>> packed = sequences.pack()
+    >>> packed = check_sequences([np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])]).pack()
     >>> packed.values.ravel(), packed.batch_sizes, packed.order
     (array([3., 1., 4., 2., 5.]), array([2, 2, 1]), array([1, 0]))
     """
