@@ -76,6 +76,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     dropout: float
     recurrent_dropout: float
     input_noise: float
+    scale_noise: float
     forget_bias: float
     return_sequences: bool
     vocabulary_size: int | None

@@ -56,10 +56,10 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     recurrent_dropout : float, default=0.0
         Dropout rate of the hidden states that enter the next time step. One mask is drawn for each
         sequence and used at all its time steps [3]_.
-    input_noise : float, default=0.0
-        Standard deviation of the normally distributed noise that is added to the inputs in
-        training, in units of the scaled inputs, and new in each batch. Predictions have no
-        noise. Tokens are not changed.
+    input_noise, scale_noise : float, default=0.0
+        Noise of the scaled inputs, in training alone: standard deviations of what is added to each
+        value, and of factors around 1 by which each channel of a sequence is multiplied. They are
+        normally distributed, and new in each batch. Tokens are not changed.
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
@@ -249,6 +249,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         input_noise: float = 0.0,
+        scale_noise: float = 0.0,
         forget_bias: float = 1.0,
         solver: str = "adam",
         alpha: float = 1e-4,
@@ -287,6 +288,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.input_noise = input_noise
+        self.scale_noise = scale_noise
         self.forget_bias = forget_bias
         self.solver = solver
         self.alpha = alpha

@@ -22,6 +22,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "input_noise": [Interval(Real, 0, None, closed="left")],
+    "scale_noise": [Interval(Real, 0, None, closed="left")],
     "forget_bias": [Interval(Real, None, None, closed="neither")],
     "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
     "alpha": [Interval(Real, 0, None, closed="left")],

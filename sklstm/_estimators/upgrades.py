@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: The format of estimators that are saved now.
-FORMAT = 5
+FORMAT = 6
 
 
 def _with_shape_of_targets(state: State) -> State:
@@ -40,6 +40,11 @@ def _without_noise(state: State) -> State:
     return {**state, "input_noise": 0.0}
 
 
+def _without_noise_of_scales(state: State) -> State:
+    """Since format 6, there is a parameter for noise of the scale of channels."""
+    return {**state, "scale_noise": 0.0}
+
+
 def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
     """A copy of nested states with one of them changed, if it is there."""
     if not path:
@@ -56,4 +61,5 @@ UPGRADES: dict[int, Callable[[State], State]] = {
     2: _without_scaling,
     3: _validating_the_loss_at_random,
     4: _without_noise,
+    5: _without_noise_of_scales,
 }

@@ -27,6 +27,7 @@ from sklstm._training.objective import (
     Batch,
     Draws,
     Indices,
+    Noise,
     Objective,
     Result,
     added,
@@ -171,5 +172,9 @@ def _part(
     positions = iter(map(np.arange, [0, *ends[:-1]], ends))
     renumbered = [[next(positions) for _ in group] for group in groups]
     masks = {name: mask[indices] for name, mask in draws.masks.items()}
-    noise = None if draws.noise is None else draws.noise[samples.sequences.rows(indices)]
+    added, factors = draws.noise
+    noise = Noise(
+        None if added is None else added[samples.sequences.rows(indices)],
+        None if factors is None else factors[indices],
+    )
     return _Part(settings, kept, renumbered, Draws(masks, noise))

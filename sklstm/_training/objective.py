@@ -10,6 +10,7 @@ have the same minimum. A sample of weight two counts as a sample given twice.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +41,25 @@ class _Shard(NamedTuple):
     direction_map: ParallelMap
 
 
+class NoiseLevels(NamedTuple):
+    """Standard deviations of the noise of the inputs."""
+
+    added: NDArray[np.float64]  # of each channel, (D,)
+    factors: float  # of the factors of each channel of a sequence
+
+
+class Noise(NamedTuple):
+    """Noise of the sequences of a batch in their order; None if there is none of its kind."""
+
+    added: Array | None = None  # one row for each step
+    factors: Array | None = None  # one row for each sequence
+
+
 class Draws(NamedTuple):
     """The random numbers of a batch."""
 
     masks: Masks  # one row for each sequence
-    noise: Array | None  # one row for each step of the sequences in their order
+    noise: Noise
 
 
 class Batch(NamedTuple):
@@ -54,7 +69,7 @@ class Batch(NamedTuple):
     weight: float  # by which losses are divided
     masks: Masks  # one row for each sequence
     memory: float  # bytes for the activations of a shard
-    noise: Array | None = None  # one row for each step of the sequences in their order
+    noise: Noise = Noise()
 
 
 #: Value and gradient.
@@ -91,8 +106,8 @@ class Objective:
         The map that computes the shards.
     totals : Totals or None
         Weight and number of all training sequences, W and n; None if they are the samples.
-    noise : ndarray or None
-        Standard deviation of the noise that is added to each channel; None for no noise.
+    noise : NoiseLevels or None
+        The noise of the inputs; None for no noise.
     """
 
     def __init__(
@@ -103,7 +118,7 @@ class Objective:
         alpha: float,
         parallel_map: ParallelMap = serial_map,
         totals: Totals | None = None,
-        noise: NDArray[np.float64] | None = None,
+        noise: NoiseLevels | None = None,
     ) -> None:
         self.network = network
         self.loss = loss
@@ -146,16 +161,14 @@ class Objective:
     ) -> Draws:
         """Draw the dropout masks and the noise of a batch, in the order of ``indices``."""
         masks: Masks = {}
+        lengths = self.samples.sequences.lengths[indices]
         if self.network.stochastic:
-            masks = self.network.draw_masks(rng, len(indices), dtype)
+            masks = self.network.draw_masks(rng, len(lengths), dtype)
         if self._noise is None:
-            return Draws(masks, None)
+            return Draws(masks, Noise())
         # A generator of this kind is four times as fast as the RandomState.
         generator = np.random.Generator(np.random.PCG64(rng.randint(np.iinfo(np.int32).max)))
-        n_rows = int(self.samples.sequences.lengths[indices].sum())
-        normal = generator.standard_normal((n_rows, len(self._noise)), dtype)
-        normal *= self._noise.astype(dtype)
-        return Draws(masks, normal)
+        return Draws(masks, draw_noise(self._noise, generator, lengths, dtype))
 
     def expected_weight(self, n_batch: int) -> float:
         """Return the weight that is expected of a batch with this number of sequences."""
@@ -190,7 +203,7 @@ class Objective:
         """Return the batch's mean loss and its gradient."""
         lengths = self.samples.sequences.lengths[indices]
         shards = costs.shards(self.network, lengths)
-        masks, noise = draws or Draws({}, None)
+        masks, noise = draws or Draws({}, Noise())
         batch = Batch(indices, batch_weight, masks, self.shard_memory(len(shards)), noise)
         shard_map = self._parallel_map
         if shard_map.n_workers > 1 and not costs.threads_pay(self.network, lengths, len(shards)):
@@ -220,9 +233,11 @@ class Objective:
         def compute(positions: Indices) -> Result:
             packing = samples.sequences.packing(batch.indices[positions], parameters.dtype)
             order = positions[packing.order]
-            if batch.noise is not None:
+            if batch.noise.added is not None:
                 lengths = samples.sequences.lengths[batch.indices]
-                packing = packing.with_noise(batch.noise, (np.cumsum(lengths) - lengths)[order])
+                packing = packing.plus(batch.noise.added, (np.cumsum(lengths) - lengths)[order])
+            if batch.noise.factors is not None:
+                packing = replace(packing, factors=batch.noise.factors[order])
             rows = packing.rows if samples.per_step else batch.indices[order]
             weights = (samples.weights[rows] / batch.weight).astype(parameters.dtype)
             masks = {name: mask[order] for name, mask in batch.masks.items()}
@@ -290,6 +305,25 @@ class Objective:
             squares += float(np.dot(weights, weights))
             part += strength * weights
         return 0.5 * strength * squares
+
+
+def draw_noise(
+    levels: NoiseLevels,
+    generator: np.random.Generator,
+    lengths: Indices,
+    dtype: np.dtype[np.floating],
+) -> Noise:
+    """Draw the noise of sequences with these lengths."""
+    added = factors = None
+    n_channels = len(levels.added)
+    if levels.added.any():
+        added = generator.standard_normal((int(lengths.sum()), n_channels), dtype)
+        added *= levels.added.astype(dtype)
+    if levels.factors > 0:
+        factors = generator.standard_normal((len(lengths), n_channels), dtype)
+        factors *= dtype.type(levels.factors)
+        factors += 1
+    return Noise(added, factors)
 
 
 def ignore_overflow() -> np.errstate:

@@ -36,7 +36,7 @@ from sklstm._solvers import (
 from sklstm._solvers.observers import Shortfall, report
 from sklstm._threads import ParallelMap
 from sklstm._training.cluster import check_solver, evaluation
-from sklstm._training.objective import Objective
+from sklstm._training.objective import NoiseLevels, Objective
 from sklstm._training.prediction import working_memory
 from sklstm._training.samples import Samples, Totals
 from sklstm._training.state import TrainingState
@@ -77,6 +77,7 @@ class Settings(Protocol):
     dropout: float
     recurrent_dropout: float
     input_noise: float
+    scale_noise: float
     forget_bias: float
     learning_rate: str
     learning_rate_init: Any
@@ -125,8 +126,10 @@ class _Plan(NamedTuple):
 
 def in_fixed_order(samples: Samples, settings: Settings) -> Samples:
     """Samples merged and ordered by content, where one batch holds all and no masks are drawn."""
-    rates = settings.dropout, settings.recurrent_dropout, settings.input_noise
-    if max(rates) > 0 or _batch_size(settings, len(samples)) < len(samples):
+    noise = settings.input_noise, settings.scale_noise
+    if max(settings.dropout, settings.recurrent_dropout, *noise) > 0 or _batch_size(
+        settings, len(samples)
+    ) < len(samples):
         return samples
     return samples.merged()
 
@@ -146,7 +149,7 @@ def train(
     check_solver(settings.solver)
     dtype = np.dtype(np.float64) if settings.solver == "lbfgs" else state.parameters.dtype
     kernels.prepare(dtype, bool(settings.verbose))
-    noise = _noise_of_channels(settings, task.samples, dtype)
+    noise = _noise(settings, task.samples, dtype)
     task = task.astype(dtype)
     n_recorded = len(state.epochs)
     _match_moments(state, settings)
@@ -178,21 +181,23 @@ def train(
     return outcome._replace(shortfall=_shortfall(objective, state, n_used or len(state.epochs)))
 
 
-def _noise_of_channels(
+def _noise(
     settings: Settings, samples: Samples, dtype: np.dtype[np.floating]
-) -> NDArray[np.float64] | None:
-    """The standard deviation of each channel's noise; none for tokens and constant channels."""
+) -> NoiseLevels | None:
+    """The noise of training samples; none for tokens and constant channels."""
     values, scaling = samples.sequences.values, samples.sequences.scaling
-    if settings.input_noise == 0 or values.dtype.kind == "i":
+    levels = {"input_noise": settings.input_noise, "scale_noise": settings.scale_noise}
+    if max(levels.values()) == 0 or values.dtype.kind == "i":
         return None
-    limit = largest_input(dtype) / 100  # no draw is beyond 100 standard deviations
-    if settings.input_noise > limit:
-        raise ValueError(
-            f"input_noise={settings.input_noise:g} is too large for dtype={dtype.name}, expected "
-            f"at most {limit:.2g}"
-        )
+    limit = largest_input(dtype) ** 0.5 / 100  # no draw is beyond 100 standard deviations
+    for name, level in levels.items():
+        if level > limit:
+            raise ValueError(
+                f"{name}={level:g} is too large for dtype={dtype.name}, expected at most "
+                f"{limit:.2g}"
+            )
     varies = np.ones(values.shape[1]) if scaling is None else np.isfinite(scaling.scale)
-    return settings.input_noise * varies
+    return NoiseLevels(settings.input_noise * varies, settings.scale_noise)
 
 
 def _shortfall(objective: Objective, state: TrainingState, n_epochs: int) -> Shortfall | None:

@@ -363,8 +363,10 @@ class Packing(_Sorted):
     scaling : Scaling or None
         Mean and scale of the channels, which are applied in float64 before the values get their
         dtype.
-    noise : ndarray of shape (n_packed, n_features) or None
-        What is added to the packed values.
+    factors : ndarray of shape (n_sequences, n_features) or None
+        By what the packed values of each sequence are multiplied.
+    added : ndarray of shape (n_packed, n_features) or None
+        What is then added to the packed values.
     """
 
     values: Array
@@ -374,7 +376,8 @@ class Packing(_Sorted):
     lengths: NDArray[np.intp]
     order: NDArray[np.intp]
     scaling: Scaling | None = None
-    noise: Array | None = None
+    factors: Array | None = None
+    added: Array | None = None
 
     @property
     def n_steps(self) -> int:
@@ -386,12 +389,12 @@ class Packing(_Sorted):
         """The stacked row of each packed row, shape (n_packed,)."""
         return self.starts[self.row_of] + self.step_of
 
-    def with_noise(self, noise: Array, starts: NDArray[np.intp]) -> Packing:
-        """Return a batch to whose values noise is added.
+    def plus(self, added: Array, starts: NDArray[np.intp]) -> Packing:
+        """Return a batch to whose values other values are added.
 
         Parameters
         ----------
-        noise : ndarray of shape (n_rows, n_features)
+        added : ndarray of shape (n_rows, n_features)
             Stacked rows, one for each time step of the sequences.
         starts : ndarray of shape (n_sequences,)
             The row at which each sequence of the batch starts, in sorted order.
@@ -399,9 +402,9 @@ class Packing(_Sorted):
         Returns
         -------
         Packing
-            A batch that shares its arrays with this one.
+            A batch that shares its other arrays with this one.
         """
-        return replace(self, noise=noise.take(starts[self.row_of] + self.step_of, axis=0))
+        return replace(self, added=added.take(starts[self.row_of] + self.step_of, axis=0))
 
     def segment(self, first: int = 0, stop: int | None = None) -> PackedSequences:
         """Return a packed copy of consecutive time steps.
@@ -425,9 +428,11 @@ class Packing(_Sorted):
             rows = (self.starts + first)[row_of] + step_of
         lengths = np.minimum(self.lengths[:n] - first, len(batch_sizes))
         values = self._take(rows)
-        if self.noise is not None:
+        if self.factors is not None:
+            values *= self.factors[_steps_and_rows(batch_sizes)[1]]
+        if self.added is not None:
             n_before = int(self.batch_sizes[:first].sum())
-            values += self.noise[n_before : n_before + len(rows)]
+            values += self.added[n_before : n_before + len(rows)]
         return PackedSequences(values, batch_sizes, lengths, self.order[:n], rows)
 
     def _take(self, rows: NDArray[np.intp]) -> Array:

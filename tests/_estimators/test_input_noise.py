@@ -1,4 +1,4 @@
-"""The parameter input_noise of the estimators."""
+"""The parameters input_noise and scale_noise of the estimators."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sklstm import LSTMClassifier, LSTMRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 both = pytest.mark.parametrize("Estimator", [LSTMClassifier, LSTMRegressor])
-NOISY = SMALL | {"input_noise": 0.5}
+NOISY = SMALL | {"input_noise": 0.5, "scale_noise": 0.3}
 
 
 def ragged(rng, n=40):
@@ -24,7 +24,7 @@ def test_it_changes_the_fit_and_not_the_prediction(Estimator, options, rng, seed
     noisy, again = Estimator(**settings).fit(X, y), Estimator(**settings).fit(X, y)
     assert_same_fit(noisy, again)
     np.testing.assert_array_equal(noisy.predict(X), noisy.predict(X))
-    plain = Estimator(**settings | {"input_noise": 0.0}).fit(X, y)
+    plain = Estimator(**settings | {"input_noise": 0.0, "scale_noise": 0.0}).fit(X, y)
     weights = (model.parameters_["lstm_0.weight_hh"] for model in (noisy, plain))
     assert not np.array_equal(*weights)
 
@@ -60,7 +60,9 @@ def test_tokens_are_not_changed(rng, seed):
     X = [rng.integers(0, 5, n) for n in rng.integers(2, 7, 40)]
     y = np.array([x[0] > 2 for x in X])
     settings = SMALL | {"vocabulary_size": 5, "random_state": seed}
-    plain, noisy = (LSTMClassifier(**settings, input_noise=s).fit(X, y) for s in (0.0, 0.5))
+    plain, noisy = (
+        LSTMClassifier(**settings, input_noise=s, scale_noise=s).fit(X, y) for s in (0.0, 0.5)
+    )
     assert_same_fit(plain, noisy)
 
 
@@ -110,14 +112,19 @@ def test_it_is_a_regulariser(rng, seed):
     assert sensitivity(2.0) < 0.9 * sensitivity(0.0)
 
 
+both_names = pytest.mark.parametrize("name", ["input_noise", "scale_noise"])
+
+
+@both_names
 @pytest.mark.parametrize("value", [-0.1, "much", None, np.nan])
-def test_an_invalid_value(value, rng):
+def test_an_invalid_value(value, name, rng):
     X, y = ragged(rng)
-    with pytest.raises(ValueError, match="The 'input_noise' parameter of LSTMClassifier must be"):
-        LSTMClassifier(input_noise=value).fit(X, y)
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of LSTMClassifier must be"):
+        LSTMClassifier(**{name: value}).fit(X, y)
 
 
-def test_too_much_noise_is_an_error_that_names_it(rng):
+@both_names
+def test_too_much_noise_is_an_error_that_names_it(name, rng):
     X, y = ragged(rng)
-    with pytest.raises(ValueError, match=r"input_noise=1e.200 is too large for dtype=float64"):
-        LSTMClassifier(input_noise=1e200, max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match=rf"{name}=1e.200 is too large for dtype=float64"):
+        LSTMClassifier(**{name: 1e200}, max_iter=1).fit(X, y)

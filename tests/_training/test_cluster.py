@@ -9,7 +9,7 @@ from _training.problems import draw_parameters, draw_samples, make_network
 from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._training import cluster
-from sklstm._training.objective import Objective
+from sklstm._training.objective import NoiseLevels, Objective
 
 
 class LocalCluster:
@@ -57,7 +57,9 @@ def evaluations(objective, seed, all_parameters, n_threads):
 
 
 @pytest.mark.parametrize("per_step", [False, True])
-@pytest.mark.parametrize(("rate", "noise"), [(0.0, None), (0.3, np.array([0.5, 2.0]))])
+@pytest.mark.parametrize(
+    ("rate", "noise"), [(0.0, None), (0.3, NoiseLevels(np.array([0.5, 2.0]), 0.4))]
+)
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5, 50])
 def test_same_bits(small_shards, n_threads, rate, noise, per_step, rng, seed):
     options = {"dropout": rate, "recurrent_dropout": rate}

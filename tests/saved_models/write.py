@@ -75,6 +75,7 @@ MODELS = {
         LSTMClassifier(**SCALED, dtype="float32"), MOVED, NAMES
     ),
     "input noise": (LSTMClassifier(**SCALED, input_noise=0.3), MOVED, NAMES),
+    "scale noise": (LSTMRegressor(**SCALED, scale_noise=0.3), MOVED, LEVELS),
     "rare values": (LSTMRegressor(**SCALED), RARE, LEVELS),
     **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
     "horizon": (
