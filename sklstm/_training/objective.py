@@ -233,11 +233,7 @@ class Objective:
         def compute(positions: Indices) -> Result:
             packing = samples.sequences.packing(batch.indices[positions], parameters.dtype)
             order = positions[packing.order]
-            if batch.noise.added is not None:
-                lengths = samples.sequences.lengths[batch.indices]
-                packing = packing.plus(batch.noise.added, (np.cumsum(lengths) - lengths)[order])
-            if batch.noise.factors is not None:
-                packing = replace(packing, factors=batch.noise.factors[order])
+            packing = _with_noise(packing, batch, order, samples)
             rows = packing.rows if samples.per_step else batch.indices[order]
             weights = (samples.weights[rows] / batch.weight).astype(parameters.dtype)
             masks = {name: mask[order] for name, mask in batch.masks.items()}
@@ -305,6 +301,18 @@ class Objective:
             squares += float(np.dot(weights, weights))
             part += strength * weights
         return 0.5 * strength * squares
+
+
+def _with_noise(packing: Packing, batch: Batch, order: Indices, samples: Samples) -> Packing:
+    """Return the packing with the noise of its sequences, whose positions in the batch are given."""
+    added, factors = batch.noise
+    if factors is not None:
+        packing = replace(packing, factors=factors[order])
+    if added is None:
+        return packing
+    lengths = samples.sequences.lengths[batch.indices]
+    starts = (np.cumsum(lengths) - lengths)[order]
+    return replace(packing, added=added[starts[packing.row_of] + packing.step_of])
 
 
 def draw_noise(

@@ -389,23 +389,6 @@ class Packing(_Sorted):
         """The stacked row of each packed row, shape (n_packed,)."""
         return self.starts[self.row_of] + self.step_of
 
-    def plus(self, added: Array, starts: NDArray[np.intp]) -> Packing:
-        """Return a batch to whose values other values are added.
-
-        Parameters
-        ----------
-        added : ndarray of shape (n_rows, n_features)
-            Stacked rows, one for each time step of the sequences.
-        starts : ndarray of shape (n_sequences,)
-            The row at which each sequence of the batch starts, in sorted order.
-
-        Returns
-        -------
-        Packing
-            A batch that shares its other arrays with this one.
-        """
-        return replace(self, added=added.take(starts[self.row_of] + self.step_of, axis=0))
-
     def segment(self, first: int = 0, stop: int | None = None) -> PackedSequences:
         """Return a packed copy of consecutive time steps.
 
