@@ -304,7 +304,7 @@ class Objective:
 
 
 def _with_noise(packing: Packing, batch: Batch, order: Indices, samples: Samples) -> Packing:
-    """Return the packing with the noise of its sequences, whose positions in the batch are given."""
+    """Return the packing with the noise of its sequences, at these positions of the batch."""
     added, factors = batch.noise
     if factors is not None:
         packing = replace(packing, factors=factors[order])
