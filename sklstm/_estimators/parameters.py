@@ -79,5 +79,9 @@ def has_minibatches(estimator: Any) -> bool:
 
 def own_generator(random_state: Any) -> np.random.RandomState:
     """A generator of the estimator's own, which a later call can continue to draw from."""
-    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    return np.random.RandomState(seed)
+    rng: np.random.RandomState = check_random_state(random_state)
+    seed = rng.randint(np.iinfo(np.int32).max)
+    if not isinstance(random_state, Integral):
+        return np.random.RandomState(seed)
+    rng.seed(seed)  # this generator belongs to the estimator; a new one takes longer
+    return rng

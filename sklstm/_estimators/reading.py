@@ -21,6 +21,7 @@ from sklstm._training.samples import Samples
 from sklstm.sequences import Sequences, check_sequences
 from sklstm.sequences._containers import NUMBERS, open_container, read_values
 from sklstm.sequences._input_form import InputForm, as_tokens
+from sklstm.sequences._moments import column_extremes
 from sklstm.sequences._reading import is_list_of_sequences
 from sklstm.sequences._scaling import Scaling
 from sklstm.sequences._step_values import (
@@ -76,8 +77,7 @@ class DataForm:
         """The samples with targets in the units of the loss, and inputs to be scaled."""
         sequences = replace(samples.sequences, scaling=self.scaling)
         if self.scaling is not None:
-            values = sequences.values
-            extremes = np.stack([values.min(axis=0), values.max(axis=0)])
+            extremes = np.stack(column_extremes(sequences.values))
             if not accepted(extremes, self.dtype, self.scaling).all():
                 raise too_large(sequences, self.dtype, numbers=samples.numbers)
         return replace(samples, sequences=sequences, targets=self.targets.scale(samples.targets))

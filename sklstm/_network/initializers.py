@@ -26,10 +26,13 @@ def input_uniform(rng: np.random.RandomState, n_in: int, n_out: int) -> NDArray[
     return rng.uniform(-bound, bound, (n_in, n_out))
 
 
-def orthogonal(rng: np.random.RandomState, n: int) -> NDArray[np.float64]:
-    """Draw an orthogonal (n, n) matrix, Haar distributed: Saxe et al. 2014, section 3."""
-    q, r = np.linalg.qr(rng.standard_normal((n, n)))
-    return q * np.where(np.diag(r) < 0, -1.0, 1.0)
+def orthogonal(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return orthogonal (k, n, n) matrices, Haar distributed: Saxe et al. 2014, section 3.
+
+    ``normal`` (k, n, n) are draws from a standard normal.
+    """
+    q, r = np.linalg.qr(normal)
+    return q * np.where(np.diagonal(r, axis1=1, axis2=2) < 0, -1.0, 1.0)[:, None]
 
 
 def lstm_bias(hidden: int, forget_bias: float) -> NDArray[np.float64]:

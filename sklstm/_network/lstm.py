@@ -57,12 +57,14 @@ class LSTMLayer(NamedTuple):
 
     def initialize(self, params: Views, rng: np.random.RandomState, forget_bias: float) -> None:
         """Draw initial weights for each gate separately; recurrent weights are orthogonal."""
+        normal = np.empty((4, self.hidden, self.hidden))
         for name in self.directions:
             for gate in range(4):
                 part = slice(gate * self.hidden, (gate + 1) * self.hidden)
                 draw = input_uniform(rng, self.n_inputs, self.hidden)
                 params[f"{name}.weight_ih"][:, part] = draw
-                params[f"{name}.weight_hh"][:, part] = orthogonal(rng, self.hidden)
+                normal[gate] = rng.standard_normal(normal[gate].shape)
+            params[f"{name}.weight_hh"][...] = np.hstack(orthogonal(normal))
             params[f"{name}.bias"][...] = lstm_bias(self.hidden, forget_bias)
 
     def forward(

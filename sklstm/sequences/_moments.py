@@ -22,6 +22,9 @@ CONSTANT = 10 * np.finfo(np.float64).eps
 #: Sums of squares of numbers with smaller exponents neither overflow nor underflow.
 MODERATE_EXPONENT = 400
 
+#: Approximate length of a row of repeated channels: NumPy is slow along a short last axis.
+TILE_NUMBERS = 512
+
 
 class Moments(NamedTuple):
     """Total weight of the known values, and mean and standard deviation of each column."""
@@ -64,8 +67,27 @@ def segment_moments(
 
 def segment_extremes(values: NDArray[Any], starts: Indices) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the minimum and maximum (n, K) of each segment; NaN is a missing value."""
+    if len(starts) == 1:
+        low, high = column_extremes(values[starts[0] :])
+        return low[None], high[None]
     low, high = (function.reduceat(values, starts, axis=0) for function in (np.fmin, np.fmax))
     return low, high
+
+
+def column_extremes(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the minimum and maximum (K,) of each column; NaN is a missing value."""
+    n_rows, width = values.shape
+    n_tiled = max(1, TILE_NUMBERS // width)
+    n_whole = n_rows // n_tiled * n_tiled
+    if n_whole == 0:
+        return np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+    tiled, rest = values[:n_whole].reshape(-1, n_tiled * width), values[n_whole:]
+    found = (
+        np.concatenate([function.reduce(tiled, axis=0).reshape(n_tiled, width), rest])
+        for function in (np.fmin, np.fmax)
+    )
+    low, high = found
+    return np.fmin.reduce(low, axis=0), np.fmax.reduce(high, axis=0)
 
 
 class _SegmentSums:

@@ -16,7 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 from sklstm.sequences._cached_property import cached_property
 from sklstm.sequences._moments import (
     MODERATE_EXPONENT,
+    TILE_NUMBERS,
     Moments,
+    column_extremes,
     is_constant,
     merge,
     moments,
@@ -32,9 +34,6 @@ LARGEST_WEIGHT = 2.0**980
 
 #: Scales are at most this.
 LARGEST = float(np.finfo(np.float64).max)
-
-#: Approximate length of a row of repeated channels: NumPy is slow along a short last axis.
-TILE_NUMBERS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ class Scaling:
     def of(cls, values: NDArray[np.floating], weights: Array) -> Scaling:
         """The scaling of steps (S, D) with these weights (S,)."""
         counted = values if weights.all() else values[weights > 0]
-        low, high = (np.asarray(f(axis=0), np.float64) for f in (counted.min, counted.max))
+        low, high = (extreme.astype(np.float64) for extreme in column_extremes(counted))
         nonzero = _nonzero_fraction(values, weights, _one_sided(low, high))
         with np.errstate(over="ignore"):
             if weights.min() == weights.max():

@@ -34,11 +34,12 @@ def test_the_spread_at_a_gate_does_not_depend_on_the_number_of_inputs(n_in, n_ou
 @pytest.mark.parametrize("n", [1, 2, 17, 64])
 def test_orthogonal_is_the_q_factor_of_a_normal_draw(n, seed):
     """Q is Haar distributed only with the signs that make R's diagonal positive (Mezzadri 2007)."""
-    q = orthogonal(np.random.RandomState(seed), n)
-    r = q.T @ np.random.RandomState(seed).standard_normal((n, n))
-    np.testing.assert_allclose(q.T @ q, np.eye(n), atol=1e-13)
-    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-12)
-    assert (np.diag(r) > 0).all()
+    normal = np.random.RandomState(seed).standard_normal((3, n, n))
+    for q, draw in zip(orthogonal(normal), normal, strict=True):
+        r = q.T @ draw
+        np.testing.assert_allclose(q.T @ q, np.eye(n), atol=1e-13)
+        np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-12)
+        assert (np.diag(r) > 0).all()
 
 
 def test_only_the_forget_gate_has_a_bias():

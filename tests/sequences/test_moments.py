@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from sklstm.sequences._moments import (
+    TILE_NUMBERS,
+    column_extremes,
     merge,
     moments,
     segment_moments,
@@ -121,3 +123,14 @@ def test_differences_of_the_largest_numbers():
     found = standardize(values, center, np.array([half]))
     np.testing.assert_array_equal(found, [[1], [0]])
     np.testing.assert_array_equal(unstandardize(found, center, np.array([half])), values)
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, TILE_NUMBERS, TILE_NUMBERS + 1])
+@pytest.mark.parametrize("n_rows", [1, 2, 170, 171, 5000])
+def test_extremes_of_columns_are_those_of_numpy(n_rows, width, rng):
+    values = rng.standard_normal((n_rows, width)).astype(np.float32)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[0] = 0.0
+    low, high = column_extremes(values)
+    np.testing.assert_array_equal(low, np.nanmin(values, axis=0))
+    np.testing.assert_array_equal(high, np.nanmax(values, axis=0))
