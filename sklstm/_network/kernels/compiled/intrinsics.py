@@ -266,6 +266,12 @@ cell_backward = of_elements(_emit_cell_backward)
 
 
 @of_elements
+def prefetch(lanes: Lanes, x: Any) -> None:
+    """Load the cache line of an element ahead of its use."""
+    lanes.prefetch(x)
+
+
+@of_elements
 def copy_vector(lanes: Lanes, x: Any, y: Any) -> None:
     lanes.store(lanes.load(x), y)
 

@@ -30,6 +30,7 @@ from sklstm._network.kernels.compiled.intrinsics import (
     cell_backward,
     cell_inference,
     lanes,
+    prefetch,
     tile,
 )
 from sklstm._network.kernels.compiled.panels import (
@@ -291,14 +292,16 @@ def _clear_padding(dz, n_slots, slot, running, hidden):
 
 def _step_backward(
     running, row, packed, dz, slot, n_slots, previous, activations, dh, dc, mask, masked,
-    dy, dy_stride, dcells, dcells_stride, hidden, width,
+    dy, dy_stride, dcells, dcells_stride, operands, at_operands, n_inputs, hidden, width,
 ):  # fmt: skip
     """Compute the gate gradients of a step.
 
     ``previous`` are the number of sequences and the first slot of the step processed before this
-    one. From its gate gradients the gradients at the hidden states are computed first.
+    one. From its gate gradients the gradients at the hidden states are computed first. The product
+    for the gradient of the weights reads the operands of a run by columns, so their rows, the first
+    one at ``at_operands``, are loaded into the cache before.
     """
-    n_lanes = lanes(dh)
+    n_lanes, stride = lanes(dh), n_inputs + 1 + width
     for first in range(0, width, 2 * n_lanes):
         vectors = 2 if first + n_lanes < width else 1
         _gradient_at_hidden(
@@ -313,6 +316,7 @@ def _step_backward(
                     add(dy, (row + r) * dy_stride + u, dh, r * width + u, hidden - u)
                 if dcells_stride:
                     add(dcells, (row + r) * dcells_stride + u, dc, r * width + u, hidden - u)
+                prefetch(operands, at_operands + r * stride + u)
                 cell_backward(
                     activations, record + 5 * n_lanes * r, dh, r * width + u, dc, r * width + u,
                     dz, out + 4 * n_lanes * r,
@@ -393,7 +397,8 @@ def backward(
             slot = source - begin
             _step_backward(
                 running, row, packed_hh, dz, slot, n_slots, previous, activations, at_h, at_c,
-                mask, masked, dy, dy_stride, dcells, dcells_stride, hidden, width,
+                mask, masked, dy, dy_stride, dcells, dcells_stride,
+                operands, source * (n_inputs + 1 + width), n_inputs, hidden, width,
             )  # fmt: skip
             previous = (running, slot)
             if need_inputs:
