@@ -42,6 +42,12 @@ except ImportError:  # scikit-learn < 1.9
 #: Attributes that scikit-learn's callbacks set on an estimator while it is fitted.
 CALLBACK_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
+
+def has_callbacks(estimator: Any) -> bool:
+    """Return whether callbacks of scikit-learn are to be called while the estimator is fitted."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
+
+
 __all__ = [
     "CALLBACK_ATTRIBUTES",
     "CallbackSupportMixin",
@@ -50,4 +56,5 @@ __all__ = [
     "Options",
     "StrOptions",
     "_fit_context",
+    "has_callbacks",
 ]

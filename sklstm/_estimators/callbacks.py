@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklstm._compat import has_callbacks
 from sklstm._solvers.observers import BatchDone, Progress
 
 
@@ -19,8 +20,10 @@ class FitTask:
         self._context = estimator._init_callback_context(task_name=name, max_subtasks=n_epochs)
         self._context.call_on_fit_task_begin(estimator=estimator, **data)
 
-    def epochs(self, attributes: Callable[[], dict[str, Any]]) -> EpochCallbacks:
-        """What training calls after each batch and each epoch."""
+    def epochs(self, attributes: Callable[[], dict[str, Any]]) -> EpochCallbacks | None:
+        """What training calls after each batch and each epoch; None without callbacks."""
+        if not has_callbacks(self._estimator):
+            return None
         return EpochCallbacks(self._estimator, self._context, self._data, attributes)
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> None:

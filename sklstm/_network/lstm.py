@@ -64,7 +64,7 @@ class LSTMLayer(NamedTuple):
                 draw = input_uniform(rng, self.n_inputs, self.hidden)
                 params[f"{name}.weight_ih"][:, part] = draw
                 normal[gate] = rng.standard_normal(normal[gate].shape)
-            params[f"{name}.weight_hh"][...] = np.hstack(orthogonal(normal))
+            params[f"{name}.weight_hh"][...] = np.concatenate(list(orthogonal(normal)), axis=1)
             params[f"{name}.bias"][...] = lstm_bias(self.hidden, forget_bias)
 
     def forward(
@@ -182,5 +182,5 @@ def join_directions(parts: list[Array]) -> Array:
 
 def _weights(views: Views, name: str) -> kernels.Weights:
     return kernels.Weights(
-        *(views[f"{name}.{part}"] for part in ("weight_ih", "weight_hh", "bias"))
+        views[f"{name}.weight_ih"], views[f"{name}.weight_hh"], views[f"{name}.bias"]
     )

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.limits import InputTooLargeError, all_accepted, largest_input
-from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.slots import SlotLayout, slot_layout
 from sklstm._network.lstm import LayerCache, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
 
@@ -318,4 +318,4 @@ def drop(hidden: HiddenStates, layer: LSTMLayer, masks: Masks, batch: Batch) -> 
 def _layouts(batch: Batch, bidirectional: bool) -> tuple[SlotLayout, ...]:
     """Return the slot layout of each direction."""
     directions = (False, True) if bidirectional else (False,)
-    return tuple(SlotLayout(batch.batch_sizes, reverse) for reverse in directions)
+    return tuple([slot_layout(batch.batch_sizes, reverse) for reverse in directions])

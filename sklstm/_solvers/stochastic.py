@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -108,7 +108,11 @@ class _Training:
     callback: Callback | None
     n_epochs: int = 0
     loss: float = math.nan
+    largest_usable: float = field(init=False)  # norm of a gradient whose square is finite
     unfinished: tuple[Part, Arrays] | None = None  # the part that is being updated, as it was
+
+    def __post_init__(self) -> None:
+        self.largest_usable = math.sqrt(float(np.finfo(self.iterate.parameters.dtype).max))
 
     def train_epoch(self) -> Progress:
         """Update the parameters once for each batch."""
@@ -173,7 +177,7 @@ class _Training:
         """Raise an error if the value or the gradient cannot be used."""
         clipped = norm if self.max_grad_norm is None else min(norm, self.max_grad_norm)
         # Adam squares the gradient: an infinite moment would stop all updates without an error.
-        usable = clipped <= math.sqrt(float(np.finfo(self.iterate.parameters.dtype).max))
+        usable = clipped <= self.largest_usable
         if math.isfinite(value) and math.isfinite(norm) and usable:
             return
         step = self.iterate.step + 1

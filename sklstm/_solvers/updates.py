@@ -7,6 +7,7 @@ break. `apply` uses the gradient as scratch memory. It writes the new parameters
 """
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,15 +90,21 @@ class Adam(NamedTuple):
 
 def global_norm(gradient: Vector) -> float:
     """Return the Euclidean norm, also if the squares overflow or underflow."""
-    limits = np.finfo(gradient.dtype)
     with np.errstate(all="ignore"):
         squared = float(np.dot(gradient, gradient))
-    if float(limits.tiny / limits.eps) <= squared < math.inf:
+    if _least_square(gradient.dtype) <= squared < math.inf:
         return math.sqrt(squared)
     peak = float(np.max(np.abs(gradient), initial=0.0))
     if peak == 0 or not math.isfinite(peak):
         return peak
     return peak * float(np.linalg.norm(gradient / peak))
+
+
+@cache
+def _least_square(dtype: np.dtype[np.floating[Any]]) -> float:
+    """Return the least sum of squares that has no rounding errors of denormal numbers."""
+    limits = np.finfo(dtype)
+    return float(limits.tiny / limits.eps)
 
 
 def clip_by_global_norm(gradient: Vector, max_norm: float | None) -> float:

@@ -209,6 +209,8 @@ class Objective:
         if shard_map.n_workers > 1 and not costs.threads_pay(self.network, lengths, len(shards)):
             shard_map = serial_map
         results = self.of_shards(parameters, batch, shards, shard_map)
+        if len(results) == 1:
+            return results[0]
         groups = costs.shard_groups(len(shards))
         return added([added(results[group]) for group in groups])
 
@@ -244,7 +246,7 @@ class Objective:
 
     def _value_and_gradient(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
         """Return a shard's part of the mean loss and its gradient."""
-        gradient = np.zeros_like(parameters)
+        gradient = np.zeros(parameters.shape, parameters.dtype)
         params = self.network.layout.views(parameters)
         grad = self.network.layout.views(gradient)
         if self._fits(len(shard.packing), shard.memory, parameters.itemsize):

@@ -71,6 +71,11 @@ class Sequences:
         """The row at which each sequence starts, shape (n_sequences,)."""
         return np.cumsum(self.lengths) - self.lengths
 
+    @cached_property
+    def _equal_lengths(self) -> bool:
+        """Whether all sequences have the same length."""
+        return bool(self.lengths.min() == self.lengths.max())
+
     def where(self, row: int) -> tuple[int, int]:
         """Return the sample and the time step of a row.
 
@@ -256,9 +261,8 @@ class Sequences:
         """
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
-        if lengths.min() == lengths.max():
-            order = np.arange(len(lengths))
-        else:
+        order = np.arange(len(lengths))
+        if not self._equal_lengths and lengths.min() < lengths.max():
             order = np.argsort(-lengths, kind="stable")
             lengths, starts = lengths[order], starts[order]
         batch_sizes = _batch_sizes(lengths)

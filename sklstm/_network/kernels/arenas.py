@@ -55,7 +55,7 @@ class Arena:
             self._used += -(-size // LINE_BYTES) * LINE_BYTES
         if begin + size > len(self._buffer):
             return np.empty(shape, dtype)
-        return self._buffer[begin : begin + size].view(dtype).reshape(shape)
+        return np.ndarray(shape, dtype, self._buffer, begin)
 
 
 class ArenaPool:
@@ -78,10 +78,12 @@ class ArenaPool:
                 self._idle.append(Arena())
                 self._all.append(self._idle[-1])
             arena = self._idle.pop()  # the last one used: it may still be in the processor's cache
+        token = _current.set(arena)
         try:
-            with use_arena(arena):
-                yield
+            arena.reset()
+            yield
         finally:
+            _current.reset(token)
             with self._lock:
                 if sum(known.n_bytes for known in self._all) <= self._max_bytes:
                     self._idle.append(arena)

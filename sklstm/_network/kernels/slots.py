@@ -17,10 +17,15 @@ a sequence may be shorter than the batch without any copy of its states. For seq
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = slice | NDArray[np.intp]
+
+#: Longer layouts are not kept, as they take much memory.
+MAX_KEPT_STEPS = 4096
 
 
 class SlotLayout:
@@ -91,3 +96,16 @@ class SlotLayout:
         rows = np.arange(self.n_sequences)
         lengths = np.searchsorted(-batch_sizes, -rows, side="left")
         return own[lengths - 1] + rows
+
+
+def slot_layout(batch_sizes: NDArray[np.intp], reverse: bool) -> SlotLayout:
+    """Return the layout; that of equal lengths is computed once for many batches."""
+    n, n_steps = int(batch_sizes[0]), len(batch_sizes)
+    if n_steps <= MAX_KEPT_STEPS and batch_sizes[-1] == n:
+        return _equal_layout(n, n_steps, reverse)
+    return SlotLayout(batch_sizes, reverse)
+
+
+@lru_cache(maxsize=16)
+def _equal_layout(n: int, n_steps: int, reverse: bool) -> SlotLayout:
+    return SlotLayout(np.full(n_steps, n), reverse)

@@ -75,8 +75,8 @@ VECTOR_BYTES = 64 if AVX512 else 32
 
 #: Numbers of rows of tiles, largest first. The largest tile fills the registers, with four vectors
 #: in the forward pass and two or one in the backward pass; smaller tiles compute remaining rows.
-FORWARD_ROWS = (6, 4, 2, 1) if AVX512 else (3, 2, 1, 1)
-BACKWARD_ROWS = (12, 6, 3, 1) if AVX512 else (6, 3, 2, 1)
+FORWARD_ROWS = (6, 4, 2, 1) if AVX512 else (3, 2, 1)
+BACKWARD_ROWS = (12, 6, 3, 2, 1) if AVX512 else (6, 3, 2, 1)
 MAX_FORWARD_ROWS = FORWARD_ROWS[0]
 
 #: How many columns the loop of a large tile adds at once. With fewer registers a tile is smaller,

@@ -51,30 +51,33 @@ Integers: TypeAlias = Any
 Reals: TypeAlias = Any
 
 
-def _product(sizes: tuple[int, int, int, int], vectors: int, **options: bool) -> Any:
+def _product(sizes: tuple[int, ...], vectors: int, **options: bool) -> Any:
     """Return a function that computes the largest tile with at most ``left`` rows.
 
     The function returns the number of rows of the tile. Its other arguments are those of ``tile``.
+    The last of the sizes is one.
     """
-    first, second, third, _ = sizes
-    tile_1, tile_2, tile_3, tile_4 = (tile(rows, vectors, **options) for rows in sizes)
+    size, *smaller = sizes
+    largest = tile(size, vectors, **options)
+    other = _product(tuple(smaller), vectors, **options) if smaller else None
+
+    def last_product(
+        left, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
+    ):
+        largest(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
+        return 1
 
     def product(
         left, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
     ):
-        if left >= first:
-            tile_1(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
-            return first
-        if left >= second:
-            tile_2(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
-            return second
-        if left >= third:
-            tile_3(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
-            return third
-        tile_4(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
-        return 1
+        if left >= size:
+            largest(a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth)
+            return size
+        return other(
+            left, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
+        )
 
-    return product
+    return product if smaller else last_product
 
 
 gates_product = _product(FORWARD_ROWS, 4)
