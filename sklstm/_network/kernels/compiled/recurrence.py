@@ -59,7 +59,7 @@ def _product(sizes: tuple[int, ...], vectors: int, **options: bool) -> Any:
     """
     size, *smaller = sizes
     largest = tile(size, vectors, **options)
-    other = _product(tuple(smaller), vectors, **options) if smaller else None
+    other: Any = _product(tuple(smaller), vectors, **options) if smaller else None
 
     def last_product(
         left, a, i, b, j, out, k, a_stride, a_step, out_stride, n_parts, part_stride, depth
