@@ -21,6 +21,7 @@ extensions = [
     "myst_parser",  # for the changelog
     "offline_mathml",
     "speed_results",  # docs/performance.rst
+    "accuracy_results",  # docs/accuracy.rst
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]

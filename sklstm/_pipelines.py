@@ -60,8 +60,8 @@ def sequence_pipeline(
     TypeError
         If ``estimator`` is something else, or ``n_members`` is not an integer.
     ValueError
-        If ``estimator`` is another string, or if ``n_members`` is less than 1, or more than 1 with ``return_sequences=True``: voting
-        averages predictions for sequences, not for time steps.
+        If ``estimator`` is another string, or if ``n_members`` is less than 1, or more than 1 with
+        ``return_sequences=True``: voting averages predictions for sequences, not for time steps.
 
     See Also
     --------

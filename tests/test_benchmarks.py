@@ -159,3 +159,64 @@ def test_the_page_shows_every_part(log):
     page = (FOLDER.parent / "docs" / "performance.rst").read_text(encoding="utf-8")
     shown = {line.split()[2].partition("-")[0] for line in page.splitlines() if "speed::" in line}
     assert shown == {*log.SUMMARIES, "measurements"}
+
+
+# --- data sets of benchmarks/accuracy ---
+
+SERIES = """# a comment
+@problemName Toy
+@timeStamps false
+{target}
+@data
+1,2,3:4,5,6:{first}
+7,8,?:9,10,?:{second}
+"""
+
+
+@pytest.fixture
+def sets(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER / "accuracy")
+    return import_module("sets")
+
+
+def write_ts(folder, target, first, second):
+    text = SERIES.format(target=target, first=first, second=second)
+    for part in ("TRAIN", "TEST"):
+        (folder / f"Toy_{part}.ts").write_text(text)
+
+
+def test_series_of_a_ts_file(sets, tmp_path):
+    write_ts(tmp_path, "@classLabel true up down", "up", "down")
+    (data,) = sets.read_sets(tmp_path)
+    assert (data.name, data.is_regression, data.train.y.tolist()) == ("Toy", False, ["up", "down"])
+    expected = [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10]]]
+    assert [x.tolist() for x in data.test.X] == expected
+    assert sets.read_figures(tmp_path) == {}
+
+
+def test_numbers_of_a_ts_file_are_a_regression(sets, tmp_path):
+    write_ts(tmp_path, "@targetLabel true", "1.5", "-2")
+    (data,) = sets.read_sets(tmp_path)
+    assert data.is_regression
+    assert data.train.y.tolist() == [1.5, -2.0]
+
+
+def test_a_folder_without_sets_and_an_unknown_set(sets, tmp_path):
+    with pytest.raises(SystemExit, match=r"has no files NAME\.npz or NAME_TRAIN\.ts"):
+        sets.read_sets(tmp_path)
+    write_ts(tmp_path, "@classLabel true a b", "a", "b")
+    with pytest.raises(SystemExit, match="has no set named Other"):
+        sets.read_sets(tmp_path, ["Other"])
+    (tmp_path / "Toy_TEST.ts").unlink()
+    with pytest.raises(SystemExit, match=r"but no Toy_TEST\.ts"):
+        sets.read_sets(tmp_path)
+
+
+def test_missing_values_inside_and_time_stamps_are_refused(sets, tmp_path):
+    path = tmp_path / "Toy_TRAIN.ts"
+    path.write_text("@data\n1,?,3:a\n")
+    with pytest.raises(SystemExit, match="missing values are not supported"):
+        sets.read_ts(path)
+    path.write_text("@timeStamps true\n@data\n(0,1):a\n")
+    with pytest.raises(SystemExit, match="time stamps are not supported"):
+        sets.read_ts(path)

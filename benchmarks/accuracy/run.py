@@ -1,33 +1,38 @@
-"""Measure the accuracy of the defaults, or of the recipe, on official splits with several seeds.
+"""Measure the accuracy of models on official splits with several seeds.
 
     python benchmarks/accuracy/run.py DATA_FOLDER
-    python benchmarks/accuracy/run.py DATA_FOLDER --recipe --seeds 1
+    python benchmarks/accuracy/run.py DATA_FOLDER --pipeline
+    python benchmarks/accuracy/run.py DATA_FOLDER --pipeline --members 10
     python benchmarks/accuracy/run.py DATA_FOLDER --sets GunPoint Libras
     python benchmarks/accuracy/run.py DATA_FOLDER --scaler
     python benchmarks/accuracy/run.py DATA_FOLDER --channels moved --unscaled
 
-The output also shows the published results in the folder's README.md.
+The folder contains data sets as described in sets.py: .npz or .ts files. The output also shows the
+published results in the folder's README.md. ``--json FILE`` adds the scores and times to a file;
+docs/accuracy.rst is made from docs/measurements/accuracy.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from recipe import recipe
 from sets import DataSet, read_figures, read_sets
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 
 import sklstm
-from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm import LSTMClassifier, LSTMRegressor, sequence_pipeline
 from sklstm.preprocessing import SequenceScaler
 
 Make = Callable[[Any, int], Any]
@@ -60,10 +65,16 @@ def unscaled(lstm: Any, seed: int) -> Any:
     return lstm(random_state=seed, scale_inputs=False)
 
 
+def pipeline(lstm: Any, seed: int, n_members: int = 1) -> Any:
+    """Return a pipeline, or an ensemble of pipelines."""
+    kind = "regressor" if lstm is LSTMRegressor else "classifier"
+    return sequence_pipeline(kind, n_members=n_members, random_state=seed)
+
+
 #: Kind of the model -> function that makes it, and description.
 KINDS: dict[str, tuple[Make, str]] = {
     "defaults": (defaults, "the estimator alone, the default"),
-    "recipe": (recipe, "the recipe instead of the defaults"),
+    "pipeline": (pipeline, "sequence_pipeline"),
     "scaler": (with_scaler, "with a SequenceScaler in front"),
     "unscaled": (unscaled, "with scale_inputs=False"),
 }
@@ -90,11 +101,11 @@ def evaluate(data: DataSet, make: Make, seeds: Iterable[int]) -> Result:
     scores, seconds = [], []
     for seed in seeds:
         model = make(LSTMRegressor if data.is_regression else LSTMClassifier, seed)
-        start = time.perf_counter()
+        start = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(*data.train)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         scores.append(_score(data, model.predict(data.test.X)))
     return Result(data, scores, seconds)
 
@@ -138,6 +149,29 @@ def _line(name: str, *cells: Any) -> str:
     )
 
 
+def save(path: Path, label: str, results: list[Result], figures: dict[str, Any]) -> None:
+    """Add the results of a kind of model to a file."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    run = found.setdefault("runs", {}).setdefault(label, {})
+    for result in results:
+        name = result.data.name
+        found.setdefault("published", {})[name] = figures.get(name, {})
+        found.setdefault("regressions", {})[name] = result.data.is_regression
+        run[name] = {
+            "scores": [round(score, 5) for score in result.scores],
+            "seconds": [round(seconds, 2) for seconds in result.seconds],
+            "commit": _commit(),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    folder = Path(__file__).parent
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Accuracy on the official splits of a folder.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
@@ -152,9 +186,22 @@ def parse() -> argparse.Namespace:
         help="change the offsets of the channels, their scales, or both",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
+    parser.add_argument("--members", type=int, default=1, help="of --pipeline; default 1")
     parser.add_argument("--sets", nargs="+", help="only these")
-    parser.add_argument("--json", type=Path, help="also write the scores to this file")
-    return parser.parse_args()
+    parser.add_argument("--json", type=Path, help="add scores and times to this file")
+    arguments = parser.parse_args()
+    if arguments.members > 1 and arguments.kind != "pipeline":
+        parser.error("--members needs --pipeline")
+    return arguments
+
+
+def kind_of(arguments: argparse.Namespace) -> tuple[Make, str]:
+    """Return the function that makes the models, and their name."""
+    make, label = KINDS[arguments.kind][0], arguments.kind
+    if arguments.members > 1:
+        make = partial(pipeline, n_members=arguments.members)
+        label += f" of {arguments.members}"
+    return make, label if arguments.channels == "raw" else f"{label}, {arguments.channels} channels"
 
 
 def main() -> None:
@@ -163,8 +210,8 @@ def main() -> None:
     sets = read_sets(arguments.folder, arguments.sets)
     if arguments.channels != "raw":
         sets = [moved(data, arguments.channels) for data in sets]
-    make = KINDS[arguments.kind][0]
-    print(f"sklstm {sklstm.__version__}, {arguments.kind}, {arguments.channels} channels")
+    make, label = kind_of(arguments)
+    print(f"sklstm {sklstm.__version__}, {label}; CPU time of fits")
     results: list[Result] = []
 
     def measured(is_regression: bool) -> Iterable[Result]:
@@ -179,8 +226,7 @@ def main() -> None:
             print(f"\nTest split, {title}, {arguments.seeds} seed(s); right: published")
             show(measured(is_regression), figures, digits=4 if is_regression else 1)
     if arguments.json:
-        scores = {result.data.name: result.scores for result in results}
-        arguments.json.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+        save(arguments.json, label, results, figures)
 
 
 if __name__ == "__main__":

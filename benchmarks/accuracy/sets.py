@@ -1,7 +1,12 @@
 """Read the data sets of a folder, their official splits, and the published results in its README.
 
-A data set is a file NAME.npz with ``train_values`` (steps of all sequences, channels),
-``train_lengths`` (sequences,) and ``train_y`` (sequences,), and the same with ``test_``.
+A data set is either a file NAME.npz with ``train_values`` (steps of all sequences, channels),
+``train_lengths`` (sequences,) and ``train_y`` (sequences,), and the same with ``test_``; or two
+files NAME_TRAIN.ts and NAME_TEST.ts in the format of timeseriesclassification.com. It is a
+regression if its targets are real numbers.
+
+If the folder has a README.md with a table that begins with ``| set | task |``, it names the sets
+and their order.
 """
 
 from __future__ import annotations
@@ -31,17 +36,17 @@ class DataSet(NamedTuple):
 
 
 def read_sets(folder: Path, names: list[str] | None = None) -> list[DataSet]:
-    """Read the data sets that the README lists, in its order, or only those with these names."""
-    found = [_read(folder, name, task == "regression") for name, task in _tasks(folder).items()]
-    unknown = set(names or ()) - {data.name for data in found}
+    """Read all data sets, or only those with these names."""
+    known = _names(folder)
+    unknown = set(names or ()) - set(known)
     if unknown:
         raise SystemExit(f"{folder} has no set named {', '.join(sorted(unknown))}")
-    return [data for data in found if not names or data.name in names]
+    return [_read(folder, name) for name in known if not names or name in names]
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, float]]:
     """Return the published results: accuracy in percent, or root mean squared error."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
+    text = _readme(folder)
     figures: dict[str, dict[str, float]] = {}
     for header, *rows in _tables(text):
         if len(header) > 2 and all(_is_number(cell) for row in rows for cell in row[1:]):
@@ -53,13 +58,25 @@ def read_figures(folder: Path) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _tasks(folder: Path) -> dict[str, str]:
-    """Return the name and the task of each data set, from the table with these columns."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    for header, *rows in _tables(text):
-        if header[:2] == ["set", "task"]:
-            return {row[0]: row[1] for row in rows if (folder / f"{row[0]}.npz").is_file()}
-    raise SystemExit(f"{folder / 'README.md'} has no table that begins with | set | task |")
+def _names(folder: Path) -> list[str]:
+    """Return the names of the data sets: those that the README lists, or else all."""
+    files = {f.stem for f in folder.glob("*.npz")}
+    files |= {f.stem.removesuffix("_TRAIN") for f in folder.rglob("*_TRAIN.ts")}
+    listed = [
+        row[0]
+        for header, *rows in _tables(_readme(folder))
+        if header[:2] == ["set", "task"]
+        for row in rows
+    ]
+    found = [name for name in listed if name in files] or sorted(files)
+    if not found:
+        raise SystemExit(f"{folder} has no files NAME.npz or NAME_TRAIN.ts")
+    return found
+
+
+def _readme(folder: Path) -> str:
+    path = folder / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _tables(text: str) -> list[list[list[str]]]:
@@ -77,14 +94,60 @@ def _is_number(cell: str) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", cell) is not None
 
 
-def _read(folder: Path, name: str, is_regression: bool) -> DataSet:
-    with np.load(folder / f"{name}.npz") as arrays:
-        splits = [
+def _read(folder: Path, name: str) -> DataSet:
+    path = folder / f"{name}.npz"
+    train, test = _splits(path) if path.is_file() else _ts_splits(folder, name)
+    return DataSet(name, train.y.dtype.kind == "f", train, test)
+
+
+def _splits(path: Path) -> list[Split]:
+    with np.load(path) as arrays:
+        return [
             Split(_sequences(arrays[f"{part}_values"], arrays[f"{part}_lengths"]), targets)
             for part in ("train", "test")
             for targets in [arrays[f"{part}_y"]]
         ]
-    return DataSet(name, is_regression, *splits)
+
+
+def _ts_splits(folder: Path, name: str) -> list[Split]:
+    paths = [next(folder.rglob(f"{name}_{part}.ts"), None) for part in ("TRAIN", "TEST")]
+    if paths[1] is None:
+        raise SystemExit(f"{folder} has {name}_TRAIN.ts, but no {name}_TEST.ts")
+    return [read_ts(path) for path in paths if path is not None]
+
+
+def read_ts(path: Path) -> Split:
+    """Read a file of sequences without time stamps, with a class label or a number at each end.
+
+    Channels may have different lengths only if shorter ones end in missing values: "?".
+    """
+    header: dict[str, str] = {}
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("@"):
+            key, _, value = text[1:].partition(" ")
+            header[key.lower()] = value.strip().lower()
+        elif text and not text.startswith("#"):
+            lines.append(text)
+    if header.get("timestamps", "false") != "false":
+        raise SystemExit(f"{path}: files with time stamps are not supported")
+    cells = [line.split(":") for line in lines]
+    sequences = [np.stack([_numbers(channel) for channel in row[:-1]], axis=1) for row in cells]
+    targets = np.array([row[-1].strip() for row in cells])
+    if "targetlabel" in header:
+        targets = targets.astype(float)
+    values = np.concatenate(sequences)
+    if np.isnan(values).any():
+        raise SystemExit(f"{path}: missing values are not supported, except at the ends")
+    return Split(_sequences(values, np.array([len(x) for x in sequences])), targets)
+
+
+def _numbers(channel: str) -> Array:
+    """Return the values of a channel, without missing ones at the end."""
+    values = np.array([float("nan" if v.strip() == "?" else v) for v in channel.split(",")])
+    known = np.flatnonzero(~np.isnan(values))
+    return values[: known[-1] + 1] if len(known) else values[:0]
 
 
 def _sequences(values: Array, lengths: Array) -> Any:
