@@ -18,9 +18,10 @@ from sklstm._network import embedding
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import ParallelMap, with_workers
 from sklstm._training.prediction import raw_predictions
+from sklstm.inspection._composite import integrate
 from sklstm.inspection._models import lstm_and_input, parts_of
 from sklstm.inspection._outputs import Output
-from sklstm.inspection._paths import Lines, integrate, integrate_adaptively
+from sklstm.inspection._paths import Lines, integrate_adaptively
 from sklstm.sequences import Sequences
 from sklstm.sequences._ragged import as_numbers
 from sklstm.sequences._reading import is_list_of_sequences
@@ -62,12 +63,14 @@ def integrated_gradients(
         with the lengths of ``X``. None is the mean of each feature in the training data if the
         estimator standardises its inputs, and zero otherwise.
     n_points : int, default=None
-        Number of points of a Gauss-Legendre rule on the whole line. None bisects the line until the
-        attributions are complete within ``tol``.
+        The largest number of points of the line at which gradients are computed. They belong to
+        Gauss-Legendre rules with 8 points or more, on parts of the line that are short where the
+        output changes abruptly. None bisects the line until the attributions are complete within
+        ``tol``.
     tol : float, default=1e-3
         The sum of the attributions of a sequence may differ from the difference between the outputs
-        by ``tol`` times this difference, and with a logit by at most ``tol``. Only used if
-        ``n_points`` is None.
+        by ``tol`` times this difference, and with a logit by at most ``tol``. With ``n_points``, a
+        larger error is only a warning.
 
     Returns
     -------
@@ -88,7 +91,8 @@ def integrated_gradients(
     Warns
     -----
     ConvergenceWarning
-        If the attributions of a sequence are not complete within ``tol`` after 48 bisections.
+        If the attributions of a sequence are not complete within ``tol``, after 48 bisections or
+        with ``n_points`` points.
 
     See Also
     --------
@@ -100,9 +104,13 @@ def integrated_gradients(
     it, with a baseline before it. All computations are in float64, whatever the dtype of the model.
     The output of a trained LSTM may rise steeply on a short part of the line, often near the
     baseline, and with ``pooling="max"`` or ``"mean_max"`` the gradient jumps where the step of a
-    maximum changes. A fixed number of points may miss both. The bisection finds them: the integral
-    over each part of the line must be the difference between the outputs at its ends. The weights
-    of the points of a part are changed as little as possible so that this holds.
+    maximum changes. The bisection finds them: the integral over each part of the line must be the
+    difference between the outputs at its ends. The weights of the points of a part are changed as
+    little as possible so that this holds.
+
+    A given number of points may be too small for such an output. Their weights are changed in the
+    same way, so that the attributions are complete to about 1e-12 nearly always, but then each
+    attribution may be less accurate than their sum. Increase ``n_points`` to see which digits stay.
 
     References
     ----------
@@ -142,7 +150,7 @@ def integrated_gradients(
         return found
 
     parts = with_workers(lstm.n_jobs, on_parts)
-    _warn(np.concatenate([excess for _, excess in parts]), tol)
+    _warn(np.concatenate([excess for _, excess in parts]), rule)
     return joined([attributions for attributions, _ in parts])
 
 
@@ -163,26 +171,28 @@ class _Rule(NamedTuple):
     def integrate(self, lines: Lines) -> tuple[Array, Array]:
         """Return attributions, and by how much each sequence's error exceeds the tolerance."""
         n = len(lines.sequences)
-        if self.n_points is not None:
-            return integrate(lines, self.n_points), np.zeros(n)
         ends = [lines.outputs(np.arange(n), np.full(n, position)) for position in (0.0, 1.0)]
         difference = np.abs(ends[1] - ends[0])
         if not isinstance(lines.output.targets, NumberTargets):
             difference = np.minimum(difference, 1)
         rounding = 1e-12 * (np.abs(ends[0]) + np.abs(ends[1]))
         tolerance = np.maximum(self.tol * difference, rounding)
-        total, errors = integrate_adaptively(lines, ends[0], ends[1], tolerance)
+        if self.n_points is None:
+            total, errors = integrate_adaptively(lines, ends[0], ends[1], tolerance)
+        else:
+            total, errors = integrate(lines, self.n_points)
         return total, errors - tolerance
 
 
-def _warn(excess: Array, tol: float) -> None:
+def _warn(excess: Array, rule: _Rule) -> None:
     """Warn if the attributions of a sequence are not complete."""
     incomplete = np.flatnonzero(excess > 0)
+    remedy = "tol" if rule.n_points is None else f"tol, or n_points={rule.n_points}"
     if len(incomplete):
         warnings.warn(
             f"The integrated gradients of {len(incomplete)} sequence(s), the first of them "
             f"X[{incomplete[0]}], may not sum to the difference between the outputs within "
-            f"tol={tol:g}. Increase tol, or set n_points.",
+            f"tol={rule.tol:g}. Increase {remedy}.",
             ConvergenceWarning,
             stacklevel=3,
         )

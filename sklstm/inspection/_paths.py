@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -166,19 +167,24 @@ class Lines:
             first = stop
 
 
-class Integrals(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Integrals:
     """The integrals of gradient times difference over panels, stacked, and their errors (p,).
 
     Their sum over a panel should be the difference between the outputs at its ends. ``errors`` are
-    those of the Gauss-Legendre rule. In ``corrected``, its weights are changed as little as
-    possible so that the sum is exact; weights that would become negative are not changed, and then
-    a part of the error remains.
+    those of the Gauss-Legendre rule. ``covariances`` are the integrals of the same terms times the
+    deviation of their sum, the slope of the output, from its ``average`` over the panel;
+    ``variance`` is that of the squared deviation, which is at most ``deviation`` in size.
     """
 
+    lengths: Indices
+    width: Array
     values: Array
+    covariances: Array
+    average: Array
+    variance: Array
+    deviation: Array
     errors: Array
-    corrected: Array
-    remaining: Array
 
     @classmethod
     def of(
@@ -197,23 +203,40 @@ class Integrals(NamedTuple):
         width = panels.upper - panels.lower
         average = weights @ slopes
         deviations = slopes - average
-        errors = average * width - (panels.at_upper - panels.at_lower)
-        variance = weights @ deviations**2 * width
-        factor = -errors / np.where(variance > 0, variance, np.inf)
-        factor = np.where(np.abs(factor * deviations).max(axis=0) <= 1, factor, 0)
-        remaining = errors + factor * variance
-        by_step = [np.repeat(array, lengths)[:, None] for array in (width, factor, average)]
-        values = mean * by_step[0]
-        corrected = values + by_step[0] * by_step[1] * (product - by_step[2] * mean)
-        return cls(values, errors, corrected, remaining)
+        by_step = [np.repeat(array, lengths)[:, None] for array in (width, average)]
+        return cls(
+            lengths,
+            width,
+            values=mean * by_step[0],
+            covariances=by_step[0] * (product - by_step[1] * mean),
+            average=average,
+            variance=weights @ deviations**2 * width,
+            deviation=np.abs(deviations).max(axis=0),
+            errors=average * width - (panels.at_upper - panels.at_lower),
+        )
 
+    def factors(self, largest_change: float = 1.0) -> Array:
+        """Return by how much of its deviation the weight of a point changes.
 
-def integrate(lines: Lines, n_points: int) -> Array:
-    """Return the integrated gradients (S, D) by one rule with ``n_points`` for each line."""
-    n = len(lines.sequences)
-    nothing = np.zeros(n)
-    panels = Panels(np.arange(n), nothing, nothing + 1, nothing, nothing)
-    return np.concatenate([part.values for _, part in lines.integrals(panels, n_points)])
+        These are the least changes that make the sum of a panel exact. Zero if the weight of a
+        point would change by more than ``largest_change`` of it: up to 1, none becomes negative.
+        """
+        factors = -self.errors / np.where(self.variance > 0, self.variance, np.inf)
+        return np.where(np.abs(factors) * self.deviation <= largest_change, factors, 0)
+
+    def changed(self, factors: Array) -> Array:
+        """Return the integrals with changed weights."""
+        return self.values + np.repeat(factors, self.lengths)[:, None] * self.covariances
+
+    @cached_property
+    def corrected(self) -> Array:
+        """The integrals with changed weights, but no negative ones."""
+        return self.changed(self.factors())
+
+    @cached_property
+    def remaining(self) -> Array:
+        """The errors of ``corrected``."""
+        return self.errors + self.factors() * self.variance
 
 
 def integrate_adaptively(

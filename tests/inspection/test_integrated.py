@@ -47,6 +47,54 @@ def test_a_rule_with_256_points_is_complete(pooling, scale_inputs, rng):
         np.testing.assert_allclose(attribution, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_256_points_are_complete_for_a_trained_network(pooling, data_folder, seed):
+    with np.load(data_folder / "JapaneseVowels.npz") as file:
+        X, X_test = (
+            np.split(file[f"{part}_values"], np.cumsum(file[f"{part}_lengths"])[:-1])
+            for part in ("train", "test")
+        )
+        y = file["train_y"]
+    clf = LSTMClassifier(pooling=pooling, max_iter=100, random_state=seed).fit(X, y)
+    X = X_test[:5]
+    logits, at_mean = clf.decision_function(X), [0 * x + clf.input_mean_ for x in X]
+    difference = logits - clf.decision_function(at_mean)
+    found = integrated_gradients(clf, X, n_points=256)
+    expected = difference[np.arange(5), logits.argmax(axis=1)]
+    assert np.abs(sums(found) - expected).max() <= 1e-6
+    exact = integrated_gradients(clf, X, tol=1e-7)
+    for one, other in zip(found, exact, strict=True):
+        assert np.abs(one - other).sum() <= 1e-2 * np.abs(other).sum()
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_256_points_are_complete_for_steep_networks(dtype, pooling, rng):
+    X, y = ragged(rng, longest=20), rng.normal(size=(8, 2))
+    reg = LSTMRegressor((8, 6), pooling=pooling, dtype=dtype, **FIT).fit(X, y)
+    reg._model.state.parameters[...] *= 5
+    found = integrated_gradients(reg, X, target=1, n_points=256)
+    ends = [reg.predict(Z)[:, 1] for Z in (X, [0 * x + reg.input_mean_ for x in X])]
+    tolerance = 1e-6 if dtype == "float64" else 1e-4  # of predict: gradients are in float64
+    np.testing.assert_allclose(sums(found), ends[0] - ends[1], atol=tolerance)
+
+
+@pytest.mark.parametrize("n_points", [1, 7, 20, 100, 256])
+def test_n_points_is_the_largest_number_of_gradients(n_points, rng, monkeypatch):
+    X, y = ragged(rng), np.arange(8) % 2
+    clf = LSTMClassifier(4, **FIT).fit(X, y)
+    counts, original = np.zeros(8, int), _paths.Lines.gradients
+
+    def count(self, sample, position):
+        np.add.at(counts, sample, 1)
+        return original(self, sample, position)
+
+    monkeypatch.setattr(_paths.Lines, "gradients", count)
+    integrated_gradients(clf, X, n_points=n_points)
+    assert (counts <= n_points).all()
+    assert (counts >= n_points - 7).all()
+
+
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean_max"])
 @pytest.mark.parametrize("target", [None, "a", "b", "c"])
 def test_the_default_is_complete(target, pooling, rng):
@@ -192,6 +240,13 @@ def test_incomplete_attributions_are_a_warning(rng, monkeypatch):
     monkeypatch.setattr(_paths, "N_POINTS", 1)  # one point cannot be corrected
     with pytest.warns(ConvergenceWarning, match=r"of \d sequence\(s\), the first of them X\[\d\]"):
         integrated_gradients(clf, X, tol=1e-9)
+
+
+def test_too_few_points_are_a_warning(rng):
+    X, y = ragged(rng), np.arange(8) % 2
+    clf = LSTMClassifier(4, **FIT).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match=r"tol=1e-06. Increase tol, or n_points=1\."):
+        integrated_gradients(clf, X, n_points=1, tol=1e-6)
 
 
 def test_wrong_arguments(rng):
