@@ -6,6 +6,8 @@ from importlib.util import find_spec
 NEEDED = {
     "distributed": ["sklstm/interop/dask.py", "docs/user_guide/beyond_one_machine.rst"],
     "onnxruntime": ["sklstm/interop/onnx/__init__.py", "docs/user_guide/onnx.rst"],
+    "rich": ["docs/user_guide/watching.rst"],
+    "sklearn.callback": ["docs/user_guide/watching.rst"],
 }
 
 collect_ignore = [
