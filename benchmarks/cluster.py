@@ -60,9 +60,16 @@ def evaluations(client: Client, X: np.ndarray, y: np.ndarray, hidden: int) -> Ti
     with workers(client), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cluster: Any = current_cluster.get()
-        cluster.map = timed(client, cluster.map, times)
+        keep = cluster.keep
+        cluster.keep = lambda parts: with_times(client, keep(parts), times)
         reg.fit(X, y)
     return times
+
+
+def with_times(client: Client, kept: Any, times: Times) -> Any:
+    """The kept parts, whose map also measures its times."""
+    kept.map = timed(client, kept.map, times)
+    return kept
 
 
 def timed(client: Client, map_parts: Callable[..., Any], times: Times) -> Callable[..., Any]:

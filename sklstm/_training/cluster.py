@@ -39,21 +39,25 @@ Array = NDArray[np.floating]
 Evaluation = Callable[[Array], Result]
 
 
-class Cluster(Protocol):
-    """What a cluster does for the objective."""
-
-    @property
-    def n_threads(self) -> int:
-        """Number of parts that it computes at the same time."""
-
-    def keep(self, parts: Sequence[Any]) -> None:
-        """Send each part to a worker, which keeps it."""
+class KeptParts(Protocol):
+    """Parts of the data of one fit, each kept by a worker."""
 
     def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call ``function(part, *arguments)`` for each part, where the part is."""
 
     def release(self) -> None:
         """Forget the parts."""
+
+
+class Cluster(Protocol):
+    """What a cluster does for the objective. Several threads may fit at the same time."""
+
+    @property
+    def n_threads(self) -> int:
+        """Number of parts that it computes at the same time."""
+
+    def keep(self, parts: Sequence[Any]) -> KeptParts:
+        """Send each part to a worker, which keeps it."""
 
 
 #: The cluster of the current block.
@@ -79,15 +83,15 @@ def evaluation(objective: Objective, seed: int) -> Iterator[Evaluation]:
     if cluster is None:
         yield lambda parameters: objective(parameters, None, np.random.RandomState(seed))[:2]
         return
+    kept = cluster.keep(_parts(objective, seed, cluster.n_threads))
     try:
-        cluster.keep(_parts(objective, seed, cluster.n_threads))
-        yield lambda parameters: _evaluate(objective, cluster, parameters)
+        yield lambda parameters: _evaluate(objective, kept, parameters)
     finally:
-        cluster.release()
+        kept.release()
 
 
-def _evaluate(objective: Objective, cluster: Cluster, parameters: Array) -> Result:
-    found = cluster.map(_sums_of, parameters)
+def _evaluate(objective: Objective, kept: KeptParts, parameters: Array) -> Result:
+    found = kept.map(_sums_of, parameters)
     values = [value for values, _ in found for value in values]
     gradients = [gradient for _, gradients in found for gradient in gradients]
     gradients[0] = gradients[0].copy()  # what a worker returns may be read-only

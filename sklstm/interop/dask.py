@@ -83,7 +83,7 @@ def workers(client: Any) -> Iterator[None]:
 
 
 class _Workers:
-    """The workers of a client, each with parts of the data; the client keeps the data too."""
+    """The workers of a client."""
 
     def __init__(self, client: Any) -> None:
         distributed = _distributed()
@@ -93,24 +93,30 @@ class _Workers:
                 f"{type(client).__name__}"
             )
         self._client = client
-        self._parts: list[Any] = []
-        self._kept: list[Any] = []  # the futures of the parts
-        self._places: list[str] = []  # and the addresses of their workers
 
     @property
     def n_threads(self) -> int:
-        return len(self._threads())
+        return len(_threads(self._client))
 
-    def _threads(self) -> list[str]:
-        """The address of its worker for each thread of the cluster."""
-        self._client.wait_for_workers(1, timeout=PATIENCE)
-        found = sorted(self._client.nthreads().items())
-        return [address for address, n_threads in found for _ in range(n_threads)]
+    def keep(self, parts: Sequence[Any]) -> _KeptParts:
+        return _KeptParts(self._client, parts)
 
-    def keep(self, parts: Sequence[Any]) -> None:
+
+def _threads(client: Any) -> list[str]:
+    """The address of its worker for each thread of the cluster."""
+    client.wait_for_workers(1, timeout=PATIENCE)
+    found = sorted(client.nthreads().items())
+    return [address for address, n_threads in found for _ in range(n_threads)]
+
+
+class _KeptParts:
+    """The parts of the data of one fit; this process keeps them too."""
+
+    def __init__(self, client: Any, parts: Sequence[Any]) -> None:
+        self._client = client
         self._parts = list(parts)
-        self._kept = [None] * len(self._parts)
-        self._places = [""] * len(self._parts)
+        self._kept: list[Any] = [None] * len(self._parts)  # the futures of the parts
+        self._places = [""] * len(self._parts)  # and the addresses of their workers
 
     def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         for attempt in range(MAX_ATTEMPTS):
@@ -134,7 +140,7 @@ class _Workers:
 
     def _send_missing(self) -> None:
         """Send the parts that no worker has to workers that have few."""
-        threads = self._threads()
+        threads = _threads(self._client)
         for k, part in enumerate(self._parts):
             if self._is_kept(k, threads):
                 continue

@@ -1,6 +1,8 @@
 """The objective that a cluster computes has the bits of that of one process."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -17,12 +19,17 @@ class LocalCluster:
 
     def __init__(self, n_threads):
         self.n_threads = n_threads
-        self.parts = []
-        self.n_sent = self.n_calls = 0
+        self.kept = []
 
     def keep(self, parts):
+        self.kept.append(KeptParts(parts))
+        return self.kept[-1]
+
+
+class KeptParts:
+    def __init__(self, parts):
         self.parts = [pickle.dumps(part) for part in parts]
-        self.n_sent += 1
+        self.n_calls = 0
 
     def map(self, function, *arguments):
         self.n_calls += 1
@@ -51,8 +58,9 @@ def evaluations(objective, seed, all_parameters, n_threads):
     finally:
         cluster.current_cluster.reset(token)
     if local is not None:
-        assert (local.n_sent, local.n_calls) == (1, len(all_parameters))
-        assert local.parts == []
+        (kept,) = local.kept
+        assert kept.n_calls == len(all_parameters)
+        assert kept.parts == []
     return found
 
 
@@ -73,6 +81,27 @@ def test_same_bits(small_shards, n_threads, rate, noise, per_step, rng, seed):
     for (value, gradient), (other, other_gradient) in zip(found, expected, strict=True):
         assert value == other
         np.testing.assert_array_equal(gradient, other_gradient)
+
+
+def test_several_threads_fit_at_the_same_time(small_shards, rng, seed):
+    """Each fit keeps its own data on the workers of the block."""
+    network, loss = make_network(), CategoricalCrossEntropy()
+    objectives = [Objective(network, loss, draw_samples(rng, n), 0.3) for n in (61, 40, 25)]
+    parameters = draw_parameters(rng, network)
+    barrier, local = Barrier(len(objectives)), LocalCluster(2)
+
+    def evaluate(objective):
+        cluster.current_cluster.set(local)
+        with cluster.evaluation(objective, seed) as value_and_gradient:
+            barrier.wait(60)  # all threads keep parts now
+            return value_and_gradient(parameters)
+
+    with ThreadPoolExecutor(len(objectives)) as pool:
+        results = list(pool.map(evaluate, objectives))
+    for objective, (value, gradient) in zip(objectives, results, strict=True):
+        expected, expected_gradient, _ = objective(parameters)
+        assert value == expected
+        np.testing.assert_array_equal(gradient, expected_gradient)
 
 
 def test_the_sum_of_groups_is_the_sum_of_shards(small_shards, rng, monkeypatch):

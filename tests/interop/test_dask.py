@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -122,6 +124,19 @@ def test_early_stopping_and_a_warm_start(client, rng, seed):
     assert found.validation_scores_ == expected.validation_scores_
 
 
+def test_threads_of_a_block_fit_at_the_same_time(client, rng, seed):
+    X, y = problem(rng, n=200)
+    models = [
+        LSTMRegressor(4, solver="lbfgs", max_iter=k, random_state=seed) for k in (2, 3, 4, 5)
+    ]
+    expected = [parameters_of(clone(model).fit(X, y)) for model in models]
+    with workers(client), ThreadPoolExecutor(4) as pool:
+        contexts = [copy_context() for _ in models]  # the block holds in the threads, too
+        found = list(pool.map(lambda c, model: c.run(model.fit, X, y), contexts, models))
+    for model, parameters in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(parameters_of(model), parameters)
+
+
 def test_the_data_are_sent_once(client, rng, seed, monkeypatch):
     sent = []
     scatter = client.scatter
@@ -156,12 +171,11 @@ def test_other_solvers_are_refused(client, solver, rng):
 
 def test_an_error_of_a_worker_is_raised(client):
     cluster = sklstm_dask._Workers(client)
-    cluster.keep(["12", 3])
     with pytest.raises(TypeError, match="object of type 'int' has no len"):
-        cluster.map(len)
-    cluster.keep(["12", "123", "1234"])
-    assert cluster.map(len) == [2, 3, 4]
-    cluster.release()
+        cluster.keep(["12", 3]).map(len)
+    kept = cluster.keep(["12", "123", "1234"])
+    assert kept.map(len) == [2, 3, 4]
+    kept.release()
 
 
 @pytest.mark.parametrize("other", [None, "tcp://localhost:1"])
@@ -186,10 +200,10 @@ def test_a_worker_that_dies_is_survived(rng, seed):
         self.calls += 1
         return evaluate(self, *arguments)
 
-    evaluate = sklstm_dask._Workers.map
+    evaluate = sklstm_dask._KeptParts.map
     with new_client() as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sklstm_dask._Workers, "map", kill_once)
-        patch.setattr(sklstm_dask._Workers, "calls", 0, raising=False)
+        patch.setattr(sklstm_dask._KeptParts, "map", kill_once)
+        patch.setattr(sklstm_dask._KeptParts, "calls", 0, raising=False)
         with workers(client):
             found = reg.fit(X, y)
         client.cluster.close()
