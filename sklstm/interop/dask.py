@@ -77,7 +77,11 @@ def workers(client: Any) -> Iterator[None]:
     cluster = _Workers(client)
     token = current_cluster.set(cluster)
     try:
-        yield
+        import dask
+
+        # Without a warning: the parameters of a large network are part of each evaluation.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4 GB"}):
+            yield
     finally:
         current_cluster.reset(token)
 
@@ -130,11 +134,12 @@ class _KeptParts:
         raise AssertionError  # the last attempt returns or raises
 
     def _map_once(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
-        submit, options = self._client.submit, {"allow_other_workers": True, "pure": False}
-        futures = [
-            submit(function, part, *arguments, workers=[place], **options)
-            for part, place in zip(self._kept, self._places, strict=True)
-        ]
+        """Call the function with each part, by a worker that has it: Dask prefers these.
+
+        It is one message to the scheduler, which holds the arguments once.
+        """
+        shared = [[argument] * len(self._kept) for argument in arguments]
+        futures = self._client.map(function, self._kept, *shared, pure=False)
         results: list[Any] = self._client.gather(futures)
         return results
 

@@ -148,6 +148,15 @@ def test_the_data_are_sent_once(client, rng, seed, monkeypatch):
     assert len(sent) == 2  # one part for each worker
 
 
+def test_many_parameters_are_sent_without_a_warning(client, rng):
+    """Dask warns of graphs of 10 MB: every evaluation sends the parameters, 11 MB here."""
+    X, y = problem(rng, n=130, n_timesteps=2)
+    with workers(client):
+        reg = LSTMRegressor(580, solver="lbfgs", max_iter=1).fit(X, y)
+    assert sum(array.nbytes for array in reg.parameters_.values()) > 10.5e6
+    assert dask.config.get("distributed.admin.large-graph-warning-threshold") == "10MB"
+
+
 def test_nothing_is_left_on_the_workers(client, rng):
     X, y = problem(rng, n=200)
     with workers(client):
