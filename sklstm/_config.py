@@ -80,7 +80,8 @@ def config_context(*, kernels: str | None = None) -> Iterator[None]:
     """Set the configuration of a block of code.
 
     It holds in the current thread and in the threads that estimators start in the block, and takes
-    precedence over :func:`set_config`.
+    precedence over :func:`set_config`. In free-threaded Python, it holds in all threads that are
+    started in the block.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 import joblib
 import numpy as np
 import pandas as pd
-import polars as pl
+import pytest
 
 #: Parameters of an estimator that is fast to fit.
 SMALL = {"hidden_layer_sizes": 4, "max_iter": 3}
@@ -53,9 +53,15 @@ def pandas_frames(sequences):
     return [pd.DataFrame(x, columns=names(x.shape[1])) for x in sequences]
 
 
+def polars_frame(values, schema=None):
+    """Return a data frame; polars has no wheel for every Python."""
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(values, schema=schema)
+
+
 def polars_frames(sequences):
     """Return a list of polars data frames."""
-    return [pl.DataFrame(x, schema=names(x.shape[1])) for x in sequences]
+    return [polars_frame(x, schema=names(x.shape[1])) for x in sequences]
 
 
 def nested(sequences):
@@ -88,7 +94,7 @@ def _ragged(rng):
 FORMS = {
     "2d": _table,
     "2d pandas": lambda rng: pd.DataFrame(_table(rng), columns=names(6)),
-    "2d polars": lambda rng: pl.DataFrame(_table(rng), schema=names(6)),
+    "2d polars": lambda rng: polars_frame(_table(rng), schema=names(6)),
     "3d": lambda rng: problem(rng)[0],
     "list": _ragged,
     "list, equally long": lambda rng: list(problem(rng)[0]),

@@ -94,10 +94,12 @@ def test_none_does_not_change_the_option():
 
 
 def test_a_block_does_not_affect_other_threads():
-    seen = []
+    """Of threads that exist already; free-threaded Python gives new ones the context."""
+    inside, seen = threading.Event(), []
+    thread = threading.Thread(target=lambda: inside.wait(60) and seen.append(names()))
+    thread.start()
     with sklstm.config_context(kernels="numpy"):
-        thread = threading.Thread(target=lambda: seen.append(names()))
-        thread.start()
+        inside.set()
         thread.join()
     assert seen == ["auto"]
 

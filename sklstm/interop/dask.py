@@ -6,6 +6,7 @@ It needs two packages: ``pip install "dask[array,bag]" distributed``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ __all__ = ["partial_fit", "predict", "workers"]
 
 #: How often an evaluation is repeated if workers die.
 MAX_ATTEMPTS = 10
+
+#: Seconds between two attempts, times the number of attempts so far.
+PAUSE = 0.2
 
 #: Seconds to wait for a worker if none is left.
 PATIENCE = 60
@@ -120,17 +124,20 @@ class _KeptParts:
         self._client = client
         self._parts = list(parts)
         self._kept: list[Any] = [None] * len(self._parts)  # the futures of the parts
-        self._places = [""] * len(self._parts)  # and the addresses of their workers
 
     def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         for attempt in range(MAX_ATTEMPTS):
+            complete = attempt == 0 and None not in self._kept
+            if not complete:
+                _threads(self._client)  # waits until there is one, or raises an error
             try:
-                if attempt > 0 or None in self._kept:
+                if not complete:
                     self._send_missing()
                 return self._map_once(function, arguments)
             except _failures():
                 if attempt + 1 == MAX_ATTEMPTS:
                     raise
+                time.sleep(PAUSE * attempt)
         raise AssertionError  # the last attempt returns or raises
 
     def _map_once(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
@@ -144,30 +151,25 @@ class _KeptParts:
         return results
 
     def _send_missing(self) -> None:
-        """Send the parts that no worker has to workers that have few."""
-        threads = _threads(self._client)
-        for k, part in enumerate(self._parts):
-            if self._is_kept(k, threads):
-                continue
-            n_parts = {address: self._places.count(address) for address in threads}
-            place = min(threads, key=lambda a: n_parts[a] / threads.count(a))
-            self._places[k] = place
-            self._kept[k] = self._client.scatter(part, workers=[place], hash=False)
+        """Send the parts that no worker has, to the threads of all workers in turn.
 
-    def _is_kept(self, k: int, threads: list[str]) -> bool:
-        future = self._kept[k]
-        return future is not None and future.status == "finished" and self._places[k] in threads
+        The scheduler chooses the workers: it knows first which ones are alive.
+        """
+        for k, part in enumerate(self._parts):
+            if self._kept[k] is None or self._kept[k].status != "finished":
+                self._kept[k] = None
+                self._kept[k] = self._client.scatter(part, hash=False)
 
     def release(self) -> None:
-        self._parts, self._kept, self._places = [], [], []
+        self._parts, self._kept = [], []
 
 
 def _failures() -> tuple[type[BaseException], ...]:
     """The errors of an evaluation during which a worker died."""
-    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 
-    return (CancelledError, asyncio.CancelledError, CommClosedError, KilledWorker, TimeoutError)
+    # An OSError is also a lost connection, or that no worker was found in time.
+    return (CancelledError, asyncio.CancelledError, KilledWorker, OSError, TimeoutError)
 
 
 def partial_fit(

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import copy_context
 
 import numpy as np
@@ -126,9 +126,7 @@ def test_early_stopping_and_a_warm_start(client, rng, seed):
 
 def test_threads_of_a_block_fit_at_the_same_time(client, rng, seed):
     X, y = problem(rng, n=200)
-    models = [
-        LSTMRegressor(4, solver="lbfgs", max_iter=k, random_state=seed) for k in (2, 3, 4, 5)
-    ]
+    models = [LSTMRegressor(4, solver="lbfgs", max_iter=k, random_state=seed) for k in (2, 3, 4, 5)]
     expected = [parameters_of(clone(model).fit(X, y)) for model in models]
     with workers(client), ThreadPoolExecutor(4) as pool:
         contexts = [copy_context() for _ in models]  # the block holds in the threads, too
@@ -146,6 +144,15 @@ def test_the_data_are_sent_once(client, rng, seed, monkeypatch):
         reg = LSTMRegressor(4, solver="lbfgs", max_iter=6, random_state=seed).fit(X, y)
     assert reg.n_iter_ > 2
     assert len(sent) == 2  # one part for each worker
+
+
+def test_each_thread_of_a_worker_gets_a_part(client):
+    kept = sklstm_dask._Workers(client).keep(["12", "123"])
+    assert kept.map(len) == [2, 3]
+    places = list(client.who_has(kept._kept).values())
+    kept.release()
+    assert [len(place) for place in places] == [1, 1]
+    assert len(set(places[0] + places[1])) == 2
 
 
 def test_many_parameters_are_sent_without_a_warning(client, rng):
@@ -210,7 +217,9 @@ def test_a_worker_that_dies_is_survived(rng, seed):
         return evaluate(self, *arguments)
 
     evaluate = sklstm_dask._KeptParts.map
-    with new_client() as client, pytest.MonkeyPatch.context() as patch:
+    # A LocalCluster removes workers that it does not hear of for 15 s. They may start more slowly.
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"})
+    with patience, new_client() as client, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sklstm_dask._KeptParts, "map", kill_once)
         patch.setattr(sklstm_dask._KeptParts, "calls", 0, raising=False)
         with workers(client):
@@ -218,6 +227,38 @@ def test_a_worker_that_dies_is_survived(rng, seed):
         client.cluster.close()
     assert len(killed) == 2
     np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
+
+
+@pytest.mark.parametrize("error", [OSError, TimeoutError, CancelledError])
+def test_failures_are_repeated_until_they_end(client, error, monkeypatch):
+    kept = sklstm_dask._Workers(client).keep(["12", "123"])
+    attempts, gather = [], client.gather
+
+    def fail_twice(futures):
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise error
+        return gather(futures)
+
+    monkeypatch.setattr(client, "gather", fail_twice)
+    monkeypatch.setattr(sklstm_dask, "PAUSE", 0)
+    assert kept.map(len) == [2, 3]
+    assert len(attempts) == 3
+    attempts.clear()
+    monkeypatch.setattr(client, "gather", lambda futures: attempts.append(1) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kept.map(len)
+    kept.release()
+    assert len(attempts) == 1, "other errors are raised at once"
+
+
+def test_a_cluster_without_workers_is_an_error(monkeypatch):
+    monkeypatch.setattr(sklstm_dask, "PATIENCE", 0.2)
+    with new_client(0) as client:
+        kept = sklstm_dask._KeptParts(client, ["12"])
+        with pytest.raises(TimeoutError, match="0/1 workers"):
+            kept.map(len)
+        client.cluster.close()
 
 
 # --- searches ---
