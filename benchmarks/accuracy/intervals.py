@@ -9,11 +9,11 @@ center="last". The last quarter of the training samples (a random
 one of the sets) calibrates conformal intervals and is not trained on. All intervals should contain
 80 percent of the targets.
 
-The first table compares the mean pinball loss of one network for three quantiles with that of three
-networks. The second one shows the fraction of the test targets inside the intervals, and the mean
-width in standard deviations of the test targets. The conformal intervals, by crepes, are those of
-the means of the same Gaussian network; the normalised ones are proportional to its standard
-deviations.
+The first line of a set compares the mean pinball loss of one network for three quantiles with that
+of three networks: means over the seeds, and the mean difference of a seed with its standard error.
+The table shows the fraction of the test targets inside the intervals, and the mean width in
+standard deviations of the test targets. The conformal intervals, by crepes, are those of the means
+of the same Gaussian network; the normalised ones are proportional to its standard deviations.
 """
 
 from __future__ import annotations
@@ -143,6 +143,14 @@ def _conformal(
     return low, high
 
 
+def _paired(results: list[Result]) -> str:
+    """The mean difference of a seed in percent, and its standard error."""
+    percent = np.array([100 * (result.joint / result.single - 1) for result in results])
+    if len(percent) == 1:
+        return f"{percent[0]:+.1f}"
+    return f"{percent.mean():+.1f} +- {percent.std(ddof=1) / np.sqrt(len(percent)):.1f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare intervals on real data.")
     parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
@@ -159,7 +167,7 @@ def main() -> None:
         single, joint = (np.mean([r[k] for r in results]) for k in (0, 1))
         print(f"{problem.name}: {len(problem.X)} training samples, {len(problem.X_test)} tested")
         print(f"  pinball loss: three networks {single:.4f}, one {joint:.4f}: ", end="")
-        print(f"{100 * (joint / single - 1):+.1f} percent")
+        print(f"{100 * (joint / single - 1):+.1f} percent; by seed {_paired(results)}")
         for kind in results[0].coverage:
             coverage = np.mean([r.coverage[kind] for r in results])
             width = np.mean([r.width[kind] for r in results])

@@ -211,8 +211,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     standard deviation of zero. "gaussian" leaves out the constant ``log(2 * pi) / 2``, and treats
     targets as known up to noise of 1e-4 standard deviations, which bounds the loss.
 
-    Several quantiles are values of the output layer that are sorted [6]_. The loss is the sum of
-    the losses of the sorted ones.
+    Several quantiles are values of the output layer, each trained for its own quantile;
+    predictions are sorted, which does not increase their loss [6]_. The loss is the sum of the
+    pinball losses of all quantiles, divided by the square root of their number.
 
     A sample of weight two counts as two equal samples. Without dropout, and if one batch holds all
     samples, equal samples are merged and sorted by content, so that such a fit does not depend on

@@ -162,12 +162,16 @@ class Quantile(_Identity):
 
 
 class Quantiles(_Regression):
-    """The sum of the pinball losses of several quantiles, Q values in ascending order.
+    """The pinball losses of several quantiles, Q values in ascending order.
 
-    It is the sum, so that each quantile weighs as much beside the penalty as it does alone.
-    ``raw`` (n, K * Q) has the quantiles of the first output first. Sorted, they do not cross, and
-    their loss is at most that of the unsorted ones: Chernozhukov, Fernandez-Val & Galichon 2010,
-    "Quantile and probability curves without crossing", Proposition 4.
+    It is their sum divided by the square root of Q. Beside the penalty, which counts each weight
+    once, the sum would give the layers that the quantiles share Q times the loss of one quantile,
+    and the mean would give the output layer of each a Q-th of it. This is halfway between them.
+
+    ``raw`` (n, K * Q) has the quantiles of the first output first. Each of them is trained for its
+    own quantile. Sorted, they do not cross, and their loss is at most that of the unsorted ones:
+    Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and probability curves without crossing",
+    Proposition 4.
     """
 
     out_activation: ClassVar[str] = "sort"
@@ -179,14 +183,12 @@ class Quantiles(_Regression):
         return np.repeat(np.arange(n_outputs), len(self.levels))
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
-        quantiles = self._by_output(raw)
-        order = quantiles.argsort(axis=2, kind="stable")
-        residual = y_true[:, :, None] - np.take_along_axis(quantiles, order, axis=2)
-        factor = np.where(residual > 0, self.levels, self.levels - 1).astype(raw.dtype)
-        derivative = np.empty_like(residual)
-        np.put_along_axis(derivative, order, np.where(residual == 0, 0, -factor), axis=2)
+        residual = y_true[:, :, None] - self._by_output(raw)
+        factor = np.where(residual > 0, self.levels, self.levels - 1) / np.sqrt(len(self.levels))
+        factor = factor.astype(raw.dtype)
+        derivative = np.where(residual == 0, 0, -factor)
         value, _ = _mean_over_outputs((factor * residual).sum(axis=2), raw, weight)
-        output_weight = (weight / derivative.shape[1])[:, None]
+        output_weight = (weight / residual.shape[1])[:, None]
         return value, derivative.reshape(raw.shape) * output_weight
 
     def predictions(self, raw: Array) -> Array:

@@ -62,17 +62,22 @@ def test_quantiles_never_cross_at_any_scale(dtype, scale, rng, seed):
     assert (np.diff(predicted, axis=-1) >= 0).all()
 
 
-def test_the_loss_is_the_pinball_loss_of_the_predictions(rng, seed):
+def test_the_loss_is_the_pinball_loss_of_the_output_layer(rng, seed):
     X, _ = problem(rng)
     y = targets(rng, len(X), (2,))
     before = fit(X, y, seed, alpha=0.0, max_iter=1, **QUANTILES)
     after = fit(X, y, seed, alpha=0.0, max_iter=2, **QUANTILES)
-    predicted, scaled = before.predict(X), y.std(axis=0)
+    states, parameters = before.hidden_states(X), before.parameters_
+    pooled = np.hstack([states.mean(axis=1), states.max(axis=1)])
+    raw = pooled @ parameters["dense.weight"] + parameters["dense.bias"]
+    raw, scaled = raw.reshape(len(X), 2, 3), (y - y.mean(axis=0)) / y.std(axis=0)
+    predicted = np.sort(raw, axis=2) * y.std(axis=0)[:, None] + y.mean(axis=0)[:, None]
+    np.testing.assert_allclose(predicted, before.predict(X), rtol=1e-10)
     expected = np.sum([
-        mean_pinball_loss(y[:, k] / scaled[k], predicted[:, k, j] / scaled[k], alpha=level)
+        mean_pinball_loss(scaled[:, k], raw[:, k, j], alpha=level)
         for k in (0, 1) for j, level in enumerate(LEVELS)
     ]) / 2  # fmt: skip
-    assert after.loss_ == pytest.approx(expected, rel=1e-10)
+    assert after.loss_ == pytest.approx(expected / np.sqrt(3), rel=1e-10)
 
 
 def test_each_quantile_covers_its_fraction(rng, seed):

@@ -32,6 +32,7 @@ from sklstm._network.losses import (
 
 DTYPES = [np.float32, np.float64]
 FAR = [-1000.0, -100.0, -30.0, -1.0, 0.0, 1.0, 30.0, 100.0, 1000.0]
+LEVELS = [0.1, 0.5, 0.9]
 CROSS_ENTROPIES = [BinaryCrossEntropy(), MultilabelCrossEntropy(), CategoricalCrossEntropy()]
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -168,20 +169,23 @@ def test_poisson_loss_is_half_the_deviance(rng):
 # --- several raw predictions of an output ---
 
 
-def test_the_loss_of_quantiles_is_that_of_the_sorted_ones(rng):
+def test_the_loss_of_quantiles_is_that_of_each_raw_prediction(rng):
     weight, levels = rng.uniform(0.5, 2, 40), [0.1, 0.4, 0.8]
     y, raw = rng.standard_normal((40, 2)), rng.standard_normal((40, 6))
-    quantiles = np.sort(raw.reshape(40, 2, 3), axis=2)
     expected = [
-        mean_pinball_loss(y, quantiles[:, :, j], alpha=level, sample_weight=weight)
+        mean_pinball_loss(y, raw[:, j::3], alpha=level, sample_weight=weight)
         for j, level in enumerate(levels)
     ]
     loss = Quantiles(levels)
-    assert weighted_value(loss, y, raw, weight) == pytest.approx(np.sum(expected), rel=1e-12)
-    np.testing.assert_array_equal(loss.predictions(raw), quantiles.reshape(40, 6))
-    np.testing.assert_array_equal(
-        np.take_along_axis(raw, loss.sources(raw), axis=1), loss.predictions(raw)
-    )
+    value = weighted_value(loss, y, raw, weight)
+    assert value == pytest.approx(np.sum(expected) / np.sqrt(3), rel=1e-12)
+
+
+def test_predicted_quantiles_are_the_sorted_raw_ones(rng):
+    raw, loss = rng.standard_normal((40, 6)), Quantiles([0.1, 0.4, 0.8])
+    expected = np.sort(raw.reshape(40, 2, 3), axis=2).reshape(40, 6)
+    np.testing.assert_array_equal(loss.predictions(raw), expected)
+    np.testing.assert_array_equal(np.take_along_axis(raw, loss.sources(raw), axis=1), expected)
 
 
 def test_one_quantile_in_a_list_has_the_loss_of_a_number(rng):
@@ -194,14 +198,12 @@ def test_one_quantile_in_a_list_has_the_loss_of_a_number(rng):
 
 def test_sorting_never_raises_the_loss(rng):
     """The proposition of Chernozhukov et al., on random predictions."""
-    y, raw, levels = rng.standard_normal((500, 1)), rng.standard_normal((500, 3)), (0.1, 0.5, 0.9)
+    y, raw, loss = rng.standard_normal((500, 1)), rng.standard_normal((500, 3)), Quantiles(LEVELS)
     for row in range(500):
         at = np.s_[row : row + 1]
-        unsorted = np.sum([
-            Quantile(level).loss_gradient(y[at], raw[at, j : j + 1], np.ones(1))[0]
-            for j, level in enumerate(levels)
-        ])  # fmt: skip
-        assert Quantiles(levels).loss_gradient(y[at], raw[at], np.ones(1))[0] <= unsorted + 1e-12
+        unsorted, _ = loss.loss_gradient(y[at], raw[at], np.ones(1))
+        sorted_, _ = loss.loss_gradient(y[at], loss.predictions(raw[at]), np.ones(1))
+        assert sorted_ <= unsorted + 1e-12
 
 
 def test_quantiles_are_least_at_those_of_the_sample(rng):
