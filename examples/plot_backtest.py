@@ -46,10 +46,12 @@ def generate_demand(n_weeks, rng):
 if FOLDER is None:
     series = generate_demand(60, np.random.default_rng(0))
     period, horizon, chunk, stride, unit = 168, 24, 24, 6, "hour"
+    options, n_networks = {"alpha": 0.1}, 1
 else:
     path = FOLDER / "monthly-sunspots.csv"
     series = np.sqrt(np.loadtxt(path, delimiter=",", skiprows=1, usecols=1))
     period, horizon, chunk, stride, unit = 132, 24, 12, 3, "month"
+    options, n_networks = {"alpha": 1.0, "max_iter": 10}, 5
 
 # %%
 # Windows and origins
@@ -67,14 +69,17 @@ print(f"{len(series)} {unit}s, {sum(len(test) for _, test in splits)} origins")
 # ------
 # ``WindowScaledRegressor`` divides each window and its targets by the mean of the window, so that a
 # model does not need to know the level. The network reads one day (of sunspots, one year) at each
-# step.
+# step. Its penalty and number of epochs were chosen by forecasts within the first three fifths of
+# each series. The windows of the sunspots overlap and contain only twenty cycles, so that a long
+# training fits them too closely: ten epochs are enough, and five networks are averaged.
 quantiles = [0.1, 0.5, 0.9]
 
 
-def lstm():
+def lstm(seed):
     network = LSTMRegressor(
-        32, pooling="last", loss="quantile", quantile=quantiles, alpha=1.0, random_state=0
-    )
+        32, pooling="last", loss="quantile", quantile=quantiles, dtype="float32",
+        random_state=seed, **options,
+    )  # fmt: skip
     model = make_pipeline(SlidingWindow(chunk, chunk), network)
     return WindowScaledRegressor(model, center=None, scale="mean_abs")
 
@@ -87,7 +92,8 @@ def linear():
 def forecast(train, test):
     """Return what each model forecasts: arrays (n_origins, horizon)."""
     rows = X[:, :, 0]
-    network = lstm().fit(X[train], y[train]).predict(X[test])
+    networks = [lstm(seed).fit(X[train], y[train]) for seed in range(n_networks)]
+    network = np.mean([fitted.predict(X[test]) for fitted in networks], axis=0)
     return {
         "last value": np.repeat(rows[test, -1:], horizon, axis=1),
         "one period ago": rows[test, :horizon],

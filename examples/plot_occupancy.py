@@ -4,8 +4,9 @@ Room occupancy
 
 Sensors measure light and carbon dioxide in an office each minute. The task is to predict whether
 the room is occupied. A logistic regression on single minutes works well if the lamps are on only
-when people are present. If lamps are not switched off, or if daylight is sufficient, an LSTM on
-several minutes can use the change of carbon dioxide.
+when people are present. If lamps are not switched off, or if daylight is sufficient, an LSTM can
+use what happened before: the moment when the lamps were switched on, and the change of carbon
+dioxide.
 
 With the folder of :doc:`/examples_data`, the data are real::
 
@@ -21,23 +22,19 @@ Otherwise they are simulated. The example needs pandas.
 # frame with one row for each minute, which :func:`~sklstm.sequences.from_long_frame` converts to
 # sequences.
 import sys
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
-from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklstm import LSTMClassifier
-from sklstm.preprocessing import SequenceScaler
-from sklstm.sequences import from_long_frame, make_windows
+from sklstm.sequences import from_long_frame
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-SENSORS = ["Light", "CO2"]  # temperature and humidity follow the weather
 SPANS = ["datatraining", "datatest", "datatest2"]
 
 
@@ -66,57 +63,112 @@ else:
     rng, starts = np.random.default_rng(0), ["2026-03-02", "2026-03-09", "2026-03-12"]
     frames = [simulate_room(n, start, rng) for n, start in zip((6, 2, 6), starts, strict=True)]
     room = pd.concat(dict(zip(SPANS, frames, strict=True)), names=["span"]).reset_index("span")
-X, spans, y, times = from_long_frame(
-    room, id="span", time="date", features=SENSORS, target="Occupancy", per_step=True,
-    return_times=True,
-)  # fmt: skip
-print(f"data: {'real' if FOLDER else 'simulated'};", *(f"{len(x)} minutes" for x in X))
+print("data:", "real" if FOLDER else "simulated")
+print(room.groupby("span").size().rename("minutes"))
 
 # %%
-# Windows
-# -------
-# Each window consists of several minutes and has the label of its last minute. (The steps after the
-# windows, which ``make_windows`` also returns, are for forecasts.) All models are evaluated on the
-# same minutes.
-LONGEST = 15
+# Features
+# --------
+# The level of carbon dioxide depends on ventilation and on the days before, so that it may be
+# different in another week. Its change depends on the people in the room. For the light, the change
+# in one minute distinguishes lamps from daylight.
+room["change of Light"] = room.groupby("span").Light.diff().fillna(0)
+room["change of CO2"] = room.groupby("span").CO2.diff(10).bfill()
+features = {
+    "level of CO2": ["Light", "CO2", "change of Light"],
+    "change of CO2": ["Light", "change of CO2", "change of Light"],
+}
 
 
-def windows(x, width):
-    return make_windows(x[LONGEST - width :].astype(np.float32), width)[0]
+def sequences(names):
+    """Return one sequence for each span, its labels and its times."""
+    X, _, y, times = from_long_frame(
+        room, id="span", time="date", features=names, target="Occupancy", per_step=True,
+        return_times=True,
+    )  # fmt: skip
+    return X, y, times
 
 
-labels = [part[LONGEST - 1 : -1] for part in y]
-days = pd.DatetimeIndex(times[0][LONGEST - 1 : -1]).day_of_year
+# %%
+# Training sequences
+# ------------------
+# One sequence of several days would give few updates of the weights. Each day is cut into sequences
+# of four hours that begin every two hours, and every minute has a label
+# (``return_sequences=True``). At the beginning of a sequence, the network cannot know what happened
+# before. The labels of the first hour are therefore missing, except at midnight: NaN marks steps
+# that do not count in the loss.
+LENGTH, STRIDE, UNKNOWN = 240, 120, 60
+
+
+def train_network(x, y, days, seed=0):
+    X, labels = [], []
+    for day in np.unique(days):
+        minutes = np.flatnonzero(days == day)
+        for start in range(0, len(minutes) - UNKNOWN, STRIDE):
+            piece = minutes[start : start + LENGTH]
+            X.append(x[piece])
+            labels.append(y[piece].astype(float))
+            if start > 0:
+                labels[-1][:UNKNOWN] = np.nan
+    lstm = LSTMClassifier(
+        16, return_sequences=True, alpha=1.0, batch_size=16, max_iter=40, dtype="float32",
+        random_state=seed,
+    )  # fmt: skip
+    return lstm.fit(X, labels)
+
 
 # %%
 # Model selection
 # ---------------
-# The data have few days, and the days are different, so the network is small and has a penalty. The
-# width of the windows and the penalty are chosen by cross-validation. All windows of a day are in
-# the same fold.
-errors = {}
-for width, alpha in product([5, LONGEST], [1.0, 10.0]):
-    lstm = LSTMClassifier(8, pooling="last", alpha=alpha, batch_size=64, max_iter=6, random_state=0)
-    model = make_pipeline(SequenceScaler(), lstm)
-    scores = cross_val_score(model, windows(X[0], width), labels[0], groups=days, cv=GroupKFold(4))
-    errors[width, alpha] = 1 - scores.mean()
-    print(f"{width} minutes, {alpha=}: cross-validated accuracy {scores.mean():.4f}")
-width, alpha = min(errors, key=errors.get)
+# The features are chosen by cross-validation that leaves out one day at a time and predicts it as
+# one sequence.
+losses = {}
+for name, columns in features.items():
+    X, y, times = sequences(columns)
+    days = pd.DatetimeIndex(times[0]).day_of_year
+    proba = np.zeros(len(y[0]))
+    for day in np.unique(days):
+        rest, held = days != day, days == day
+        lstm = train_network(X[0][rest], y[0][rest], days[rest])
+        proba[held] = lstm.predict_proba([X[0][held]])[0][:, 1]
+    losses[name] = log_loss(y[0], proba)
+    print(f"{name}: cross-validated log loss {losses[name]:.4f}")
+best = min(losses, key=losses.get)
 
-model.set_params(lstmclassifier__alpha=alpha).fit(windows(X[0], width), labels[0])
-baseline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[0], y[0])
+# %%
+# Training
+# --------
+# The probabilities of five networks are averaged. The average of networks and logistic regression
+# is a third model.
+X, y, times = sequences(features[best])
+networks = [train_network(X[0], y[0], days, seed) for seed in range(5)]
+minutes = sequences(["Light", "CO2"])[0]
+baseline = make_pipeline(StandardScaler(), LogisticRegression()).fit(minutes[0], y[0])
+
+
+def probabilities(k):
+    """Return the probability of each minute of a span, by model."""
+    single = baseline.predict_proba(minutes[k])[:, 1]
+    lstm = np.mean([net.predict_proba([X[k]])[0][:, 1] for net in networks], axis=0)
+    return {
+        "logistic regression": single,
+        "LSTM": lstm,
+        "average of both": (single + lstm) / 2,
+    }
+
 
 # %%
 # Test
 # ----
-for k, span in enumerate(spans[1:], start=1):
-    for name, predicted in (
-        ("one minute, logistic regression", baseline.predict(X[k][LONGEST - 1 : -1])),
-        (f"{width} minutes, LSTM", model.predict(windows(X[k], width))),
-    ):
-        accuracy = accuracy_score(labels[k], predicted)
-        balanced = balanced_accuracy_score(labels[k], predicted)
-        print(f"{span}: {name}: accuracy {accuracy:.4f}, balanced {balanced:.4f}")
+# In the simulation, the lamps are often on without people, and the LSTM is clearly better. In the
+# real office it is not: light alone is right for 98 to 99 percent of the minutes, and the other
+# minutes, with lamps on in an empty room, look like minutes with people. There, the logistic
+# regression has the higher accuracy. One week of training does not show the network all that
+# happens in the next, such as nights with large changes of carbon dioxide.
+for k, span in enumerate(SPANS[1:], start=1):
+    for name, proba in probabilities(k).items():
+        accuracy = accuracy_score(y[k], proba > 0.5)
+        print(f"{span}: {name}: accuracy {accuracy:.4f}, log loss {log_loss(y[k], proba):.4f}")
 
 # %%
 # One day
@@ -128,16 +180,12 @@ except ImportError:
     print("matplotlib is not installed: no plot")
 else:
     day = slice(0, 1440)
-    clock = times[1][LONGEST - 1 : -1][day]
     figure, axes = plt.subplots(3, sharex=True, figsize=(9, 5), layout="constrained")
-    for axis, sensor, unit in zip(axes, SENSORS, ["lux", "ppm"], strict=False):
-        axis.plot(clock, X[1][LONGEST - 1 : -1][day, SENSORS.index(sensor)], color="tab:gray")
-        axis.set_ylabel(f"{sensor}, {unit}")
-    axes[2].set_ylabel("probability")
-    axes[2].fill_between(clock, labels[1][day], step="mid", alpha=0.3, label="occupied")
-    axes[2].plot(
-        clock, model.predict_proba(windows(X[1], width)[day])[:, 1], label="predicted by the LSTM"
-    )
+    for axis, values, sensor in zip(axes, minutes[1][day].T, ["Light", "CO2"], strict=False):
+        axis.plot(times[1][day], values, color="tab:gray")
+        axis.set_ylabel(sensor)
+    axes[2].fill_between(times[1][day], y[1][day], step="mid", alpha=0.3, label="occupied")
+    axes[2].plot(times[1][day], probabilities(1)["LSTM"][day], label="probability, LSTM")
     axes[2].legend(loc="center left")
     axes[2].xaxis.set_major_formatter(ConciseDateFormatter(axes[2].xaxis.get_major_locator()))
     plt.show()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Memory
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
@@ -48,21 +49,23 @@ class Row(NamedTuple):
 # Occupancy ------------------------------------------------------------------------------------
 
 SPANS = ("datatraining", "datatest", "datatest2")
-SEGMENT = 120  # minutes
+LENGTH, STRIDE, UNKNOWN = 240, 120, 60  # minutes
 
 
 class Span(NamedTuple):
     minutes: Array  # light and CO2 of each minute
     inputs: Array  # light, its change in a minute, and the change of CO2 in ten minutes
     y: Array
+    days: Array
 
 
 def read_span(path: Path) -> Span:
     with path.open(encoding="utf-8") as file:
         rows = [row[-7:] for row in csv.reader(file)][1:]  # the header lacks a column
+    days = np.array([row[0][:10] for row in rows])
     light, co2, y = np.array([[row[3], row[4], row[6]] for row in rows], dtype=float).T
     inputs = np.column_stack([light, change(light, 1), change(co2, 10)])
-    return Span(np.column_stack([light, co2]), inputs, y.astype(int))
+    return Span(np.column_stack([light, co2]), inputs, y.astype(int), days)
 
 
 def change(x: Array, lag: int) -> Array:
@@ -71,9 +74,7 @@ def change(x: Array, lag: int) -> Array:
 
 def occupancy(folder: Path, seeds: range) -> list[Row]:
     train, *tests = (read_span(folder / "occupancy" / f"{name}.csv") for name in SPANS)
-    starts = range(0, len(train.y), SEGMENT // 2)
-    X = [train.inputs[k : k + SEGMENT] for k in starts]
-    y = [train.y[k : k + SEGMENT] for k in starts]
+    X, y = _pieces(train)
     networks = [
         LSTMClassifier(
             16, return_sequences=True, alpha=1.0, batch_size=16, max_iter=40, dtype="float32",
@@ -86,7 +87,7 @@ def occupancy(folder: Path, seeds: range) -> list[Row]:
     light.fit(train.minutes[:, :1], train.y)
     rows = []
     for name, test in zip(SPANS[1:], tests, strict=True):
-        each = [net.predict_proba([test.inputs])[0][:, 1] for net in networks]
+        each = [_probabilities(net, test) for net in networks]
         average = np.mean(each, axis=0)
         baseline = minutes.predict_proba(test.minutes)[:, 1]
         lamp = light.predict_proba(test.minutes[:, :1])[:, 1]
@@ -95,11 +96,31 @@ def occupancy(folder: Path, seeds: range) -> list[Row]:
             "logistic regression, light": [lamp],
             "LSTM, single": each,
             "LSTM, average": [average],
-            "average and light": [(average + lamp) / 2],
+            "average of LSTM and regression": [(average + baseline) / 2],
         }
         for model, probabilities in found.items():
             rows.append(Row(name, model, [_binary(test.y, p) for p in probabilities]))
     return rows
+
+
+def _pieces(span: Span) -> tuple[list[Array], list[Array]]:
+    """Cut each day into sequences; the labels of the first hour are missing, except at midnight."""
+    X, labels = [], []
+    for day in np.unique(span.days):
+        minutes = np.flatnonzero(span.days == day)
+        for start in range(0, len(minutes) - UNKNOWN, STRIDE):
+            piece = minutes[start : start + LENGTH]
+            X.append(span.inputs[piece])
+            labels.append(span.y[piece].astype(float))
+            if start > 0:
+                labels[-1][:UNKNOWN] = np.nan
+    return X, labels
+
+
+def _probabilities(network: Any, span: Span) -> Array:
+    """Predict each day as one sequence, as in the cross-validation."""
+    X = [span.inputs[span.days == day] for day in np.unique(span.days)]
+    return np.concatenate([proba[:, 1] for proba in network.predict_proba(X)])
 
 
 def _binary(y: Array, p: Array) -> Measures:
@@ -114,23 +135,13 @@ def _binary(y: Array, p: Array) -> Measures:
 # Names ----------------------------------------------------------------------------------------
 
 
-def names(folder: Path, seeds: range) -> list[Row]:
-    with (folder / "names.tsv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
-    (X, y), (X_test, y_test) = (
-        ([row["name"] for row in part], np.array([row["class"] for row in part])) for part in parts
-    )
+def names(folder: Path, seeds: range, cache: Path | None = None) -> list[Row]:
+    probabilities_of = Memory(cache, verbose=0).cache(name_probabilities)
+    _, y, _, y_test = read_names(folder)
     classes, counts = np.unique(y, return_counts=True)
-    ngrams = make_pipeline(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True),
-        LogisticRegression(C=10, max_iter=1000),
-    )
-    balanced = clone(ngrams).set_params(logisticregression__class_weight="balanced")
-    each = [_name_network(seed).fit(X, y).predict_proba(X_test) for seed in seeds]
+    each = [probabilities_of(folder, "LSTM", seed) for seed in seeds]
     found = {
-        "n-grams": [ngrams.fit(X, y).predict_proba(X_test)],
-        "n-grams, balanced weights": [balanced.fit(X, y).predict_proba(X_test)],
+        "n-grams": [probabilities_of(folder, "n-grams", 0)],
         "LSTM, single": each,
         "LSTM, average": [np.mean(each, axis=0)],
     }
@@ -140,12 +151,29 @@ def names(folder: Path, seeds: range) -> list[Row]:
     ]
 
 
-def _name_network(seed: int) -> Any:
-    network = LSTMClassifier(
-        64, bidirectional=True, vocabulary_size=100, dropout=0.5, batch_size=64, dtype="float32",
-        random_state=seed,
-    )  # fmt: skip
-    return make_pipeline(TokenEncoder(analyzer="char", min_frequency=2, max_tokens=100), network)
+def read_names(folder: Path) -> tuple[list[str], Array, list[str], Array]:
+    """Return training names, their languages, and the same for the test."""
+    with (folder / "names.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    train, test = ([row for row in rows if row["split"] == split] for split in ("train", "test"))
+    X, X_test = ([row["name"] for row in part] for part in (train, test))
+    y, y_test = (np.array([row["class"] for row in part]) for part in (train, test))
+    return X, y, X_test, y_test
+
+
+def name_probabilities(folder: Path, model: str, seed: int) -> Array:
+    X, y, X_test, _ = read_names(folder)
+    if model == "n-grams":
+        counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+        pipeline = make_pipeline(counts, LogisticRegression(C=10, max_iter=1000))
+    else:
+        lstm = LSTMClassifier(
+            64, bidirectional=True, vocabulary_size=100, dropout=0.5, batch_size=64,
+            dtype="float32", random_state=seed,
+        )  # fmt: skip
+        tokens = TokenEncoder(analyzer="char", min_frequency=2, max_tokens=100)
+        pipeline = make_pipeline(tokens, lstm)
+    return pipeline.fit(X, y).predict_proba(X_test)
 
 
 def _many_classes(y: Array, p: Array, classes: Array, counts: Array) -> Measures:
@@ -275,7 +303,7 @@ def _forecast_errors(series: Series, observed: list[Array], found: list[Array]) 
 
 # Report ---------------------------------------------------------------------------------------
 
-TASKS: dict[str, Callable[[Path, range], list[Row]]] = {
+TASKS: dict[str, Callable[..., list[Row]]] = {
     "occupancy": occupancy,
     "names": names,
     "sunspots": sunspots,
@@ -302,12 +330,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the folder of docs/examples_data.rst")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ...; default 5")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="a folder that keeps predictions of the names")
     parser.add_argument("--json", type=Path, help="also write the measures to this file")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     rows: list[Row] = []
     for task in arguments.tasks:
-        found = TASKS[task](arguments.folder, range(arguments.seeds))
+        options = {"cache": arguments.cache} if task == "names" else {}
+        found = TASKS[task](arguments.folder, seeds, **options)
         show(found)
         rows += found
     if arguments.json:
