@@ -39,3 +39,4 @@ class PartialGradient(NamedTuple):
 
     values: Vector
     part: Part
+    parameters: Vector  # of the part, at which the gradient was computed

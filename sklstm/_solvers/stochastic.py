@@ -155,7 +155,7 @@ class _Training:
     def _update_part(self, gradient: PartialGradient, rate: float) -> None:
         """Update in place: a copy of all arrays would take longer than the update."""
         (parameters, moments, step), part = self.iterate, gradient.part
-        before = part.take(parameters), [part.take(moment) for moment in moments]
+        before = gradient.parameters, [part.take(moment) for moment in moments]
         after = np.empty_like(before[0]), [np.empty_like(moment) for moment in before[1]]
         self.update.apply(before[0], gradient.values, before[1], rate, step + 1, after)
         self.unfinished = part, before

@@ -46,8 +46,9 @@ class TokenObjective:
         objective = copy(self.objective)
         objective.network = objective.network.with_vocabulary(len(rows))
         objective.samples = samples
-        value, gradient, n = objective(part.take(parameters), None, rng)
-        return value, PartialGradient(gradient, part), n
+        taken = part.take(parameters)
+        value, gradient, n = objective(taken, None, rng)
+        return value, PartialGradient(gradient, part, taken), n
 
     def _batch(self, indices: Indices | None) -> tuple[Indices, Samples]:
         """Return the tokens that occur, and the samples with the positions of their tokens."""

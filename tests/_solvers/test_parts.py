@@ -32,10 +32,10 @@ class Rows:
         part = Part(N_FIRST, self.rows[self.n_calls], WIDTH)
         gradient = part.take(self.gradients[self.n_calls].astype(x.dtype)) + part.take(x) / 10
         self.n_calls += 1
-        return 1.0, PartialGradient(gradient, part), 1
+        return 1.0, PartialGradient(gradient, part, part.take(x)), 1
 
     def dense(self, x, indices, rng):
-        _, (values, part), _ = self(x, indices, rng)
+        _, (values, part, _), _ = self(x, indices, rng)
         gradient = np.zeros_like(x)
         part.put(gradient, values)
         return 1.0, gradient, 1
@@ -55,7 +55,7 @@ def reference(problem, x, rule, rate=0.05, max_norm=2.0):
     """Clip the gradient of the part by its norm, and update each of its elements by itself."""
     x, moments = x.copy(), rule.initial_moments(x)
     for step in range(1, len(problem.rows) + 1):
-        _, (values, part), _ = problem(x, None, None)
+        _, (values, part, _), _ = problem(x, None, None)
         occurs = np.zeros(len(x), bool)
         occurs[:N_FIRST] = True
         table(occurs)[part.rows] = True
@@ -154,8 +154,9 @@ def test_each_step_equals_the_sparse_adam_of_torch(rng):
         weights.grad = torch.sparse_coo_tensor(rows, values, (N_ROWS, WIDTH), check_invariants=True)
         optimizer.step()
 
-        def fixed(_, __, ___, part=part, step=step):
-            return 1.0, PartialGradient(part.take(problem.gradients[step]), part), 1
+        def fixed(x, _, __, part=part, step=step):
+            gradient = part.take(problem.gradients[step])
+            return 1.0, PartialGradient(gradient, part, part.take(x)), 1
 
         moments = minimize(fixed, x, rule, 1, moments=moments, step=step, max_grad_norm=None)
         np.testing.assert_allclose(table(x), weights.detach().numpy(), rtol=1e-10)

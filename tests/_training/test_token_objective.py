@@ -47,7 +47,7 @@ def test_value_and_gradient_are_those_without_the_other_tokens(pooling, whole, r
     """So the penalty counts the tokens that occur alone."""
     objective, parameters = draw(rng, pooling)
     indices = None if whole else rng.permutation(N)[:4]
-    value, (values, part), n = TokenObjective(objective)(parameters, indices, None)
+    value, (values, part, _), n = TokenObjective(objective)(parameters, indices, None)
     given = np.arange(N) if whole else indices
     reduced = without_absent_tokens(objective, parameters, given)
     expected, gradient, n_expected = objective(reduced, given)
@@ -66,7 +66,7 @@ def test_a_batch_with_all_tokens_has_the_bits_of_the_whole_gradient(rng):
     values = np.concatenate([np.arange(VOCABULARY)] * 2)[:, None]
     sequences = replace(sequences, values=values, lengths=np.array([30, 7, 10, 33]))
     objective.samples = Samples(sequences, np.array([0, 1, 2, 0]), np.ones(4))
-    value, (values, part), _ = TokenObjective(objective)(parameters, None, None)
+    value, (values, part, _), _ = TokenObjective(objective)(parameters, None, None)
     expected, gradient, _ = objective(parameters, None, None)
     np.testing.assert_array_equal(part.rows, np.arange(VOCABULARY))
     np.testing.assert_array_equal(values, gradient)
@@ -76,7 +76,7 @@ def test_a_batch_with_all_tokens_has_the_bits_of_the_whole_gradient(rng):
 def test_dropout_masks_are_those_of_the_whole_network(rng, seed):
     objective, parameters = draw(rng, dropout=0.3, recurrent_dropout=0.3)
     indices = rng.permutation(N)[:5]
-    value, (values, part), _ = TokenObjective(objective)(
+    value, (values, part, _), _ = TokenObjective(objective)(
         parameters, indices, np.random.RandomState(seed)
     )
     reduced = without_absent_tokens(objective, parameters, indices)
@@ -100,10 +100,10 @@ def test_the_result_has_the_same_bits_for_any_number_of_threads(rng, threads_pay
         whole = Objective(objective.network, objective.loss, objective.samples, 0.3, parallel_map)
         return TokenObjective(whole)(parameters, None, None)
 
-    value, (values, part), _ = with_workers(1, evaluate)
+    value, (values, part, _), _ = with_workers(1, evaluate)
     threads_pay.clear()
     threads_pay.several = True
-    other, (others, _), _ = with_workers(2, evaluate)
+    other, (others, _, _), _ = with_workers(2, evaluate)
     assert len(threads_pay) == 2
     assert value == other
     np.testing.assert_array_equal(values, others)
