@@ -158,6 +158,11 @@ def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
     return working_memory / min(n_chunks, n_workers)
 
 
+def fits_at_once(network: SequenceNetwork, lengths: Indices, task: Task, memory: float) -> bool:
+    """Return whether the activations of all steps fit into ``memory``."""
+    return _Needs.of(network, lengths, task).whole <= memory
+
+
 def divide_chunk(
     network: SequenceNetwork, chunk: Indices, lengths: Indices, task: Task, memory: float
 ) -> list[Indices]:

@@ -199,6 +199,9 @@ def _map_chunks(
     direction_map = chunk_map if len(chunks) == 1 else serial_map
 
     def compute(chunk: Indices) -> list[R]:
+        if costs.fits_at_once(network, lengths[chunk], task, memory):  # the usual case
+            packing = sequences.packing(chunk, dtype)
+            return [function(_Chunk(chunk, packing, packing.n_steps, direction_map))]
         parts = costs.divide_chunk(network, chunk, lengths, task, memory)
         return [compute_part(indices) for indices in parts]
 
