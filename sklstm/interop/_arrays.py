@@ -130,16 +130,15 @@ def check_shapes(arrays: Arrays) -> None:
             raise ValueError(
                 f"layer {k}: expected {n_directions} direction(s) as in layer 0, got {len(layer)}"
             )
+        hidden = layer[0].weight_ih.shape[1] // 4
         for direction in layer:
-            _check_direction(direction, k, width, layer[0].hidden)
-        width = layer[0].hidden * n_directions
+            _check_direction(direction, k, width, hidden)
+        width = hidden * n_directions
     n_outputs = arrays.dense_weight.shape[1]
     if arrays.dense_bias.shape != (n_outputs,):
         raise ValueError(
             f"output layer: expected bias of {n_outputs} value(s), got {len(arrays.dense_bias)}"
         )
-    if not all(np.isfinite(array).all() for array in _all_arrays(arrays)):
-        raise ValueError("expected finite weights, got NaN or infinity")
 
 
 def _check_direction(direction: Direction, layer: int, width: int, hidden: int) -> None:
@@ -227,10 +226,13 @@ def as_array(value: Any, name: str, ndim: int) -> Array:
     try:
         array = np.asarray(value)
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{name}: expected an array, got {type(value).__name__}") from error
+        kind = type(value).__name__
+        raise ValueError(f"{name}: expected an array of floats, got {kind}: {error}") from error
     if array.dtype.kind != "f" or array.ndim != ndim:
         raise ValueError(
             f"{name}: expected an array of floats with {ndim} axes, got dtype {array.dtype} and "
             f"shape {array.shape}"
         )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)

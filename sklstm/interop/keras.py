@@ -102,7 +102,7 @@ def from_weights(
         If there are too few or too many weights, if they have other shapes than expected or are
         not finite, or if ``classes`` do not match the outputs.
     TypeError
-        If ``estimator`` is of another class.
+        If ``weights`` is no sequence, or ``estimator`` is of another class.
 
     See Also
     --------
@@ -120,6 +120,11 @@ def from_weights(
     >>> reg.predict([rng.normal(size=(5, 2)), rng.normal(size=(3, 2))]).shape
     (2,)
     """
+    if not isinstance(weights, Sequence) or isinstance(weights, str):
+        raise TypeError(
+            "weights: expected the list of arrays that get_weights() of a model returns, got an "
+            f"object of type {type(weights).__name__}"
+        )
     n_directions = 2 if getattr(estimator, "bidirectional", False) else 1
     given = list(weights)
     n_layers, n_first = divmod(len(given) - 2, 3 * n_directions)

@@ -134,7 +134,7 @@ def from_state_dict(
         If weights are missing, have other shapes than expected or are not finite, or if
         ``classes`` do not match the outputs. Projections (``proj_size``) are not supported.
     TypeError
-        If ``estimator`` is of another class.
+        If ``state_dict`` is no mapping, or ``estimator`` is of another class.
 
     See Also
     --------
@@ -164,8 +164,15 @@ def from_state_dict(
     >>> reg.predict([rng.normal(size=(5, 2)), rng.normal(size=(3, 2))]).shape
     (2,)
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            "state_dict: expected a mapping of names to tensors or arrays, as the state_dict() of a "
+            f"module returns, got an object of type {type(state_dict).__name__}"
+        )
     names = [lstm] if isinstance(lstm, str) else list(lstm)
     layers = [layer for name in names for layer in _layers(state_dict, _prefix(name))]
+    if f"{_prefix(linear)}weight" not in state_dict:
+        raise _missing(state_dict, f"{_prefix(linear)}weight", "the parameter linear is its name")
     weight = _take(state_dict, f"{_prefix(linear)}weight", 2)
     bias = _take(state_dict, f"{_prefix(linear)}bias", 1, default=np.zeros(len(weight), np.float32))
     vectors = None
@@ -214,11 +221,12 @@ def _layers(state_dict: Mapping[str, Any], prefix: str) -> list[list[Direction]]
         suffixes = ["", "_reverse"] if f"{prefix}weight_ih_l{k}_reverse" in state_dict else [""]
         layers.append([_direction(state_dict, prefix, f"_l{k}{suffix}") for suffix in suffixes])
     if not layers:
-        raise ValueError(
-            f"state_dict: expected {prefix}weight_ih_l0, got only {sorted(state_dict)}; lstm is "
-            "the name of the nn.LSTM"
-        )
+        raise _missing(state_dict, f"{prefix}weight_ih_l0", "the parameter lstm is its name")
     return layers
+
+
+def _missing(state_dict: Mapping[str, Any], name: str, hint: str) -> ValueError:
+    return ValueError(f"state_dict: expected {name}, got only {sorted(state_dict)}; {hint}")
 
 
 def _direction(state_dict: Mapping[str, Any], prefix: str, suffix: str) -> Direction:
@@ -231,8 +239,9 @@ def _direction(state_dict: Mapping[str, Any], prefix: str, suffix: str) -> Direc
             f"{prefix}weight_ih{suffix}: expected (4 * hidden, n_inputs), got {weight_ih.shape}"
         )
     bias = np.zeros(len(weight_ih), np.float32)
-    for name in (f"{prefix}bias_ih{suffix}", f"{prefix}bias_hh{suffix}"):
-        given = _take(state_dict, name, 1, default=np.zeros_like(bias))
+    names = [f"{prefix}bias_ih{suffix}", f"{prefix}bias_hh{suffix}"]
+    for name in names if any(name in state_dict for name in names) else []:
+        given = _take(state_dict, name, 1)
         if len(given) != len(weight_ih):
             raise ValueError(f"{name}: expected {len(weight_ih)} values, got {len(given)}")
         bias = bias + given

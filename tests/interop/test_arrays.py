@@ -185,11 +185,12 @@ STATE_DICT = {
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("lstm.weight_ih_l0", None, "expected lstm.weight_ih_l0, got only"),
+        ("lstm.weight_ih_l0", None, "expected lstm.weight_ih_l0, got .* parameter lstm is"),
         ("lstm.weight_hh_l0", None, "expected lstm.weight_hh_l0, got only"),
-        ("linear.weight", None, "expected linear.weight, got only"),
+        ("linear.weight", None, "expected linear.weight, got only .*; the parameter linear is"),
+        ("lstm.bias_hh_l0", None, "expected lstm.bias_hh_l0, got only"),
         ("lstm.weight_ih_l0", np.zeros((11, 2)), r"lstm.weight_ih_l0: expected \(4 \* hidden"),
-        ("lstm.weight_hh_l0", np.zeros((12, 4)), "layer 0: expected weight_ih of shape"),
+        ("lstm.weight_hh_l0", np.zeros((12, 4)), r"layer 0: expected weight_hh of shape \(3, 12\)"),
         (
             "lstm.weight_ih_l0",
             np.zeros(12),
@@ -197,7 +198,7 @@ STATE_DICT = {
         ),
         ("lstm.bias_ih_l0", np.zeros(12, int), "lstm.bias_ih_l0: expected an array of floats"),
         ("lstm.bias_ih_l0", np.zeros(8), "lstm.bias_ih_l0: expected 12 values, got 8"),
-        ("linear.weight", np.full((1, 3), np.nan), "expected finite weights"),
+        ("linear.weight", np.full((1, 3), np.nan), "linear.weight: expected finite weights"),
         ("linear.bias", np.zeros(2), "output layer: expected bias of 1 value"),
         ("lstm.weight_hr_l0", np.zeros((2, 3)), "projections"),
         ("lstm.weight_ih_l1", np.zeros((12, 4)), "expected lstm.weight_hh_l1"),
@@ -209,6 +210,27 @@ def test_state_dicts_that_are_refused(name, value, message):
         del state_dict[name]
     with pytest.raises(ValueError, match=message):
         torch.from_state_dict(state_dict, LSTMRegressor(pooling="last"))
+
+
+@pytest.mark.parametrize("other", [LSTMRegressor(), "model.pt", None])
+def test_other_objects_than_weights_are_refused(other):
+    found = f"got an object of type {type(other).__name__}"
+    with pytest.raises(TypeError, match=f"state_dict: expected a mapping of names .*{found}"):
+        torch.from_state_dict(other, LSTMRegressor())
+    with pytest.raises(TypeError, match=f"weights: expected the list of arrays .*{found}"):
+        keras.from_weights(other, LSTMRegressor())
+
+
+def test_weights_without_biases(rng):
+    shapes = {name: shape for name, shape in STATE_DICT.items() if "bias" not in name}
+    state_dict = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    zeros = {name: np.zeros(shape) for name, shape in STATE_DICT.items() if "bias" in name}
+    X = rng.normal(size=(4, 5, 2))
+    found, expected = (
+        torch.from_state_dict(given, LSTMRegressor(pooling="last")).predict(X)
+        for given in (state_dict, state_dict | zeros)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_an_estimator_with_a_wrong_parameter_is_refused():
@@ -228,7 +250,7 @@ WEIGHTS = [(2, 12), (3, 12), (12,), (3, 1), (1,)]
         (WEIGHTS, True, "weights: expected 6 arrays for each LSTM layer .*got 5 arrays"),
         ([(2, 11), *WEIGHTS[1:]], False, r"weights\[0\]: expected a multiple of 4 columns"),
         ([(2, 12), (12,), (3, 12), *WEIGHTS[3:]], False, r"weights\[1\]: expected .* 2 axes"),
-        ([(2, 12), (4, 12), *WEIGHTS[2:]], False, "layer 0: expected weight_ih of shape"),
+        ([(2, 12), (4, 12), *WEIGHTS[2:]], False, "layer 0: expected weight_hh of shape"),
         ([*WEIGHTS[:3], *WEIGHTS[:3], *WEIGHTS[3:]], False, "layer 1: expected weight_ih of shape"),
         ([(9, 5), *WEIGHTS], False, r"layer 0: expected weight_ih of shape \(5, 12\)"),
     ],
