@@ -166,7 +166,7 @@ def from_state_dict(
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(
-            "state_dict: expected a mapping of names to tensors or arrays, as the state_dict() of a "
+            "state_dict: expected a mapping of names to tensors or arrays, as state_dict() of a "
             f"module returns, got an object of type {type(state_dict).__name__}"
         )
     names = [lstm] if isinstance(lstm, str) else list(lstm)

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm import LSTMClassifier, LSTMRegressor, sequence_pipeline
 from sklstm.interop.onnx import to_onnx
 from sklstm.preprocessing import (
     SequenceDifferences,
@@ -136,6 +136,27 @@ def test_an_average_of_several_numbers_is_refused(rng):
     model = VotingRegressor([("one", reg)]).fit(X, y)
     with pytest.raises(ValueError, match=r"VotingRegressor cannot .* one number for each sample"):
         to_onnx(model)
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_pipelines_for_sequences(form, n_members, rng, seed):
+    X, y = problem(rng, n_classes=3)
+    X, y = single(FORMS[form](X, rng)), np.array(["a", "b", "c"])[y]
+    options = {"n_members": n_members, "random_state": seed}
+    clf = sequence_pipeline(LSTMClassifier(**SMALL, bidirectional=True), **options).fit(X, y)
+    assert_same_classifier(run(to_onnx(clf), X), clf, X)
+    numbers = rng.normal(size=24)
+    reg = sequence_pipeline(LSTMRegressor(**SMALL), **options).fit(X, numbers)
+    assert_equal(run(to_onnx(reg), X)["variable"], reg.predict(X))
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_pipelines_for_tokens(n_members, rng, seed):
+    X = [rng.integers(0, 7, size=n) for n in rng.integers(1, 6, size=24)]
+    clf = LSTMClassifier(**SMALL, vocabulary_size=7)
+    model = sequence_pipeline(clf, n_members=n_members, random_state=seed).fit(X, np.arange(24) % 2)
+    assert_same_classifier(run(to_onnx(model), X), model, X)
 
 
 # --- with skl2onnx ---
