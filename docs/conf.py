@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "myst_parser",  # for the changelog
+    "checks",
     "offline_mathml",
     "speed_results",  # docs/performance.rst
     "accuracy_results",  # docs/accuracy.rst

@@ -156,5 +156,5 @@ else:
     band.set_label("LSTM, 80 percent interval")
     median.set_label("LSTM, median")
     right.set(xlabel=f"{unit} of the series", ylabel="value")
-    right.legend(loc="upper right")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize="small")
     plt.show()

@@ -158,5 +158,5 @@ else:
     axes[1].set(ylabel="risk", xlabel="hour", ylim=(0, 1))
     for label, worse in (("got worse", 1), ("stable", 0)):
         axes[1].plot([], [], color=colours[worse], label=label)
-    axes[1].legend(loc="upper right")
+    axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     plt.show()
