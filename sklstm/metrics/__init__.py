@@ -7,10 +7,12 @@ same name in scikit-learn. ``sample_weight`` holds one weight for each sequence 
 step. Steps with weight zero, and steps whose target is missing, are ignored. At all other steps, a
 prediction that is NaN is an error.
 
-With one target for each sequence, use the metrics of scikit-learn.
+With one target for each sequence, use the metrics of scikit-learn. `mean_pinball_loss` takes
+targets of any shape, and the predictions of several quantiles.
 """
 
 from sklstm.metrics._flattening import flatten_steps
+from sklstm.metrics._pinball import mean_pinball_loss
 from sklstm.metrics._scorers import (
     _ProbabilityScorer,
     _StepMetric,
@@ -38,6 +40,7 @@ __all__ = [
     "log_loss",
     "make_scorer",
     "mean_absolute_error",
+    "mean_pinball_loss",
     "mean_squared_error",
     "r2_score",
 ]

@@ -10,6 +10,7 @@ import sklearn.metrics
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sklstm.metrics._flattening import score_steps
+from sklstm.metrics._pinball import mean_pinball_loss
 from sklstm.metrics._step_metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -28,6 +29,7 @@ _STEP_METRICS = (
     f1_score,
     log_loss,
     mean_absolute_error,
+    mean_pinball_loss,
     mean_squared_error,
     r2_score,
 )
