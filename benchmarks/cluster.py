@@ -2,7 +2,8 @@
 
 CPU time hardly depends on what else the machine does. On idle cores an evaluation takes that of the
 busiest worker, plus that of this process, which is the client and the scheduler. The table shows
-medians over all evaluations but the first ones, which load the code.
+medians over all evaluations but the first ones, which load the code. With ``--threads``, the same
+evaluations are also computed in this process by one and two threads: the machine's own limit.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=8)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", action="store_true")
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     X = rng.normal(size=(arguments.sequences, arguments.steps, arguments.features))
     y = X.mean(axis=(1, 2))
     print(arguments, flush=True)
+    if arguments.threads:
+        compare_threads(X, y, arguments.hidden, arguments.rounds)
     times: dict[int, Times] = {1: [], 2: []}
     with new_client(1) as one, new_client(2) as two:
         for k in range(arguments.rounds + 1):
@@ -64,6 +68,22 @@ def evaluations(client: Client, X: np.ndarray, y: np.ndarray, hidden: int) -> Ti
         cluster.keep = lambda parts: with_times(client, keep(parts), times)
         reg.fit(X, y)
     return times
+
+
+def compare_threads(X: np.ndarray, y: np.ndarray, hidden: int, rounds: int) -> None:
+    """Print the wall times of short fits with one and two threads, in turns."""
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for k in range(rounds + 1):
+        for n_jobs, found in times.items():
+            settings = {"solver": "lbfgs", "max_fun": 3, "tol": 0, "random_state": 0}
+            reg = LSTMRegressor(hidden, n_jobs=n_jobs, **settings)
+            start = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                reg.fit(X, y)
+            found += [time.perf_counter() - start] if k else []
+    one, two = (median(found) for found in times.values())
+    print(f"fits in one process: {one:.2f} s, two threads {two:.2f} s, {one / two:.2f} times as fast")
 
 
 def with_times(client: Client, kept: Any, times: Times) -> Any:
