@@ -83,7 +83,7 @@ def compare_threads(X: np.ndarray, y: np.ndarray, hidden: int, rounds: int) -> N
                 reg.fit(X, y)
             found += [time.perf_counter() - start] if k else []
     one, two = (median(found) for found in times.values())
-    print(f"fits in one process: {one:.2f} s, two threads {two:.2f} s, {one / two:.2f} times as fast")
+    print(f"one process: {one:.2f} s a fit, two threads {two:.2f} s, {one / two:.2f} times as fast")
 
 
 def with_times(client: Client, kept: Any, times: Times) -> Any:
