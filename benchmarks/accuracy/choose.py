@@ -1,10 +1,14 @@
-"""Choose defaults by cross-validation on the training splits of all data sets.
+"""Choose parameters by cross-validation on the training splits of all data sets.
 
     python benchmarks/accuracy/choose.py DATA_FOLDER
     python benchmarks/accuracy/choose.py DATA_FOLDER --candidates defaults bidirectional
+    python benchmarks/accuracy/choose.py DATA_FOLDER --pipelines --repeats 3
 
-The name of a candidate describes its difference from the defaults. The test splits are not used.
-Candidates are compared by their mean accuracy over the data sets.
+The name of a candidate describes its difference from the defaults, or from the pipeline of
+differences and a bidirectional network with dropout. The test splits are not used. Candidates are
+compared by their mean accuracy over the data sets, and by the mean of the differences from the
+first candidate, with its standard error over the data sets. Regressions have the root mean squared
+error.
 """
 
 from __future__ import annotations
@@ -21,14 +25,15 @@ from unittest import mock
 import numpy as np
 from sets import DataSet, read_sets
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from sklstm import LSTMClassifier
+from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._network import initializers, lstm
-from sklstm.preprocessing import SequenceScaler
+from sklstm.preprocessing import SequenceDifferences, SlidingWindow
 
-#: Parameters of LSTMClassifier, except "input_gain", the gain of the initial input weights.
+#: Parameters of the estimators, except "input_gain", the gain of the initial input weights;
+#: "differences", how many times they are computed; and "windows", their width and stride.
 CANDIDATES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "constant rate 0.005, at most 200 epochs": {
@@ -63,33 +68,66 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+PIPELINE = {"differences": 1, "bidirectional": True, "dropout": 0.3}
+PIPELINES: dict[str, dict[str, Any]] = {
+    "pipeline without noise": PIPELINE,
+    "input noise 0.1": PIPELINE | {"input_noise": 0.1},
+    "input noise 0.3": PIPELINE | {"input_noise": 0.3},
+    "scale noise 0.2": PIPELINE | {"scale_noise": 0.2},
+    "input noise 0.2, scale noise 0.1": PIPELINE | {"input_noise": 0.2, "scale_noise": 0.1},
+    "input noise 0.2, scale noise 0.2": PIPELINE | {"input_noise": 0.2, "scale_noise": 0.2},
+    "input noise 0.3, scale noise 0.1": PIPELINE | {"input_noise": 0.3, "scale_noise": 0.1},
+}
+NOISY = PIPELINES["input noise 0.2, scale noise 0.2"]
+PIPELINES |= {
+    "noise 0.2 and 0.2, no differences": NOISY | {"differences": 0},
+    "noise 0.2 and 0.2, second differences": NOISY | {"differences": 2},
+    "noise 0.2 and 0.2, windows of 3, stride 2": NOISY | {"windows": (3, 2)},
+    "noise 0.2 and 0.2, windows of 6, stride 3": NOISY | {"windows": (6, 3)},
+    "noise 0.2 and 0.2, dropout 0.5": NOISY | {"dropout": 0.5},
+    "noise 0.2 and 0.2, no dropout": NOISY | {"dropout": 0.0},
+    "noise 0.2 and 0.2, 128 units": NOISY | {"hidden_layer_sizes": 128},
+    "noise 0.2 and 0.2, 150 epochs": NOISY | {"max_iter": 150},
+}
+
+
 class Outcome(NamedTuple):
-    accuracy: list[float]  # of each data set, in percent
-    seconds: float  # of a fit
+    scores: list[float]  # of each data set: accuracy in percent, or root mean squared error
+    seconds: float  # of a fit, CPU time
 
 
 def cross_validate(candidate: dict[str, Any], sets: list[DataSet], repeats: int) -> Outcome:
-    """Return the accuracy with three folds; each repeat has different folds and seeds."""
-    accuracy, seconds = [], []
+    """Return the scores with three folds; each repeat has different folds and seeds."""
+    scores, seconds = [], []
     for data in sets:
-        correct = []
+        y, found = data.train.y, []
+        splitter = KFold if data.is_regression else StratifiedKFold
         for repeat in range(repeats):
-            folds = StratifiedKFold(3, shuffle=True, random_state=repeat)
-            for fold, (train, test) in enumerate(folds.split(data.train.y, data.train.y)):
-                start = time.perf_counter()
-                model = _fit(candidate, _take(data, train), data.train.y[train], 10 * repeat + fold)
-                seconds.append(time.perf_counter() - start)
-                correct.append(model.predict(_take(data, test)) == data.train.y[test])
-        accuracy.append(float(100 * np.concatenate(correct).mean()))
-    return Outcome(accuracy, float(np.mean(seconds)))
+            folds = splitter(3, shuffle=True, random_state=repeat)
+            for fold, (train, test) in enumerate(folds.split(y, y)):
+                start = time.process_time()
+                model = _fit(candidate, data, train, 10 * repeat + fold)
+                seconds.append(time.process_time() - start)
+                predicted = model.predict(_take(data, test))
+                found.append(
+                    (predicted - y[test]) ** 2 if data.is_regression else predicted == y[test]
+                )
+        mean = float(np.concatenate(found).mean())
+        scores.append(mean**0.5 if data.is_regression else 100 * mean)
+    return Outcome(scores, float(np.mean(seconds)))
 
 
-def _fit(candidate: dict[str, Any], X: Any, y: Any, seed: int) -> Any:
-    parameters = {k: v for k, v in candidate.items() if k != "input_gain"}
-    classifier = LSTMClassifier(random_state=seed, dtype="float32", **parameters)
+def _fit(candidate: dict[str, Any], data: DataSet, indices: Any, seed: int) -> Any:
+    settings = dict(candidate)
+    settings.pop("input_gain", None)
+    steps = [SequenceDifferences() for _ in range(settings.pop("differences", 0))]
+    if "windows" in settings:
+        steps.append(SlidingWindow(*settings.pop("windows")))
+    make = LSTMRegressor if data.is_regression else LSTMClassifier
+    network = make(random_state=seed, dtype="float32", **settings)
     with _initialised(candidate), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return make_pipeline(SequenceScaler(), classifier).fit(X, y)
+        return make_pipeline(*steps, network).fit(_take(data, indices), data.train.y[indices])
 
 
 def _take(data: DataSet, indices: Any) -> Any:
@@ -109,21 +147,41 @@ def _initialised(candidate: dict[str, Any]) -> Iterator[None]:
             yield
 
 
+def show(name: str, found: Outcome, first: Outcome, sets: list[DataSet]) -> None:
+    """Print a line: mean accuracy, difference from the first candidate, time, and all scores."""
+    differences = [
+        score - other
+        for score, other, data in zip(found.scores, first.scores, sets, strict=True)
+        if not data.is_regression
+    ]
+    mean = [s for s, data in zip(found.scores, sets, strict=True) if not data.is_regression]
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences)) if len(mean) > 1 else np.nan
+    summary = f"{np.mean(mean):>7.2f}{np.mean(differences):>+7.2f} ±{error:5.2f}" if mean else ""
+    cells = " ".join(f"{score:>16.4g}" for score in found.scores)
+    print(f"{name:<44}{summary:>21}{found.seconds:>7.2f}  {cells}", flush=True)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Cross-validation of candidates for defaults.")
-    parser.add_argument("folder", type=Path, help="NAME.npz files and a README.md with tables")
-    parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, metavar="NAME")
+    parser = argparse.ArgumentParser(description="Cross-validation of candidates.")
+    parser.add_argument("folder", type=Path, help="data sets as in sets.py")
+    parser.add_argument("--pipelines", action="store_true", help="candidates for the pipeline")
+    parser.add_argument("--candidates", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--sets", nargs="+", help="only these")
     arguments = parser.parse_args()
 
-    sets = [d for d in read_sets(arguments.folder, arguments.sets) if not d.is_regression]
-    print(f"{'candidate':<42}{'mean':>7}{'fit/s':>7}  " + " ".join(f"{d.name:>16}" for d in sets))
-    for name in arguments.candidates or CANDIDATES:
-        found = cross_validate(CANDIDATES[name], sets, arguments.repeats)
-        cells = " ".join(f"{accuracy:>16.1f}" for accuracy in found.accuracy)
-        mean = np.mean(found.accuracy)
-        print(f"{name:<42}{mean:>7.2f}{found.seconds:>7.2f}  {cells}", flush=True)
+    sets = read_sets(arguments.folder, arguments.sets)
+    candidates = PIPELINES if arguments.pipelines else CANDIDATES
+    names = arguments.candidates or list(candidates)
+    if unknown := set(names) - set(candidates):
+        parser.error(f"unknown candidates: {', '.join(sorted(unknown))}")
+    header = " ".join(f"{data.name:>16}" for data in sets)
+    print(f"{'candidate':<44}{'mean':>7}{'to first':>14}{'fit/s':>7}  {header}")
+    first = None
+    for name in names:
+        found = cross_validate(candidates[name], sets, arguments.repeats)
+        first = first or found
+        show(name, found, first, sets)
 
 
 if __name__ == "__main__":
