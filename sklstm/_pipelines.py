@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from numbers import Integral
 from typing import Any
 
@@ -21,8 +22,9 @@ NETWORKS = {
     "regressor": (LSTMRegressor, PARAMETERS | {"scale_noise": 0.2}),
 }
 
-#: How many times differences are computed, for the members of an ensemble in turns.
-ORDERS = (1, 2)
+#: How many times differences are computed, for the members of an ensemble in turns. Averages of
+#: probabilities gain from members without differences, averages of numbers do not.
+ORDERS = {LSTMClassifier: (1, 2, 0), LSTMRegressor: (1, 2)}
 
 
 def sequence_pipeline(
@@ -102,9 +104,10 @@ def sequence_pipeline(
             "sequences, not for time steps; expected n_members=1"
         )
     seeds = _seeds(_given(random_state, lstm.random_state), n_members)
+    orders = next(orders for kind, orders in ORDERS.items() if isinstance(lstm, kind))
     members = [
-        (f"member_{k}", _pipeline(clone(lstm), seed, ORDERS[k % len(ORDERS)]))
-        for k, seed in enumerate(seeds)
+        (f"member_{k}", _pipeline(clone(lstm), seed, order))
+        for k, (seed, order) in enumerate(zip(seeds, cycle(orders), strict=False))
     ]
     return _ensemble(lstm, members, n_jobs)
 

@@ -77,6 +77,17 @@ def test_an_ensemble_averages_its_members(kind, n_members, rng, seed):
     np.testing.assert_array_equal(response(model)(X), response(again)(X))
 
 
+@pytest.mark.parametrize(
+    ("kind", "orders"), [("classifier", [1, 2, 0, 1]), ("regressor", [1, 2, 1, 2])]
+)
+def test_members_differ_in_their_differences(kind, orders):
+    model = sequence_pipeline(kind, n_members=4)
+    found = [
+        sum(isinstance(s, SequenceDifferences) for _, s in p.steps) for _, p in model.estimators
+    ]
+    assert found == orders
+
+
 @kinds
 @pytest.mark.parametrize("n_members", [1, 2])
 @pytest.mark.parametrize("form", [*RAGGED_FORMS, "3-D array", "table"])
