@@ -57,7 +57,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     input_noise, scale_noise : float, default=0.0
         Noise of the scaled inputs, in training alone: standard deviations of what is added to each
         value, and of factors around 1 by which each channel of a sequence is multiplied. They are
-        normally distributed, and new in each batch. Tokens are not changed.
+        normally distributed, and new in each batch. Tokens have no noise, nor have channels of
+        which ``scale_inputs`` does not subtract the mean.
     forget_bias : float, default=1.0
         Initial bias of the forget gates [2]_.
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson", "gaussian"}, \

@@ -44,8 +44,8 @@ class _Shard(NamedTuple):
 class NoiseLevels(NamedTuple):
     """Standard deviations of the noise of the inputs."""
 
-    added: NDArray[np.float64]  # of each channel, (D,)
-    factors: float  # of the factors of each channel of a sequence
+    added: NDArray[np.float64]  # (D,)
+    factors: NDArray[np.float64]  # (D,), of the factors of each sequence
 
 
 class Noise(NamedTuple):
@@ -329,9 +329,9 @@ def draw_noise(
     if levels.added.any():
         added = generator.standard_normal((int(lengths.sum()), n_channels), dtype)
         added *= levels.added.astype(dtype)
-    if levels.factors > 0:
+    if levels.factors.any():
         factors = generator.standard_normal((len(lengths), n_channels), dtype)
-        factors *= dtype.type(levels.factors)
+        factors *= levels.factors.astype(dtype)
         factors += 1
     return Noise(added, factors)
 

@@ -184,7 +184,10 @@ def train(
 def _noise(
     settings: Settings, samples: Samples, dtype: np.dtype[np.floating]
 ) -> NoiseLevels | None:
-    """The noise of training samples; none for tokens and constant channels."""
+    """The noise of training samples.
+
+    There is none for tokens, for constant channels, and for those whose zeros have a meaning.
+    """
     values, scaling = samples.sequences.values, samples.sequences.scaling
     levels = {"input_noise": settings.input_noise, "scale_noise": settings.scale_noise}
     if max(levels.values()) == 0 or values.dtype.kind == "i":
@@ -196,8 +199,10 @@ def _noise(
                 f"{name}={level:g} is too large for dtype={dtype.name}, expected at most "
                 f"{limit:.2g}"
             )
-    varies = np.ones(values.shape[1]) if scaling is None else np.isfinite(scaling.scale)
-    return NoiseLevels(settings.input_noise * varies, settings.scale_noise)
+    has_noise = np.ones(values.shape[1])
+    if scaling is not None:
+        has_noise[np.isinf(scaling.scale) | scaling.keeps_zero] = 0
+    return NoiseLevels(settings.input_noise * has_noise, settings.scale_noise * has_noise)
 
 
 def _shortfall(objective: Objective, state: TrainingState, n_epochs: int) -> Shortfall | None:

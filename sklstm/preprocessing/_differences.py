@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._persistence import Upgrades
 from sklstm.preprocessing._base import SequenceTransformer
 from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
+from sklstm.sequences._scaling import Scaling
 
 
 class SequenceDifferences(SequenceTransformer):
@@ -28,6 +30,11 @@ class SequenceDifferences(SequenceTransformer):
         array (n_samples, n_timesteps, 2). If False, only the differences are returned, in the form
         of ``X``.
 
+    skip_sparse : bool, default=False
+        Whether the differences of sparse channels are 0. A channel is sparse if zero is a bound of
+        its values, and their mean is less than their standard deviation: rainfall, counts of rare
+        events, indicators. Such values are changes already.
+
     Attributes
     ----------
     n_features_in_ : int
@@ -35,6 +42,9 @@ class SequenceDifferences(SequenceTransformer):
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of ``X``, or of the frames in a list, if all are strings.
+
+    sparse_channels_ : ndarray of shape (n_channels,), dtype=bool
+        Which channels have no differences. Only with ``skip_sparse=True``.
 
     See Also
     --------
@@ -58,10 +68,16 @@ class SequenceDifferences(SequenceTransformer):
     [array([ 0.,  2., -1.]), array([0.])]
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"append": ["boolean"]}
+    _format = 2
+    _upgrades: ClassVar[Upgrades] = {1: lambda state: {**state, "skip_sparse": False}}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "append": ["boolean"],
+        "skip_sparse": ["boolean"],
+    }
 
-    def __init__(self, *, append: bool = True) -> None:
+    def __init__(self, *, append: bool = True, skip_sparse: bool = False) -> None:
         self.append = append
+        self.skip_sparse = skip_sparse
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return the names of the columns or channels that `transform` returns.
@@ -94,16 +110,23 @@ class SequenceDifferences(SequenceTransformer):
         return np.concatenate([names, "difference_" + names])
 
     def _learn(self, sequences: Sequences) -> None:
-        pass
+        if self.skip_sparse:
+            weights = np.ones(len(sequences.values))
+            self.sparse_channels_ = Scaling.of(sequences.values, weights).keeps_zero
 
     def _apply(self, sequences: Sequences) -> Sequences:
         differences = np.diff(sequences.values, axis=0, prepend=sequences.values[:1])
         differences[sequences.starts] = 0
+        self._skip(differences)
         if not self.append:
             return replace(sequences, values=differences)
         values = np.concatenate([sequences.values, differences], axis=1)
         form = "3d" if sequences.form == "2d" else sequences.form
         return replace(sequences, values=values, form=form)
+
+    def _skip(self, differences: NDArray[Any]) -> None:
+        if self.skip_sparse:
+            differences[:, self.sparse_channels_] = 0
 
     def _step_function(self) -> StepFunction:
         width = self._form.n_channels
@@ -113,5 +136,6 @@ class SequenceDifferences(SequenceTransformer):
     def _apply_to_step(self, rows: Any, state: State) -> tuple[Any, State, None]:
         differences = rows - state["previous"].astype(rows.dtype)
         differences[np.isnan(state["previous"])] = 0
+        self._skip(differences)
         values = np.concatenate([rows, differences], axis=1) if self.append else differences
         return values, {"previous": rows.astype(np.float64)}, None

@@ -107,7 +107,7 @@ class Scaling:
         return asdict(self)
 
     @cached_property
-    def _keeps_zero(self) -> NDArray[np.bool_]:
+    def keeps_zero(self) -> NDArray[np.bool_]:
         """Which channels are not centered, (D,).
 
         Those where zero is a bound of the values and the deviation is larger than the mean, as for
@@ -122,7 +122,7 @@ class Scaling:
     @property
     def mean(self) -> Array:
         """What is subtracted from each channel, (D,)."""
-        return np.where(self._keeps_zero, 0.0, self.mean_seen)
+        return np.where(self.keeps_zero, 0.0, self.mean_seen)
 
     @cached_property
     def scale(self) -> Array:
@@ -137,7 +137,7 @@ class Scaling:
             return scale
         with np.errstate(over="ignore", invalid="ignore"):
             size = np.hypot(self.mean_seen, self.deviation_seen) / np.sqrt(self.nonzero_seen)
-        return np.where(self._keeps_zero, np.minimum(size, LARGEST), scale)
+        return np.where(self.keeps_zero, np.minimum(size, LARGEST), scale)
 
     @property
     def is_wide(self) -> bool:

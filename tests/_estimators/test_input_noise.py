@@ -51,6 +51,21 @@ def test_a_constant_channel_has_no_noise(Estimator, rng, seed):
     assert (weights[:3] != before[:3]).all()
 
 
+def test_rare_values_have_no_noise(rng, seed):
+    """Rainfall and indicators: their zeros have a meaning."""
+    X, y = ragged(rng)
+    rare = [np.column_stack([np.maximum(x[:, 0] - 1, 0), x[:, 1] > 2]) for x in X]
+    settings = SMALL | {"random_state": seed, "batch_size": len(X)}
+    plain = LSTMRegressor(**settings).fit(rare, y)
+    noisy = LSTMRegressor(**settings, input_noise=0.5, scale_noise=0.5).fit(rare, y)
+    np.testing.assert_allclose(noisy.loss_curve_, plain.loss_curve_, 1e-9)
+    assert not noisy.input_mean_.any()
+    one_more = [np.column_stack([r, x[:, 2]]) for r, x in zip(rare, X, strict=True)]
+    plain.fit(one_more, y)
+    noisy.fit(one_more, y)
+    assert abs(noisy.loss_curve_[0] / plain.loss_curve_[0] - 1) > 1e-6
+
+
 def _input_weights(model):
     views = model._model.network.layout.views(model._model.state.parameters)
     return views["lstm_0.weight_ih"]

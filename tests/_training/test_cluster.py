@@ -66,7 +66,7 @@ def evaluations(objective, seed, all_parameters, n_threads):
 
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize(
-    ("rate", "noise"), [(0.0, None), (0.3, NoiseLevels(np.array([0.5, 2.0]), 0.4))]
+    ("rate", "noise"), [(0.0, None), (0.3, NoiseLevels(np.array([0.5, 2.0]), np.full(2, 0.4)))]
 )
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5, 50])
 def test_same_bits(small_shards, n_threads, rate, noise, per_step, rng, seed):

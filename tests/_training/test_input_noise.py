@@ -15,11 +15,11 @@ from sklstm._training import objective as objectives
 from sklstm._training.objective import NoiseLevels, Objective
 from sklstm.sequences._scaling import Scaling
 
-LEVELS = np.array([0.5, 2.0])
+LEVELS, FACTORS = np.array([0.5, 2.0]), np.array([0.4, 0.2])
 KINDS = {
-    "added": NoiseLevels(LEVELS, 0.0),
-    "factors": NoiseLevels(0 * LEVELS, 0.4),
-    "both": NoiseLevels(LEVELS, 0.4),
+    "added": NoiseLevels(LEVELS, 0 * LEVELS),
+    "factors": NoiseLevels(0 * LEVELS, FACTORS),
+    "both": NoiseLevels(LEVELS, FACTORS),
 }
 BOTH = KINDS["both"]
 by_dtype = pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -77,7 +77,7 @@ def test_noise_has_its_standard_deviations(rng, seed):
     added, factors = draws.noise
     assert len(added) == samples.sequences.lengths.sum()
     assert len(factors) == 5000
-    for found, scale in ((added, LEVELS), (factors - 1, [0.4, 0.4])):
+    for found, scale in ((added, LEVELS), (factors - 1, FACTORS)):
         n = len(found)
         np.testing.assert_allclose(found.mean(axis=0) / scale, 0, atol=5 / np.sqrt(n))
         np.testing.assert_allclose(found.std(axis=0), scale, rtol=5 / np.sqrt(2 * n))

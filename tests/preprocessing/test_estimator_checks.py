@@ -24,7 +24,10 @@ SCALERS = [
     for alone in (False, True)
 ]
 IMPUTERS = [SequenceImputer(name) for name in ("mean", "constant", "forward", "linear")]
-DIFFERENCES = [SequenceDifferences(append=False)]
+DIFFERENCES = [
+    SequenceDifferences(append=False),
+    SequenceDifferences(append=False, skip_sparse=True),
+]
 STEPS = [StepTransformer(StandardScaler()), StepTransformer(PCA(1))]
 OTHERS = [
     StepTransformer(SplineTransformer(3)),

@@ -89,6 +89,7 @@ MODELS = {
     "scaler of each sequence": (SequenceScaler("minmax", per_sequence=True), SEQUENCES, None),
     "imputer": (SequenceImputer("linear", add_indicator=True), SEQUENCES, None),
     "differences": (SequenceDifferences(), SEQUENCES, None),
+    "sparse channels": (SequenceDifferences(skip_sparse=True), RARE, None),
     "windows": (SlidingWindow(2, 2), TABLE, None),
     "to sequences": (ToSequences(2), TABLE, None),
     "token encoder": (TokenEncoder(), WORDS, None),

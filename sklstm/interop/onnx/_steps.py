@@ -160,6 +160,9 @@ def _add_differences(graph: Graph, step: SequenceDifferences, tensors: Tensors) 
     earlier = graph.add("Slice", x, graph.ints(0), graph.ints(-1), axis)
     parts = graph.add("Sub", first, first), graph.add("Sub", later, earlier)
     differences = graph.add("Concat", *parts, axis=1)
+    if step.skip_sparse:
+        factors = graph.constant(~step.sparse_channels_, np.float32)
+        differences = graph.add("Mul", differences, factors)
     if step.append:
         differences = graph.add("Concat", x, differences, axis=2)
     return differences, tensors.lengths

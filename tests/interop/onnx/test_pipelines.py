@@ -108,6 +108,16 @@ def test_a_prediction_for_each_step(rng, seed):
         assert np.isnan(row[len(expected) :]).all()
 
 
+def test_differences_without_sparse_channels(rng, seed):
+    X, y = problem(rng, n_timesteps=8)
+    X[:, :, 0] = np.maximum(X[:, :, 0] - 1, 0)
+    X = single(cut(X, rng))
+    step = SequenceDifferences(skip_sparse=True)
+    model = make_pipeline(step, LSTMClassifier(**SMALL, random_state=seed)).fit(X, y)
+    assert model[0].sparse_channels_.tolist() == [True, False]
+    assert_same_classifier(run(to_onnx(model), X), model, X)
+
+
 def test_passthrough_and_nested_pipelines(rng, seed):
     X, y = problem(rng)
     inner = make_pipeline(SequenceScaler(), "passthrough")
