@@ -272,6 +272,13 @@ def prefetch(lanes: Lanes, x: Any) -> None:
 
 
 @of_elements
+def prefetch_activations(lanes: Lanes, activations: Any) -> None:
+    """Load activations (5, L) ahead of their use; the address need not be valid."""
+    for k in range(5):
+        lanes.prefetch(lanes.at(activations, lanes.size, k), into_second_level=True)
+
+
+@of_elements
 def copy_vector(lanes: Lanes, x: Any, y: Any) -> None:
     lanes.store(lanes.load(x), y)
 

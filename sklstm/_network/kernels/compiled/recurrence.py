@@ -31,6 +31,7 @@ from sklstm._network.kernels.compiled.intrinsics import (
     cell_inference,
     lanes,
     prefetch,
+    prefetch_activations,
     tile,
 )
 from sklstm._network.kernels.compiled.panels import (
@@ -294,7 +295,7 @@ def _clear_padding(dz, n_slots, slot, running, hidden):
 
 
 def _step_backward(
-    running, row, packed, dz, slot, n_slots, previous, activations, dh, dc, mask, masked,
+    running, row, next_row, packed, dz, slot, n_slots, previous, activations, dh, dc, mask, masked,
     dy, dy_stride, dcells, dcells_stride, operands, at_operands, n_inputs, hidden, width,
 ):  # fmt: skip
     """Compute the gate gradients of a step.
@@ -302,7 +303,8 @@ def _step_backward(
     ``previous`` are the number of sequences and the first slot of the step processed before this
     one. From its gate gradients the gradients at the hidden states are computed first. The product
     for the gradient of the weights reads the operands of a run by columns, so their rows, the first
-    one at ``at_operands``, are loaded into the cache before.
+    one at ``at_operands``, are loaded into the cache before. The activations of the step that is
+    processed next, whose first packed row is ``next_row``, are loaded, too.
     """
     n_lanes, stride = lanes(dh), n_inputs + 1 + width
     for first in range(0, width, 2 * n_lanes):
@@ -313,6 +315,7 @@ def _step_backward(
         )  # fmt: skip
         for u in range(first, first + vectors * n_lanes, n_lanes):
             record = 5 * (width * row + u * running)
+            next_record = 5 * (width * next_row + u * running)
             out = 4 * (u * n_slots + slot * n_lanes)
             for r in range(running):
                 if dy_stride:
@@ -320,6 +323,7 @@ def _step_backward(
                 if dcells_stride:
                     add(dcells, (row + r) * dcells_stride + u, dc, r * width + u, hidden - u)
                 prefetch(operands, at_operands + r * stride + u)
+                prefetch_activations(activations, next_record + 5 * n_lanes * r)
                 cell_backward(
                     activations, record + 5 * n_lanes * r, dh, r * width + u, dc, r * width + u,
                     dz, out + 4 * n_lanes * r,
@@ -397,10 +401,10 @@ def backward(
         previous = (0, 0)
         for k in range(first, next_first, -1):
             running, row, source, _ = _table_row(table, k)
-            slot = source - begin
+            slot, next_row = source - begin, table[4 * k - 3] if k > 0 else row
             _step_backward(
-                running, row, packed_hh, dz, slot, n_slots, previous, activations, at_h, at_c,
-                mask, masked, dy, dy_stride, dcells, dcells_stride,
+                running, row, next_row, packed_hh, dz, slot, n_slots, previous, activations,
+                at_h, at_c, mask, masked, dy, dy_stride, dcells, dcells_stride,
                 operands, source * (n_inputs + 1 + width), n_inputs, hidden, width,
             )  # fmt: skip
             previous = (running, slot)

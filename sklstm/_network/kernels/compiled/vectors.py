@@ -73,12 +73,13 @@ class Lanes:
             self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
         )
 
-    def prefetch(self, pointer: Any) -> None:
+    def prefetch(self, pointer: Any, into_second_level: bool = False) -> None:
         """Load a cache line ahead of its use; the address need not be valid."""
         kind, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         signature = ir.FunctionType(ir.VoidType(), [kind, number, number, number])
         function = self.builder.module.declare_intrinsic("llvm.prefetch", [kind], signature)
-        options = [number(0), number(3), number(1)]  # for reading, into the first level, data
+        level = number(2 if into_second_level else 3)
+        options = [number(0), level, number(1)]  # for reading, level of the cache, data
         self.builder.call(function, [self.builder.bitcast(pointer, kind), *options])
 
     def fma(self, a: Vector, b: Vector, c: Vector) -> Vector:
