@@ -139,11 +139,12 @@ def names(folder: Path, seeds: range, cache: Path | None = None) -> list[Row]:
     probabilities_of = Memory(cache, verbose=0).cache(name_probabilities)
     _, y, _, y_test = read_names(folder)
     classes, counts = np.unique(y, return_counts=True)
-    each = [probabilities_of(folder, "LSTM", seed) for seed in seeds]
+    each = [probabilities_of(folder, "LSTM", True, seed) for seed in seeds]
     found = {
-        "n-grams": [probabilities_of(folder, "n-grams", 0)],
-        "LSTM, single": each,
-        "LSTM, average": [np.mean(each, axis=0)],
+        "n-grams": [probabilities_of(folder, "n-grams", False)],
+        "n-grams, weights": [probabilities_of(folder, "n-grams", True)],
+        "LSTM, weights, single": each,
+        "LSTM, weights, average": [np.mean(each, axis=0)],
     }
     return [
         Row("names", model, [_many_classes(y_test, p, classes, counts) for p in probabilities])
@@ -161,15 +162,23 @@ def read_names(folder: Path) -> tuple[list[str], Array, list[str], Array]:
     return X, y, X_test, y_test
 
 
-def name_probabilities(folder: Path, model: str, seed: int) -> Array:
+def name_probabilities(folder: Path, model: str, weighted: bool, seed: int = 0) -> Array:
+    """Train on all training names, and return probabilities of the test names.
+
+    The weight of a class is the square root of its weight in class_weight="balanced".
+    """
     X, y, X_test, _ = read_names(folder)
+    classes, counts = np.unique(y, return_counts=True)
+    weights = dict(zip(classes, np.sqrt(counts.mean() / counts), strict=True)) if weighted else None
     if model == "n-grams":
-        counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
-        pipeline = make_pipeline(counts, LogisticRegression(C=10, max_iter=1000))
+        ngrams = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+        pipeline = make_pipeline(
+            ngrams, LogisticRegression(C=10, max_iter=1000, class_weight=weights)
+        )
     else:
         lstm = LSTMClassifier(
             64, bidirectional=True, vocabulary_size=100, dropout=0.5, batch_size=64,
-            dtype="float32", random_state=seed,
+            dtype="float32", class_weight=weights, random_state=seed,
         )  # fmt: skip
         tokens = TokenEncoder(analyzer="char", min_frequency=2, max_tokens=100)
         pipeline = make_pipeline(tokens, lstm)
