@@ -205,9 +205,10 @@ def partial_fit(
     ImportError
         If Dask is not installed.
     TypeError
-        If ``X``, ``y`` or ``sample_weight`` is of another type.
+        If an argument is of another type, or ``estimator`` has no partial_fit.
     ValueError
-        If the number of partitions differs, or a partition is malformed.
+        If there are no partitions, if their numbers differ, or if a partition is malformed. A note
+        of the error has its number. The estimator keeps what it learned from those before.
 
     See Also
     --------
@@ -227,21 +228,34 @@ def partial_fit(
     (120,)
     """
     _require("dask")
-    import dask
-
+    if isinstance(estimator, type) or not hasattr(estimator, "partial_fit"):
+        kind = "a class" if isinstance(estimator, type) else type(estimator).__name__
+        raise TypeError(f"estimator: expected an estimator with partial_fit, got {kind}")
     names = ("X", "y", "sample_weight")
     given = {name: k for name, k in zip(names, (X, y, sample_weight), strict=True) if k is not None}
     partitions = {name: _partitions(collection, name) for name, collection in given.items()}
     counts = {name: len(parts) for name, parts in partitions.items()}
-    if len(set(counts.values())) > 1:
-        raise ValueError(f"expected the same number of partitions, got {counts}")
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        raise ValueError(f"expected the same number of partitions, at least one, got {counts}")
     options = {} if classes is None else {"classes": classes}
-    for parts in zip(*partitions.values(), strict=True):
-        arguments = dict(zip(partitions, dask.compute(*parts), strict=True))
-        if y is None and isinstance(arguments["X"], tuple) and len(arguments["X"]) == 2:
-            arguments["X"], arguments["y"] = arguments["X"]
-        estimator.partial_fit(**arguments, **options)
+    for k, parts in enumerate(zip(*partitions.values(), strict=True)):
+        try:
+            estimator.partial_fit(**_loaded(dict(zip(partitions, parts, strict=True))), **options)
+        except Exception as error:
+            error.add_note(f"This is partition {k} of {counts['X']}, counted from 0.")
+            raise
     return estimator
+
+
+def _loaded(partition: dict[str, Any]) -> dict[str, Any]:
+    """One partition in memory; X may be a tuple of X and y."""
+    import dask
+
+    arguments = dict(zip(partition, dask.compute(*partition.values()), strict=True))
+    X = arguments["X"]
+    if "y" not in arguments and isinstance(X, tuple) and len(X) == 2:
+        arguments["X"], arguments["y"] = X
+    return arguments
 
 
 def predict(estimator: Any, X: Any, *, method: str = "predict") -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from data import SMALL, cut, objects, problem
 from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
@@ -410,8 +411,27 @@ def test_other_collections_are_refused(kind, rng):
 
 def test_partitions_must_agree():
     X, y = da.zeros((40, 3, 1), chunks=(20, 3, 1)), da.zeros(40, chunks=10)
-    with pytest.raises(ValueError, match=r"same number of partitions, got \{'X': 2, 'y': 4\}"):
+    with pytest.raises(ValueError, match=r"same number of part.*, got \{'X': 2, 'y': 4\}"):
         partial_fit(LSTMRegressor(), X, y)
+    with pytest.raises(ValueError, match=r"at least one, got \{'X': 0, 'y': 0\}"):
+        partial_fit(LSTMRegressor(), [], [])
+
+
+def test_an_error_says_in_which_partition_it_is(rng):
+    X, y = problem(rng, n=60)
+    parts = in_parts(list(X))
+    parts[2][4] = np.full((3, 2), np.inf)
+    reg = LSTMRegressor(**SMALL)
+    with pytest.raises(ValueError, match="infinity at sample 4, time step 0") as caught:
+        partial_fit(reg, [dask.delayed(part) for part in parts], da.from_array(y, chunks=20))
+    assert caught.value.__notes__ == ["This is partition 2 of 3, counted from 0."]
+    assert reg.predict(X[:2]).shape == (2,), "trained on the partitions before"
+
+
+@pytest.mark.parametrize("other", [LSTMRegressor, LinearRegression()])
+def test_estimators_without_partial_fit_are_refused(other):
+    with pytest.raises(TypeError, match="estimator: expected an estimator with partial_fit, got"):
+        partial_fit(other, da.zeros((4, 3)), da.zeros(4))
 
 
 @pytest.mark.parametrize("package", ["dask", "distributed"])
