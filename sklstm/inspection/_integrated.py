@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,9 +162,10 @@ class _Rule(NamedTuple):
 
     @classmethod
     def checked(cls, n_points: Any, tol: Any) -> _Rule:
-        if n_points is not None and not (isinstance(n_points, Integral) and int(n_points) > 0):
+        is_count = isinstance(n_points, Integral) and not isinstance(n_points, bool)
+        if n_points is not None and not (is_count and int(n_points) > 0):
             raise ValueError(f"n_points: expected a positive integer or None, got {n_points!r}")
-        if not tol > 0:
+        if not (isinstance(tol, Real) and float(tol) > 0):
             raise ValueError(f"tol: expected a positive number, got {tol!r}")
         return cls(None if n_points is None else int(n_points), float(tol))
 

@@ -253,8 +253,8 @@ def test_wrong_arguments(rng):
     X, y = ragged(rng), np.arange(8) % 2
     clf = LSTMClassifier(4, max_iter=2).fit(X, y)
     wrong = {
-        "n_points": [0, -1, 2.5],
-        "tol": [0, -1.0, np.nan],
+        "n_points": [0, -1, 2.5, True, "a"],
+        "tol": [0, -1.0, np.nan, None, "a"],
         "baselines": [np.zeros(3), [np.nan, 0], [x[:-1] for x in X if len(x) > 1], X[:3]],
         "target": [2],
         "step": [0],
