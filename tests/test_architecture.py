@@ -36,7 +36,7 @@ def test_importing_sklstm_loads_no_slow_module():
     ruff = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"]["lint"]
     slow = ruff["flake8-tidy-imports"]["banned-module-level-imports"]
     code = "import sys, sklearn.base; old = set(sys.modules); import sklstm; "
-    code += f"print(*(set(sys.modules) - old).intersection({slow}))"
+    code += f"print(*(set(sys.modules) - old).intersection({[*slow, 'sklstm.preprocessing']}))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
 
 

@@ -50,7 +50,7 @@ def classification(found, runs):
 
 
 def distance(found, run, name):
-    measured = found["runs"][run].get(name)
+    measured = found["runs"].get(run, {}).get(name)
     if measured is None:
         return NOT_MEASURED
     best = max(found["published"][name].values())
@@ -58,16 +58,16 @@ def distance(found, run, name):
 
 
 def percent(found, run, name):
-    measured = found["runs"][run].get(name)
+    measured = found["runs"].get(run, {}).get(name)
     if measured is None:
         return NOT_MEASURED
     return f"{np.mean(measured['scores']):.1f} ± {np.std(measured['scores']):.1f}"
 
 
 def mean_percent(found, run, sets):
-    if not all(name in found["runs"][run] for name in sets):
+    if not all(name in found["runs"].get(run, {}) for name in sets):
         return NOT_MEASURED
-    by_seed = np.mean([found["runs"][run][name]["scores"] for name in sets], axis=0)
+    by_seed = np.mean([found["runs"].get(run, {})[name]["scores"] for name in sets], axis=0)
     return f"{by_seed.mean():.1f} ± {by_seed.std():.1f}"
 
 
@@ -85,7 +85,7 @@ def regression(found, runs):
 
 
 def error(found, run, name):
-    measured = found["runs"][run].get(name)
+    measured = found["runs"].get(run, {}).get(name)
     if measured is None:
         return NOT_MEASURED
     return f"{np.mean(measured['scores']):.3g} ± {np.std(measured['scores']):.1g}"
@@ -95,7 +95,7 @@ def seconds(found, runs):
     rows = [
         [name, *(f"{np.mean(found['runs'][run][name]['seconds']):.1f}" for run in runs)]
         for name in found["regressions"]
-        if all(name in found["runs"][run] for run in runs)
+        if all(name in found["runs"].get(run, {}) for run in runs)
     ]
     return csv_table(["CPU seconds of a fit", *runs], rows)
 
