@@ -92,12 +92,13 @@ def error(found, run, name):
 
 
 def seconds(found, runs):
-    rows = [
-        [name, *(f"{np.mean(found['runs'][run][name]['seconds']):.1f}" for run in runs)]
-        for name in found["regressions"]
-        if all(name in found["runs"].get(run, {}) for run in runs)
-    ]
+    rows = [[name, *(fit_time(found, run, name) for run in runs)] for name in found["regressions"]]
     return csv_table(["CPU seconds of a fit", *runs], rows)
+
+
+def fit_time(found, run, name):
+    measured = found["runs"].get(run, {}).get(name)
+    return NOT_MEASURED if measured is None else f"{np.mean(measured['seconds']):.1f}"
 
 
 TABLES = {"classification": classification, "regression": regression, "seconds": seconds}
