@@ -59,6 +59,9 @@ def test_seasonal_differences_continue_a_line_with_a_season(tasks, rng):
     )
     model = tasks.SeasonalDifferences(DummyRegressor()).fit(X[:1], y[:1])
     assert_allclose(model.predict(X), y)  # each value is 12 * 0.5 above that of a season before
+    unchanged = DummyRegressor(strategy="constant", constant=np.zeros(12))
+    model = tasks.SeasonalDifferences(unchanged).fit(X, y)
+    assert_array_equal(model.predict(X), X[:, 12:, 0])
 
 
 def test_measures_of_the_two_rules(tasks):
