@@ -181,11 +181,13 @@ except ImportError:
 else:
     day = slice(0, 1440)
     figure, axes = plt.subplots(3, sharex=True, figsize=(9, 5), layout="constrained")
-    for axis, values, sensor in zip(axes, minutes[1][day].T, ["Light", "CO2"], strict=False):
+    labels = ["Light, lux", "CO2, ppm"]
+    for axis, values, label in zip(axes, minutes[1][day].T, labels, strict=False):
         axis.plot(times[1][day], values, color="tab:gray")
-        axis.set_ylabel(sensor)
+        axis.set_ylabel(label)
     axes[2].fill_between(times[1][day], y[1][day], step="mid", alpha=0.3, label="occupied")
-    axes[2].plot(times[1][day], probabilities(1)["LSTM"][day], label="probability, LSTM")
+    axes[2].plot(times[1][day], probabilities(1)["LSTM"][day], label="predicted by the LSTM")
+    axes[2].set_ylabel("probability")
     axes[2].legend(loc="center left")
     axes[2].xaxis.set_major_formatter(ConciseDateFormatter(axes[2].xaxis.get_major_locator()))
     plt.show()
