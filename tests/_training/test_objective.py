@@ -291,22 +291,25 @@ def test_merging_changes_neither_value_nor_gradient(rng):
 # --- memory ---
 
 
-def recorded_memory(monkeypatch):
-    """The memory that each segment length is computed for."""
-    found, segment_length = [], costs.segment_length
+def recorded_memory(monkeypatch, name):
+    """The memory that each call of a function of `costs` is given."""
+    found, function = [], getattr(costs, name)
 
     def recording(network, lengths, task, memory):
         found.append(memory)
-        return segment_length(network, lengths, task, memory)
+        return function(network, lengths, task, memory)
 
-    monkeypatch.setattr(costs, "segment_length", recording)
+    monkeypatch.setattr(costs, name, recording)
     return found
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_shards_share_the_memory_that_arenas_leave(n_threads, threads_pay, rng, monkeypatch):
     network, samples = make_network(), draw_samples(rng, 300)
-    parameters, found = draw_parameters(rng, network), recorded_memory(monkeypatch)
+    parameters, found = (
+        draw_parameters(rng, network),
+        recorded_memory(monkeypatch, "segment_length"),
+    )
 
     def compute(parallel_map):
         with sklearn.config_context(working_memory=8):
@@ -322,7 +325,8 @@ def test_validation_leaves_memory_for_the_arenas_of_training(
     n_threads, threads_pay, rng, monkeypatch
 ):
     network, samples = make_network(), draw_samples(rng, 300)
-    parameters, found = draw_parameters(rng, network), recorded_memory(monkeypatch)
+    parameters = draw_parameters(rng, network)
+    found = recorded_memory(monkeypatch, "fits_at_once")
 
     def compute(parallel_map):
         with sklearn.config_context(working_memory=8):
