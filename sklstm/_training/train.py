@@ -238,7 +238,7 @@ def _count(state: TrainingState, samples: Samples, plan: _Plan) -> Totals:
     """Weight and number of all training sequences, for partial_fit those of all calls."""
     totals = samples.totals
     if plan.one_of_many:
-        totals += Totals(state.weight_seen, state.n_seen)
+        totals = totals.plus(Totals(state.weight_seen, state.n_seen))
     state.weight_seen, state.n_seen = totals
     return totals
 
