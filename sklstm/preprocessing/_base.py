@@ -6,6 +6,7 @@ Shapes: ``n`` sequences, ``S`` steps of all sequences together, ``D`` channels.
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -43,12 +44,11 @@ class SequenceTransformer(
     #: Whether a sequence may have missing values (NaN).
     _takes_gaps: ClassVar[bool] = False
 
+    #: Sets the attributes that `_apply` needs; `fit` calls it, unless a class has its own `fit`.
+    _learn: Callable[[Sequences], None]
+
     n_features_in_: int
     _form: InputForm
-
-    @abstractmethod
-    def _learn(self, sequences: Sequences) -> None:
-        """Set the attributes that `_apply` needs."""
 
     @abstractmethod
     def _apply(self, sequences: Sequences) -> Sequences:

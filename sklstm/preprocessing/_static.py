@@ -175,9 +175,6 @@ class _FittedOnFrame(
             inner.fit(facts, y)
         return self._static_features(facts)
 
-    def _learn(self, sequences: Sequences) -> None:
-        raise NotImplementedError  # `_fit` learns from the frame
-
     def _check(self, X: Any) -> Sequences:
         names_in(X, "X")
         names = listed(self.sequence)

@@ -164,9 +164,6 @@ class _FittedOnSteps(
     def _check(self, X: Any) -> Sequences:
         return read_rows(X, self)
 
-    def _learn(self, sequences: Sequences) -> None:
-        raise NotImplementedError  # `_fit` learns from targets and weights too
-
     def _apply(self, sequences: Sequences) -> Sequences:
         return self._like(sequences, _call(self.transformer_.transform, sequences))
 
