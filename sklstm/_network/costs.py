@@ -9,7 +9,6 @@ into the memory.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import prod, sqrt
 from typing import NamedTuple
 
@@ -23,9 +22,6 @@ Indices = NDArray[np.intp]
 
 #: Number of sequences in a shard, if the batch has enough of them for two shards.
 SHARD_SEQUENCES = 64
-
-#: Number of sums of gradients that a cluster sends for one evaluation, at most.
-MAX_GROUPS = 1024
 
 #: Number of sequences in a chunk: the maximum, and the number that is used if there are only a few
 #: chunks, so that two threads get equal work.
@@ -93,17 +89,6 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
         return [np.arange(len(lengths))]  # sorted by length when they are packed
     longest_first = np.argsort(-lengths, kind="stable")
     return [longest_first[k::n_shards] for k in range(n_shards)]
-
-
-def shard_groups(n_shards: int) -> list[slice]:
-    """Return the consecutive shards whose gradients are added first, before the sums are.
-
-    They do not depend on the number of workers either. With up to MAX_GROUPS shards, each is a
-    group of its own.
-    """
-    n_groups = min(n_shards, MAX_GROUPS)
-    bounds = [n_shards * k // n_groups for k in range(n_groups + 1)]
-    return [slice(*pair) for pair in pairwise(bounds)]
 
 
 def chunks(network: SequenceNetwork, lengths: Indices) -> list[Indices]:

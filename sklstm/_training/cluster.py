@@ -1,8 +1,9 @@
 """The objective of L-BFGS, computed by the workers of a cluster.
 
-Each worker keeps the samples of some shards. An evaluation sends the parameters to all workers and
-gets the sums of gradients of groups of shards back. The shards, their groups and the order of all
-additions are those of one machine, and so are the bits of the result if the processors are alike.
+Each worker keeps the samples of consecutive shards. An evaluation sends the parameters to all
+workers and gets sums of gradients back. One machine adds the gradients of all shards as a binary
+tree: those of the first half, those of the second half, then both. Workers compute the largest
+subtrees that their shards contain. So the result has the same bits if the processors are alike.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from sklstm._training.samples import Samples
 
 Array = NDArray[np.floating]
 Evaluation = Callable[[Array], Result]
+
+#: A subtree of the sum of all shards: its first shard, and the one after its last.
+Subtree = tuple[int, int]
 
 
 class KeptParts(Protocol):
@@ -83,22 +87,49 @@ def evaluation(objective: Objective, seed: int) -> Iterator[Evaluation]:
     if cluster is None:
         yield lambda parameters: objective(parameters, None, np.random.RandomState(seed))[:2]
         return
-    kept = cluster.keep(_parts(objective, seed, cluster.n_threads))
+    subtrees, parts = _parts(objective, seed, cluster.n_threads)
+    kept = cluster.keep(parts)
     try:
-        yield lambda parameters: _evaluate(objective, kept, parameters)
+        yield lambda parameters: _evaluate(objective, kept, subtrees, parameters)
     finally:
         kept.release()
 
 
-def _evaluate(objective: Objective, kept: KeptParts, parameters: Array) -> Result:
-    found = kept.map(_sums_of, parameters)
-    values = [value for values, _ in found for value in values]
-    gradients = [gradient for _, gradients in found for gradient in gradients]
-    gradients[0] = gradients[0].copy()  # what a worker returns may be read-only
+def _evaluate(
+    objective: Objective, kept: KeptParts, subtrees: list[Subtree], parameters: Array
+) -> Result:
+    totals = [total for totals in kept.map(_sums_of, parameters) for total in totals]
     with ignore_overflow():
-        value, gradient = added(list(zip(values, gradients, strict=True)))
+        value, gradient = _sum_of_tree(dict(zip(subtrees, totals, strict=True)), subtrees[-1][1])
         value += objective.add_penalty(parameters, gradient)
     return value, gradient
+
+
+def subtrees_within(first: int, stop: int, tree: Subtree) -> list[Subtree]:
+    """The largest subtrees whose shards are all from ``first`` to ``stop``, in their order."""
+    start, end = tree
+    if stop <= start or end <= first:
+        return []
+    if first <= start and end <= stop:
+        return [tree]
+    return [k for half in _halves(tree) for k in subtrees_within(first, stop, half)]
+
+
+def _halves(tree: Subtree) -> tuple[Subtree, Subtree]:
+    """As :func:`sum_of_halves` divides shards."""
+    start, end = tree
+    middle = (start + end) // 2
+    return (start, middle), (middle, end)
+
+
+def _sum_of_tree(totals: dict[Subtree, Result], n_shards: int) -> Result:
+    def total(tree: Subtree) -> Result:
+        if tree in totals:
+            value, gradient = totals[tree]
+            return value, gradient.copy()  # what a worker returns may be read-only
+        return added(*map(total, _halves(tree)))
+
+    return total((0, n_shards))
 
 
 class _Settings(NamedTuple):
@@ -113,12 +144,12 @@ class _Settings(NamedTuple):
 
 
 class _Part:
-    """Some groups of shards, and their samples. It is pickled without its objective."""
+    """Some subtrees of shards, and their samples. It is pickled without its objective."""
 
     def __init__(
-        self, settings: _Settings, samples: Samples, groups: list[list[Indices]], draws: Draws
+        self, settings: _Settings, samples: Samples, trees: list[list[Indices]], draws: Draws
     ) -> None:
-        self._arguments = settings, samples, groups, draws
+        self._arguments = settings, samples, trees, draws
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._arguments
@@ -128,25 +159,24 @@ class _Part:
         settings, samples, _, _ = self._arguments
         return Objective(SequenceNetwork(**settings.network), settings.loss, samples, 0.0)
 
-    def sums(self, parameters: Array) -> tuple[list[float], Array]:
-        """The values and gradients of the groups, one row each."""
-        settings, samples, groups, (masks, noise) = self._arguments
+    def sums(self, parameters: Array) -> list[Result]:
+        """The value and the gradient of each subtree."""
+        settings, samples, trees, (masks, noise) = self._arguments
         indices = np.arange(len(samples))
         batch = Batch(indices, settings.batch_weight, masks, settings.memory, noise)
         objective = self._objective
         with config_context(kernels=settings.kernels), ignore_overflow():
             kernels.prepare(np.dtype(settings.dtype))
-            sums = [added(objective.of_shards(parameters, batch, group)) for group in groups]
-        return [value for value, _ in sums], np.stack([gradient for _, gradient in sums])
+            return [objective.sum_of_shards(parameters, batch, shards) for shards in trees]
 
 
-def _sums_of(part: _Part, parameters: Array) -> tuple[list[float], Array]:
+def _sums_of(part: _Part, parameters: Array) -> list[Result]:
     """The sums of a part, computed where it is kept."""
     return with_single_blas_thread(part.sums, parameters)
 
 
-def _parts(objective: Objective, seed: int, n_threads: int) -> list[_Part]:
-    """Consecutive groups of shards for each thread of the cluster."""
+def _parts(objective: Objective, seed: int, n_threads: int) -> tuple[list[Subtree], list[_Part]]:
+    """Consecutive shards for each thread of the cluster, and all their subtrees."""
     network, samples = objective.network, objective.samples
     dtype = np.dtype(np.float64)  # of L-BFGS
     shards = costs.shards(network, samples.sequences.lengths)
@@ -159,22 +189,24 @@ def _parts(objective: Objective, seed: int, n_threads: int) -> list[_Part]:
         dtype.name,
         get_config()["kernels"],
     )
-    groups = [shards[group] for group in costs.shard_groups(len(shards))]
-    n_parts = min(n_threads, len(groups))
-    bounds = [len(groups) * k // n_parts for k in range(n_parts + 1)]
-    return [_part(settings, samples, groups[first:stop], draws) for first, stop in pairwise(bounds)]
+    n_parts = min(n_threads, len(shards))
+    bounds = [len(shards) * k // n_parts for k in range(n_parts + 1)]
+    subtrees = [subtrees_within(*part, (0, len(shards))) for part in pairwise(bounds)]
+    parts = [
+        _part(settings, samples, [shards[slice(*tree)] for tree in trees], draws)
+        for trees in subtrees
+    ]
+    return [tree for trees in subtrees for tree in trees], parts
 
 
-def _part(
-    settings: _Settings, samples: Samples, groups: list[list[Indices]], draws: Draws
-) -> _Part:
-    """The groups with the samples of their shards, and the positions among these."""
-    indices = np.concatenate([shard for group in groups for shard in group])
+def _part(settings: _Settings, samples: Samples, trees: list[list[Indices]], draws: Draws) -> _Part:
+    """The shards of some subtrees with their samples, and the positions among these."""
+    indices = np.concatenate([shard for tree in trees for shard in tree])
     kept = samples.take(indices)
     kept = replace(kept, sequences=replace(kept.sequences, frame=None))
-    ends = np.cumsum([len(shard) for group in groups for shard in group]).tolist()
+    ends = np.cumsum([len(shard) for tree in trees for shard in tree]).tolist()
     positions = iter(map(np.arange, [0, *ends[:-1]], ends))
-    renumbered = [[next(positions) for _ in group] for group in groups]
+    renumbered = [[next(positions) for _ in tree] for tree in trees]
     masks = {name: mask[indices] for name, mask in draws.masks.items()}
     added, factors = draws.noise
     noise = Noise(

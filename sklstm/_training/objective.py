@@ -75,14 +75,23 @@ class Batch(NamedTuple):
 #: Value and gradient.
 Result = tuple[float, Array]
 
+#: Number of shards whose gradients are in memory at the same time.
+SHARDS_AT_ONCE = 64
 
-def added(results: list[Result]) -> Result:
-    """Add values and gradients in their order; the first gradient becomes the sum."""
-    (value, gradient), *others = results
-    for other_value, other_gradient in others:
-        value += other_value
-        gradient += other_gradient
-    return value, gradient
+
+def added(one: Result, other: Result) -> Result:
+    """Add two values and gradients; the first gradient becomes the sum."""
+    (value, gradient), (other_value, other_gradient) = one, other
+    gradient += other_gradient
+    return value + other_value, gradient
+
+
+def sum_of_halves(results: list[Result]) -> Result:
+    """Add the sums of both halves, each computed in this way."""
+    if len(results) == 1:
+        return results[0]
+    middle = len(results) // 2
+    return added(sum_of_halves(results[:middle]), sum_of_halves(results[middle:]))
 
 
 class Objective:
@@ -208,27 +217,28 @@ class Objective:
         shard_map = self._parallel_map
         if shard_map.n_workers > 1 and not costs.threads_pay(self.network, lengths, len(shards)):
             shard_map = serial_map
-        results = self.of_shards(parameters, batch, shards, shard_map)
-        if len(results) == 1:
-            return results[0]
-        groups = costs.shard_groups(len(shards))
-        return added([added(results[group]) for group in groups])
+        return self.sum_of_shards(parameters, batch, shards, shard_map)
 
     def shard_memory(self, n_shards: int) -> float:
         """Return the memory for the activations of one shard of a batch."""
         return costs.shard_memory(self._working_memory, n_shards)
 
-    def of_shards(
+    def sum_of_shards(
         self,
         parameters: Array,
         batch: Batch,
         shards: list[Indices],
         parallel_map: ParallelMap = serial_map,
-    ) -> list[Result]:
-        """Return value and gradient of some shards of a batch, each a part of those of the batch.
+    ) -> Result:
+        """Return value and gradient of some shards of a batch, a part of those of the batch.
 
-        A shard is given by its positions in the batch.
+        A shard is given by its positions in the batch. The sum is that of :func:`sum_of_halves`,
+        but holds few gradients at a time.
         """
+        if len(shards) > SHARDS_AT_ONCE:
+            middle = len(shards) // 2
+            halves = shards[:middle], shards[middle:]
+            return added(*(self.sum_of_shards(parameters, batch, k, parallel_map) for k in halves))
         direction_map = parallel_map if len(shards) == 1 else serial_map
         samples = self.samples
 
@@ -242,7 +252,7 @@ class Objective:
             shard = _Shard(packing, rows, weights, masks, batch.memory, direction_map)
             return self._value_and_gradient(parameters, shard)
 
-        return list(parallel_map(compute, shards))
+        return sum_of_halves(list(parallel_map(compute, shards)))
 
     def _value_and_gradient(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
         """Return a shard's part of the mean loss and its gradient."""

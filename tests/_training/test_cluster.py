@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from threading import Barrier
 
 import numpy as np
@@ -11,6 +12,7 @@ from _training.problems import draw_parameters, draw_samples, make_network
 from sklstm._network import costs
 from sklstm._network.losses import CategoricalCrossEntropy
 from sklstm._training import cluster
+from sklstm._training import objective as objective_module
 from sklstm._training.objective import NoiseLevels, Objective
 
 
@@ -42,10 +44,10 @@ class KeptParts:
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    """Divide batches into shards of about four sequences, and these into at most five groups."""
+    """Divide batches into shards of about four sequences, and compute at most three at once."""
     monkeypatch.setattr(costs, "SHARD_SEQUENCES", 4)
     monkeypatch.setattr(costs.kernels, "min_rows", lambda work: 2)
-    monkeypatch.setattr(costs, "MAX_GROUPS", 5)
+    monkeypatch.setattr(objective_module, "SHARDS_AT_ONCE", 3)
 
 
 def evaluations(objective, seed, all_parameters, n_threads):
@@ -104,21 +106,34 @@ def test_several_threads_fit_at_the_same_time(small_shards, rng, seed):
         np.testing.assert_array_equal(gradient, expected_gradient)
 
 
-def test_the_sum_of_groups_is_the_sum_of_shards(small_shards, rng, monkeypatch):
+def test_the_order_of_additions_does_not_depend_on_how_many_shards_are_in_memory(
+    small_shards, rng, monkeypatch
+):
     network, samples = make_network(), draw_samples(rng, 61)
     objective = Objective(network, CategoricalCrossEntropy(), samples, 0.3)
     parameters = draw_parameters(rng, network)
     value, gradient, _ = objective(parameters)
-    monkeypatch.setattr(costs, "MAX_GROUPS", 1000)
+    monkeypatch.setattr(objective_module, "SHARDS_AT_ONCE", 1000)
     other, other_gradient, _ = objective(parameters)
-    np.testing.assert_allclose(value, other, rtol=1e-13)
-    np.testing.assert_allclose(gradient, other_gradient, rtol=1e-10, atol=1e-13)
+    assert value == other
+    np.testing.assert_array_equal(gradient, other_gradient)
 
 
-@pytest.mark.parametrize("n_shards", [1, 2, 1023, 1024, 1025, 5000])
-def test_groups_are_consecutive(n_shards):
-    groups = costs.shard_groups(n_shards)
-    assert len(groups) == min(n_shards, costs.MAX_GROUPS)
-    assert [k for group in groups for k in range(n_shards)[group]] == list(range(n_shards))
-    sizes = [group.stop - group.start for group in groups]
-    assert max(sizes) - min(sizes) <= 1
+def test_the_sum_of_halves_is_the_sum(rng):
+    gradients = rng.normal(size=(23, 5))
+    results = [(float(k), gradient.copy()) for k, gradient in enumerate(gradients)]
+    value, gradient = objective_module.sum_of_halves(results)
+    assert value == 23 * 22 / 2
+    np.testing.assert_allclose(gradient, gradients.sum(axis=0), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 7, 64, 1000, 15625])
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 10, 1000])
+def test_parts_return_few_sums(n_shards, n_parts):
+    bounds = [n_shards * k // n_parts for k in range(n_parts + 1)]
+    found = [cluster.subtrees_within(*part, (0, n_shards)) for part in pairwise(bounds)]
+    shards = [k for trees in found for tree in trees for k in range(*tree)]
+    assert shards == list(range(n_shards))
+    assert max(map(len, found)) <= 2 * max(1, np.log2(n_shards))
+    if n_parts == 2 <= n_shards:
+        assert list(map(len, found)) == [1, 1]
