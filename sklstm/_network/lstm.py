@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
+from sklstm._network.pooling import Pooled
 
 Array = NDArray[np.floating]
 #: Hidden and cell state (n, H) of each direction, or gradients at them.
@@ -106,14 +108,19 @@ class LSTMLayer(NamedTuple):
         need_steps: bool = True,
         state: LayerState | None = None,
         parallel_map: MapFunction = map,
+        pooled: Pooled | None = None,
     ) -> tuple[HiddenStates, LayerState]:
-        """Return the same as ``forward``, without a cache."""
+        """Return the same as ``forward``, without a cache, and add all steps to ``pooled``."""
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
 
         def one_direction(k: int, name: str) -> tuple[Array, Array]:
             h, c = self._copy_state(layouts[k].n_sequences, x.dtype, state, k)
-            y = None if steps is None else steps[:, self.columns(k)]
-            kernels.infer(x, _weights(params, name), layouts[k], h, c, y)
+            columns = self.columns(k)
+            outputs = Outputs(None if steps is None else steps[:, columns])
+            if pooled is not None:
+                total, maximum, _ = pooled.part(columns=columns)
+                outputs = outputs._replace(total=total, maximum=maximum)
+            kernels.infer(x, _weights(params, name), layouts[k], h, c, outputs)
             return h, c
 
         final = list(parallel_map(one_direction, count(), self.directions))

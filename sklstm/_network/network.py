@@ -194,21 +194,31 @@ class SequenceNetwork:
 
     def predict(self, params: Views, batch: Batch, parallel_map: MapFunction = map) -> Array:
         """Return raw predictions without dropout, and keep the states of one layer at a time."""
-        hidden = self.hidden_states(params, batch, self.needs_steps, parallel_map)
         pooled = self.initial_pooled(len(batch.lengths), params, need_argmax=False)
-        return dense.forward(params, self._pool(pooled, hidden, batch))
+        hidden = self.hidden_states(params, batch, pooled, parallel_map)
+        if self.pooling is None or pooled is None:
+            return dense.forward(params, hidden.steps)
+        states = pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
+        return dense.forward(params, states)
 
     def hidden_states(
-        self, params: Views, batch: Batch, need_steps: bool = True, parallel_map: MapFunction = map
+        self,
+        params: Views,
+        batch: Batch,
+        pooled: pooling.Pooled | None = None,
+        parallel_map: MapFunction = map,
     ) -> HiddenStates:
-        """Return the hidden states of the last layer, at each step if ``need_steps``."""
+        """Return the hidden states of the last layer.
+
+        Those of each step are added to ``pooled`` or, without it, returned.
+        """
         layouts = _layouts(batch, self.layers[0].bidirectional)
         hidden = HiddenStates(self.inputs(params, batch.values), None)
         for layer in self.layers:
             assert hidden.steps is not None
-            needed = need_steps or layer is not self.layers[-1]
+            added_to = pooled if layer is self.layers[-1] else None
             hidden, _ = layer.infer(
-                params, hidden.steps, layouts, needed, parallel_map=parallel_map
+                params, hidden.steps, layouts, added_to is None, None, parallel_map, added_to
             )
         return hidden
 

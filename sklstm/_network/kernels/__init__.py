@@ -8,8 +8,8 @@ made its cache, even if the configuration has changed since.
 
 Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` inputs, ``H`` hidden
 units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
-(n, H), as is the ``mask`` of recurrent dropout. The hidden states ``y`` of all steps are (P, H), as
-are the gradients ``dy`` and ``dcells`` at the hidden and cell states of all steps.
+(n, H), as is the ``mask`` of recurrent dropout. The gradients ``dy`` and ``dcells`` at the hidden
+and cell states of all steps are (P, H).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from sklstm import _config
 from sklstm._network.kernels import load_lock, numpy_kernels
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OutputWeights",
+    "Outputs",
     "Weights",
     "backward",
     "describe",
@@ -86,10 +88,10 @@ def forward(
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
 ) -> None:
-    """Replace the initial ``h`` and ``c`` by the final ones; write all hidden states to ``y``."""
-    _chosen(_INFERENCE, x.dtype).infer(x, weights, layout, h, c, y)
+    """Replace the initial ``h`` and ``c`` by the final ones, and compute ``outputs``."""
+    _chosen(_INFERENCE, x.dtype).infer(x, weights, layout, h, c, outputs)
 
 
 def backward(

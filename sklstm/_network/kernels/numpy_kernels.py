@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, select_slots
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
@@ -46,6 +47,9 @@ VALUES_PER_UNIT = 10
 #: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
+
+#: Hidden states that inference pools at once.
+POOLED_SIZE = 2**16
 
 #: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
 RUN_SIZE = 2**16
@@ -103,7 +107,7 @@ def forward(
             for operand, activations_t, h_t, next_h in zip(
                 reads, by_step, writes, nexts, strict=False
             ):
-                step(operand)
+                step(operand, step_h)
                 activations_t[...] = step_activations
                 h_t[...] = step_h
                 if step_mask is not None:
@@ -116,12 +120,9 @@ def forward(
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
 ) -> None:
-    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
-
-    The hidden states of all steps are written to ``y`` (P, H) unless it is None.
-    """
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache."""
     n, hidden = h.shape
     operands = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
     operands[:, :hidden] = h
@@ -131,15 +132,43 @@ def infer(
         step, results = _forward_step(product, scratch, size)
         operand, results.c[...] = operands[:size], c[:size]
         h_t, inputs = operand[:, :hidden], operand[:, hidden:-1]
-        ys = repeat(None) if y is None else steps.split(y, steps.rows)
+        # The memory comes first: it adds up the last steps when there are no more.
+        memory = _memory_of_steps(outputs, steps, results.h)
         with np.errstate(over="ignore"):
-            for x_t, y_t in zip(steps.split(x, steps.rows), ys, strict=False):
+            for out, x_t in zip(memory, steps.split(x, steps.rows), strict=False):
                 inputs[...] = x_t
-                step(operand)
-                h_t[...] = results.h
-                if y_t is not None:
-                    y_t[...] = results.h
-        h[:size], c[:size] = results.h, results.c
+                step(operand, out)
+                h_t[...] = out
+        h[:size], c[:size] = h_t, results.c
+
+
+def _memory_of_steps(outputs: Outputs, steps: EqualSteps, scratch: Array) -> Iterable[Array]:
+    """Return memory for the hidden states (size, H) of each step, and pool them from there."""
+    y, total, maximum = outputs
+    if total is None and maximum is None:
+        return repeat(scratch) if y is None else steps.split(y, steps.rows)
+    assert y is None  # no caller needs both
+    total, maximum = (None if k is None else k[: steps.size] for k in (total, maximum))
+    return _pooled_steps(total, maximum, len(steps.rows), scratch)
+
+
+def _pooled_steps(
+    total: Array | None, maximum: Array | None, n_steps: int, like: Array
+) -> Iterator[Array]:
+    """Yield memory for each step; pool many steps at once, while they are in the cache.
+
+    The first row has the sum of the steps before, so that all steps are added one by one.
+    """
+    n_at_once = max(1, min(n_steps, POOLED_SIZE // like.size))
+    block = np.empty((1 + n_at_once, *like.shape), like.dtype)
+    for first in range(0, n_steps, n_at_once):
+        states = block[1 : 1 + min(n_at_once, n_steps - first)]
+        yield from states
+        if total is not None:
+            block[0] = total
+            np.add.reduce(block[: 1 + len(states)], axis=0, out=total)
+        if maximum is not None:
+            np.maximum(maximum, np.maximum.reduce(states, axis=0), out=maximum)
 
 
 class Stepper:
@@ -169,7 +198,7 @@ class Stepper:
             return None
         self._inputs[...] = x
         with np.errstate(over="ignore"):
-            self._step(self._operand)
+            self._step(self._operand, self._results.h)
         self.h[...] = self._results.h
         if self._output is None:
             return self.h
@@ -227,9 +256,10 @@ def _forward_scratch(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array
 
 def _forward_step(
     product: _Product, scratch: Array, size: int
-) -> tuple[Callable[[Array], None], _Scratch]:
+) -> tuple[Callable[[Array, Array], None], _Scratch]:
     """Return a function that computes a step of ``size`` sequences, and its results.
 
+    The function is given the operand and memory for the hidden state, such as that of the results.
     It is a closure because Python reads the variables of a closure faster than attributes.
     """
     hidden = scratch.shape[2]
@@ -242,7 +272,7 @@ def _forward_step(
     z = product.shaped(gates)
     add, multiply, tanh = np.add, np.multiply, np.tanh
 
-    def step(operand: Array) -> None:
+    def step(operand: Array, out: Array) -> None:
         multiply_weights(operand, packed_weights, z)
         tanh(z, z)
         multiply(sigmoids, half, sigmoids)
@@ -250,7 +280,7 @@ def _forward_step(
         multiply(input_forget, candidate_cell, pair)
         add(input_times_candidate, forget_times_cell, c)
         tanh(c, tanh_c)
-        multiply(o, tanh_c, h)
+        multiply(o, tanh_c, out)
 
     return step, _Scratch(parts[:7], c, h)
 

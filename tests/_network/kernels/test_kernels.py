@@ -20,6 +20,7 @@ from numerics import (
 )
 
 from sklstm._network.kernels import runs
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 from sklstm.sequences import PackedSequences
@@ -257,12 +258,36 @@ def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
     steps, final, _ = problem.forward()
     h, c = problem.h0.copy(), problem.c0.copy()
     y = np.empty_like(steps[0])
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, y)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, Outputs(y))
     assert_close(y, steps[0], ROUNDING[dtype])
     assert_close([h, c], final, ROUNDING[dtype])
     again = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, None)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, Outputs())
     np.testing.assert_array_equal(again, [h, c])
+
+
+@pytest.mark.parametrize("pooled_size", [1, 8, 2**16])
+@by_direction
+@by_lengths
+def test_inference_pools_step_by_step(lengths, reverse, pooled_size, kernel, rng, monkeypatch):
+    """In the order in which it computes the steps, and after those that were added before."""
+    if hasattr(kernel, "POOLED_SIZE"):
+        monkeypatch.setattr(kernel, "POOLED_SIZE", pooled_size)
+    problem = Problem.draw(kernel, rng, lengths, reverse)
+    y = np.empty((problem.layout.n_packed, H))
+    states = problem.h0.copy(), problem.c0.copy()
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, *states, Outputs(y))
+    total, maximum = before = rng.normal(size=(2, len(lengths), H))
+    expected_total, expected_maximum = before.copy()
+    for size, row, _, _ in problem.layout.table:
+        expected_total[:size] += y[row : row + size]
+        expected_maximum[:size] = np.maximum(expected_maximum[:size], y[row : row + size])
+    for outputs in (Outputs(total=total), Outputs(maximum=maximum)):
+        again = problem.h0.copy(), problem.c0.copy()
+        kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, outputs)
+        np.testing.assert_array_equal(again, states)
+    np.testing.assert_array_equal(total, expected_total)
+    np.testing.assert_array_equal(maximum, expected_maximum)
 
 
 @by_dtype
@@ -276,7 +301,7 @@ def test_saturated_gates_give_finite_results(reverse, dtype, kernel, rng):
     assert np.isfinite(steps).all()
     assert all(np.isfinite(gradient).all() for gradient in problem.backward().values())
     h, c = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, None)
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, Outputs())
     assert np.isfinite([h, c]).all()
 
 
@@ -333,7 +358,7 @@ def test_products_that_overflow_give_no_warning(large, reverse, kernel, rng):
     h, _, _ = kernel.forward(x, weights, problem.layout, None, None, None)
     assert np.isfinite(h[problem.layout.outputs]).all()
     state = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(x, weights, problem.layout, *state, None)
+    kernel.infer(x, weights, problem.layout, *state, Outputs())
     assert np.isfinite(state).all()
     weights = weights._replace(ih=weights.ih * 1e30)
     assert np.isfinite(kernel.Stepper(weights, len(x))(x / 1e20)).all()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, VECTOR_BYTES, lanes_of
 from sklstm._network.kernels.compiled.loading import addresses, bind, call
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
@@ -95,21 +96,18 @@ def forward(
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, y: Array | None
+    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
 ) -> None:
-    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
-
-    The hidden states of all steps are written to ``y`` (P, H) unless it is None.
-    """
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache."""
     (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
     width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
-    states_size = n * width + 2 * n * (first_h + width)
+    states_size = 3 * n * width + 2 * n * (first_h + width)
     scratch = np.empty(_forward_scratch_size(first_h + hidden, width, dtype) + states_size, dtype)
     *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
     call(
         "infer", dtype, *addresses(_INTEGER, layout.table), *given,
-        _address_of_rows(y, dtype), at_scratch,
-        len(layout.table), n, first_h - 1, hidden, _row_stride(y),
+        *[_address_of_rows(array, dtype) for array in outputs], at_scratch,
+        len(layout.table), n, first_h - 1, hidden, *map(_row_stride, outputs),
     )  # fmt: skip
 
 

@@ -220,7 +220,23 @@ def _emit_cell(lanes: Lanes, z: Any, c_before: Any, c_after: Any, h: Any, activa
 
 
 def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
-    """Compute the hidden state from ``z`` (4, L), and replace the cell state.
+    """Compute the hidden state from ``z`` (4, L), and replace the cell state."""
+    lanes.store(_hidden_state(lanes, z, c), h)
+
+
+def _emit_cell_pooled(lanes: Lanes, z: Any, c: Any, h: Any, total: Any, maximum: Any) -> None:
+    """Do the same, and add the hidden state to the total and the maximum of all steps.
+
+    A cell state that is NaN remains so, and with it all later hidden states and the maximum.
+    """
+    state = _hidden_state(lanes, z, c)
+    lanes.store(state, h)
+    lanes.store(lanes.load(total) + state, total)
+    lanes.store(state.maximum(lanes.load(maximum)), maximum)
+
+
+def _hidden_state(lanes: Lanes, z: Any, c: Any) -> Any:
+    """Return the hidden state, and replace the cell state.
 
     Inference does not need the gates themselves. So sigmoid and tanh remain fractions, which are
     combined and divided twice in all: a division takes as long as a dozen products. The
@@ -233,7 +249,7 @@ def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
     after = lanes.fma(i[0] * g[0], f[1], forget_term) / (denominator * f[1])
     tanh_c = tanh_parts(after)
     lanes.store(after, c)
-    lanes.store(o[0] * tanh_c[0] / (o[1] * tanh_c[1]), h)
+    return o[0] * tanh_c[0] / (o[1] * tanh_c[1])
 
 
 def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: Any) -> None:
@@ -259,6 +275,7 @@ def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: An
 
 cell = of_elements(_emit_cell)
 cell_inference = of_elements(_emit_cell_inference)
+cell_pooled = of_elements(_emit_cell_pooled)
 cell_backward = of_elements(_emit_cell_backward)
 
 

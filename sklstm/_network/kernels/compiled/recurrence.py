@@ -29,6 +29,7 @@ from sklstm._network.kernels.compiled.intrinsics import (
     cell,
     cell_backward,
     cell_inference,
+    cell_pooled,
     lanes,
     prefetch,
     prefetch_activations,
@@ -143,14 +144,16 @@ def forward(
 
 def infer(
     table: Integers, x: Reals, ih: Reals, hh: Reals, bias: Reals, h: Reals, c: Reals, y: Reals,
-    scratch: Reals,
-    n_steps: int, n: int, n_inputs: int, hidden: int, y_stride: int,
+    total: Reals, maximum: Reals, scratch: Reals,
+    n_steps: int, n: int, n_inputs: int, hidden: int,
+    y_stride: int, total_stride: int, maximum_stride: int,
 ) -> bool:  # fmt: skip
     """Replace the initial states ``h`` and ``c`` (n, H) by the final ones.
 
-    Hidden states of all steps are written to ``y`` (P, H) unless ``y_stride`` is zero. Operands are
-    (2 n, D + 1 + U): a step reads one half and writes its hidden states to the other, because its
-    next blocks still need the hidden states that it has read.
+    Hidden states of all steps are written to ``y`` (P, H), and pooled into ``total`` and
+    ``maximum`` (n, H), each unless its stride is zero. Operands are (2 n, D + 1 + U): a step reads
+    one half and writes its hidden states to the other, because its next blocks still need the
+    hidden states that it has read.
     """
     n_lanes, depth = lanes(x), n_inputs + 1 + hidden
     width = whole(hidden, n_lanes)
@@ -158,9 +161,14 @@ def infer(
     packed = aligned(scratch)
     z = after(packed, 4 * width * depth)
     cells = after(z, 4 * n_lanes * MAX_FORWARD_ROWS)
-    operands = after(cells, n * width)
+    sums = after(cells, n * width)
+    peaks = after(sums, n * width)
+    operands = after(peaks, n * width)
     pack_gates(ih, hh, bias, n_inputs, hidden, packed)
     _load_initial_states(h, c, operands, cells, n, hidden, width, stride)
+    pooled = total_stride + maximum_stride
+    _load_pooled(total, total_stride, sums, n, hidden, width)
+    _load_pooled(maximum, maximum_stride, peaks, n, hidden, width)
     source, target = 0, n
     for step in range(n_steps):
         running, row, _, _ = _table_row(table, step)
@@ -172,19 +180,18 @@ def infer(
                     running - at, operands, (source + at) * stride,
                     packed, 4 * n_lanes * depth * block, z, 0, stride, 1, 4 * n_lanes, 1, 0, depth,
                 )  # fmt: skip
-                for r in range(done):
-                    k = at + r
-                    at_h = (target + k) * stride + n_inputs + 1 + u
-                    cell_inference(z, 4 * n_lanes * r, cells, k * width + u, operands, at_h)
-                    if y_stride:
-                        copy(operands, at_h, y, (row + k) * y_stride + u, hidden - u)
+                _states_of_tile(
+                    z, done, pooled, cells, sums, peaks, at * width + u, width,
+                    operands, (target + at) * stride + n_inputs + 1 + u, stride,
+                    y, (row + at) * y_stride + u, y_stride, hidden - u,
+                )  # fmt: skip
                 at += done
         n_continued = table[4 * step + 4] if step + 1 < n_steps else 0
-        for r in range(n_continued, running):
-            for u in range(hidden):
-                h[r * hidden + u] = operands[(target + r) * stride + n_inputs + 1 + u]
+        _store_final(operands, target, stride, n_continued, running, h, hidden, width)
         source, target = target, source
-    _unpad(cells, c, n, hidden, width)
+    _unpad(cells, c, hidden, n, hidden, width)
+    _unpad(sums, total, total_stride, n, hidden, width)
+    _unpad(peaks, maximum, maximum_stride, n, hidden, width)
     return True
 
 
@@ -193,28 +200,59 @@ def _load_initial_states(h, c, operands, cells, n, hidden, width, stride):
 
     In the reverse direction a sequence may begin at any step, and so in either half.
     """
-    _pad(c, cells, n, hidden, width)
+    _pad(c, hidden, cells, n, hidden, width)
     for r in range(n):
         first, second = (r + 1) * stride - width, (n + r + 1) * stride - width
         for u in range(hidden):
             operands[first + u] = operands[second + u] = h[r * hidden + u]
 
 
+def _states_of_tile(
+    z, rows, pooled, cells, sums, peaks, at_c, width, operands, at_h, stride, y, at_y, y_stride,
+    count,
+):  # fmt: skip
+    """Compute cell and hidden states, the results of a tile, and pool or copy the latter."""
+    for r in range(rows):
+        c, h = at_c + r * width, at_h + r * stride
+        if pooled:
+            cell_pooled(z, 4 * lanes(z) * r, cells, c, operands, h, sums, c, peaks, c)
+        else:
+            cell_inference(z, 4 * lanes(z) * r, cells, c, operands, h)
+        if y_stride:
+            copy(operands, h, y, at_y + r * y_stride, count)
+
+
+def _store_final(operands, first, stride, begin, end, h, hidden, width):
+    """Copy the hidden states of sequences that end at a step."""
+    for r in range(begin, end):
+        last = (first + r + 1) * stride - width
+        for u in range(hidden):
+            h[r * hidden + u] = operands[last + u]
+
+
+def _load_pooled(rows, stride, padded, n, hidden, width):
+    """Copy what was pooled before; zeros if there is no such result."""
+    if stride:
+        _pad(rows, stride, padded, n, hidden, width)
+    else:
+        clear(padded, 0, n * width)
+
+
 @translated_once
-def _pad(rows, padded, n, hidden, width):
-    """Copy (n, H) to (n, U)."""
+def _pad(rows, stride, padded, n, hidden, width):
+    """Copy (n, H), whose rows are ``stride`` apart, to (n, U)."""
     for r in range(n):
         for u in range(hidden):
-            padded[r * width + u] = rows[r * hidden + u]
+            padded[r * width + u] = rows[r * stride + u]
         clear(padded, r * width + hidden, (r + 1) * width)
 
 
 @translated_once
-def _unpad(padded, rows, n, hidden, width):
-    """Copy (n, U) to (n, H)."""
-    for r in range(n):
+def _unpad(padded, rows, stride, n, hidden, width):
+    """Copy (n, U) to (n, H), whose rows are ``stride`` apart, unless it is zero."""
+    for r in range(n if stride else 0):
         for u in range(hidden):
-            rows[r * hidden + u] = padded[r * width + u]
+            rows[r * stride + u] = padded[r * width + u]
 
 
 # --- backward pass ---
@@ -387,8 +425,8 @@ def backward(
     at_h, at_c, packed_hh, packed_ih, dw, dx_step, dz = _backward_arrays(
         scratch, n_lanes, n, n_inputs, depth, width
     )
-    _pad(dh, at_h, n, hidden, width)
-    _pad(dc, at_c, n, hidden, width)
+    _pad(dh, hidden, at_h, n, hidden, width)
+    _pad(dc, hidden, at_c, n, hidden, width)
     pack_transposed(hh, hidden, hidden, packed_hh)
     if need_inputs:
         pack_transposed(ih, n_inputs, hidden, packed_ih)
@@ -421,6 +459,6 @@ def backward(
         _add_weight_gradient(dw, dz, n_slots, operands, begin, depth, width, n_inputs + 1 + width)
         first = next_first
     _add_packed(dw, d_ih, d_hh, d_bias, n_inputs, hidden, depth)
-    _unpad(at_h, dh, n, hidden, width)
-    _unpad(at_c, dc, n, hidden, width)
+    _unpad(at_h, dh, hidden, n, hidden, width)
+    _unpad(at_c, dc, hidden, n, hidden, width)
     return True

@@ -119,6 +119,11 @@ class Vector:
         below = self.lanes.builder.fcmp_ordered("<", self.ir, limit.ir)
         return Vector(self.lanes, self.lanes.builder.select(below, limit.ir, self.ir))
 
+    def maximum(self, other: Vector) -> Vector:
+        """Return the larger elements, and this vector's where one of them is NaN."""
+        larger = self.lanes.builder.fcmp_unordered(">", self.ir, other.ir)
+        return Vector(self.lanes, self.lanes.builder.select(larger, self.ir, other.ir))
+
     def where_negative(self, yes: Vector, no: Vector) -> Vector:
         """Return elements of ``yes`` where the sign bit is set, of ``no`` elsewhere."""
         builder, zero = self.lanes.builder, self.lanes.bit_value(0)

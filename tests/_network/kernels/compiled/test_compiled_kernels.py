@@ -13,6 +13,7 @@ import pytest
 from numerics import draw_sequences
 
 from sklstm._network.kernels import numpy_kernels
+from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 
@@ -169,8 +170,13 @@ class Problem:
         if not masked:
             h, c = self.h0.copy(), self.c0.copy()
             y = np.full((len(self.x), 2 * hidden), 7, self.dtype)
-            kernel.infer(self.x, self.weights, self.layout, h, c, y[:, hidden:])
+            kernel.infer(self.x, self.weights, self.layout, h, c, Outputs(y[:, hidden:]))
             results |= {"inferred": y, "inferred h": h, "inferred c": c}
+            pooled = np.full((2, len(h), 2 * hidden), 0.1, self.dtype)
+            states = self.h0.copy(), self.c0.copy()
+            outputs = Outputs(None, *pooled[:, :, hidden:])
+            kernel.infer(self.x, self.weights, self.layout, *states, outputs)
+            results |= {"total": pooled[0], "maximum": pooled[1]}
         return results
 
 
@@ -207,7 +213,7 @@ def test_results_do_not_depend_on_other_sequences(dtype, rng):
         rows = problem.x.reshape(7, 13, 3)[:, :n].reshape(-1, 3)
         layout = SlotLayout(np.full(7, n), reverse=False)
         h, c = problem.h0[:n].copy(), problem.c0[:n].copy()
-        compiled_kernels.infer(rows.copy(), problem.weights, layout, h, c, None)
+        compiled_kernels.infer(rows.copy(), problem.weights, layout, h, c, Outputs())
         if n == 1:
             first = h[0].copy()
         assert np.abs(h[0] - first).max() <= CLOSE[dtype]
@@ -239,4 +245,4 @@ def test_other_dtypes_raise_an_error(dtype):
     rows, layout = np.zeros((2, 1), dtype), SlotLayout(np.array([1, 1]), reverse=False)
     weights = Weights(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype), np.zeros(4, dtype))
     with pytest.raises(TypeError, match="expected float32 or float64"):
-        compiled_kernels.infer(rows, weights, layout, rows[:1].copy(), rows[:1].copy(), None)
+        compiled_kernels.infer(rows, weights, layout, rows[:1].copy(), rows[:1].copy(), Outputs())
