@@ -34,11 +34,11 @@ def messages(model, *data, **given):
 def test_a_rate_that_is_much_too_large(Estimator, options, rng, seed):
     X, y = problem(rng, n=70)
     y = rng.permutation(y)  # nothing can be learned by accident
-    model = Estimator(8, learning_rate_init=1e3, max_iter=20, random_state=seed, **options)
+    model = Estimator(8, learning_rate_init=1e5, max_iter=20, random_state=seed, **options)
     (message,) = messages(model, X, y)
     loss, constant, rate = re.fullmatch(MESSAGE + r"\.", message).groups()
     assert float(loss) > 1.01 * float(constant)
-    assert float(rate) == 1e3
+    assert float(rate) == 1e5
     if not options:
         expected = 0.5 if Estimator is LSTMRegressor else log_loss(y, np.full(len(y), y.mean()))
         assert float(constant) == pytest.approx(expected, rel=1e-3)
@@ -50,7 +50,7 @@ def test_a_rate_that_is_much_too_large(Estimator, options, rng, seed):
 @both
 def test_the_scale_of_inputs_is_named_if_they_are_not_scaled(Estimator, rng, seed):
     X, y = problem(rng, n=70)
-    options = {"learning_rate_init": 1e3, "max_iter": 20, "scale_inputs": False}
+    options = {"learning_rate_init": 1e5, "max_iter": 20, "scale_inputs": False}
     (message,) = messages(Estimator(8, random_state=seed, **options), X, rng.permutation(y))
     assert re.fullmatch(MESSAGE + r", or scale_inputs=True\.", message)
 
@@ -69,7 +69,7 @@ def test_a_fit_that_learns_does_not_warn(Estimator, solver, rng, seed):
 @pytest.mark.parametrize("options", [{"dropout": 0.5}, {"recurrent_dropout": 0.5}])
 def test_with_dropout_there_is_no_warning(Estimator, options, rng, seed):
     X, y = problem(rng, n=70)
-    model = Estimator(8, learning_rate_init=1e3, max_iter=20, random_state=seed, **options)
+    model = Estimator(8, learning_rate_init=1e5, max_iter=20, random_state=seed, **options)
     assert messages(model, X, y) == []
 
 
