@@ -89,10 +89,7 @@ class DataForm:
 
     def read_usual(self, X: Any) -> Sequences | None:
         """What `read` returns, if X is an array that needs no conversion, else None."""
-        usual = self.inputs.read_usual(X)
-        if usual is None or self.scaling is None:
-            return usual
-        return replace(usual, scaling=self.scaling)
+        return self.inputs.read_usual(X, self.scaling)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values to save; `from_dict` restores the form."""

@@ -54,25 +54,41 @@ OUTPUT_ARRAYS = 5
 # --- work and threads ---
 
 
-def work(network: SequenceNetwork, lengths: Indices) -> float:
-    """Return the number of steps times the number of weights that each step multiplies."""
-    return float(lengths.sum()) * network.weights_per_step
+class _Size(NamedTuple):
+    """The size of some sequences. It is computed once: for one sequence, that takes its time."""
+
+    n: int
+    n_steps: int  # of the longest one
+    n_rows: int
+
+    @classmethod
+    def of(cls, lengths: Indices) -> _Size:
+        return cls(len(lengths), int(lengths.max()), int(lengths.sum()))
 
 
 def threads_pay(network: SequenceNetwork, lengths: Indices, n_parts: int) -> bool:
     """Return whether threads save time if the sequences are divided into ``n_parts``."""
-    rows_per_step = lengths.sum() / lengths.max() / n_parts
+    return _threads_pay(network, _Size.of(lengths), n_parts)
+
+
+def _threads_pay(network: SequenceNetwork, size: _Size, n_parts: int) -> bool:
+    rows_per_step = size.n_rows / size.n_steps / n_parts
     values = rows_per_step * min(layer.hidden for layer in network.layers)
-    return kernels.threads_pay(work(network, lengths), values)
+    return kernels.threads_pay(_work(network, size), values)
+
+
+def _work(network: SequenceNetwork, size: _Size) -> float:
+    """Return the number of steps times the number of weights that each step multiplies."""
+    return float(size.n_rows) * network.weights_per_step
 
 
 def is_small(network: SequenceNetwork, lengths: Indices) -> bool:
     """Return whether neither several threads nor those of BLAS would compute predictions."""
-    n_rows = int(lengths.sum())
-    n_predictions = len(lengths) if network.pooling is not None else n_rows
+    size = _Size.of(lengths)
+    n_predictions = size.n if network.pooling is not None else size.n_rows
     n_weights = prod(network.layout.shapes["dense.weight"])
     one_thread = n_predictions * n_weights <= SINGLE_THREAD_SIZE
-    return one_thread and not (kernels.uses_blas() or threads_pay(network, lengths, 1))
+    return one_thread and not (kernels.uses_blas() or _threads_pay(network, size, 1))
 
 
 # --- parts ---
@@ -84,7 +100,7 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
     Sequences are assigned in turn, longest first, so that all shards have similar work. The shards
     depend on the batch alone, never on the number of workers.
     """
-    n_shards = _n_parts(network, lengths, SHARD_SEQUENCES)
+    n_shards = _n_parts(network, _Size.of(lengths), SHARD_SEQUENCES)
     if n_shards == 1:
         return [np.arange(len(lengths))]  # sorted by length when they are packed
     longest_first = np.argsort(-lengths, kind="stable")
@@ -97,22 +113,22 @@ def chunks(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
     if n > 2 * MAX_CHUNK_SEQUENCES:
         cuts = range(MAX_CHUNK_SEQUENCES, n, MAX_CHUNK_SEQUENCES)
         return np.array_split(np.arange(n), cuts)
-    n_chunks = _n_parts(network, lengths, CHUNK_SEQUENCES)
-    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, lengths, n_chunks):
+    size = _Size.of(lengths)
+    n_chunks = _n_parts(network, size, CHUNK_SEQUENCES)
+    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not _threads_pay(network, size, n_chunks):
         n_chunks = 1  # several chunks would only repeat the work that is done once a chunk
     return [np.arange(n)] if n_chunks == 1 else np.array_split(np.arange(n), n_chunks)
 
 
-def _n_parts(network: SequenceNetwork, lengths: Indices, n_sequences: int) -> int:
+def _n_parts(network: SequenceNetwork, size: _Size, n_sequences: int) -> int:
     """Return the number of parts with about ``n_sequences`` each.
 
     It is even, so that two threads get equal work. A batch is not divided if its halves would be
     too small for the kernels to be efficient.
     """
-    n = len(lengths)
-    if n == 1 or n < 2 * kernels.min_rows(work(network, lengths)):
+    if size.n == 1 or size.n < 2 * kernels.min_rows(_work(network, size)):
         return 1
-    n_parts = max(2, n // n_sequences)
+    n_parts = max(2, size.n // n_sequences)
     return n_parts + n_parts % 2
 
 
@@ -200,7 +216,7 @@ class _Needs(NamedTuple):
 
     @classmethod
     def of(cls, network: SequenceNetwork, lengths: Indices, task: Task) -> _Needs:
-        n, n_steps, n_rows = len(lengths), int(lengths.max()), int(lengths.sum())
+        n, n_steps, n_rows = _Size.of(lengths)
         itemsize, training, _ = task
         row = _elements_per_row(network, task) * itemsize + 5 * np.dtype(np.intp).itemsize
         n_directions = len(network.layers[0].directions)

@@ -61,7 +61,11 @@ class BinaryCrossEntropy:
         return _weighted_sum(losses, weight), (sigmoid(raw) - y_true) * weight[:, None]
 
     def probabilities(self, raw: Array) -> Array:
-        return np.concatenate([sigmoid(-raw), sigmoid(raw)], axis=1)
+        """Return sigmoid(-raw) and sigmoid(raw)."""
+        e = np.exp(-np.abs(raw))
+        return np.concatenate([np.where(raw <= 0, 1, e), np.where(raw >= 0, 1, e)], axis=1) / (
+            1 + e
+        )
 
     def log_probabilities(self, raw: Array) -> Array:
         return np.concatenate([log_sigmoid(-raw), log_sigmoid(raw)], axis=1)

@@ -200,7 +200,7 @@ def _map_chunks(
 
     def compute(chunk: Indices) -> list[R]:
         if costs.fits_at_once(network, lengths[chunk], task, memory):  # the usual case
-            packing = sequences.packing(chunk, dtype)
+            packing = sequences.packing(None if len(chunks) == 1 else chunk, dtype)
             return [function(_Chunk(chunk, packing, packing.n_steps, direction_map))]
         parts = costs.divide_chunk(network, chunk, lengths, task, memory)
         return [compute_part(indices) for indices in parts]

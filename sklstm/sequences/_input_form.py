@@ -14,6 +14,7 @@ from sklstm._persistence import shallow_copy
 from sklstm.sequences._containers import is_frame, open_container, read_numbers
 from sklstm.sequences._packing import Sequences
 from sklstm.sequences._reading import FLOAT_DTYPES, all_finite, check_sequences
+from sklstm.sequences._scaling import Scaling
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +69,11 @@ class InputForm:
         sequences = check_sequences(X, first_sample=first_sample, estimator=estimator)
         return self.check(sequences, estimator, first_sample)
 
-    def read_usual(self, X: Any) -> Sequences | None:
-        """Return the sequences of an array that needs no conversion and no message, else None."""
+    def read_usual(self, X: Any, scaling: Scaling | None = None) -> Sequences | None:
+        """Return the sequences of an array that needs no conversion and no message, else None.
+
+        ``scaling`` will be applied to them.
+        """
         shape: tuple[int, ...] = (
             X.shape if type(X) is np.ndarray and X.dtype in FLOAT_DTYPES else ()
         )
@@ -79,8 +83,10 @@ class InputForm:
             return None
         lengths = np.full(shape[0], shape[1])
         if self.table:
-            return Sequences(X.reshape(-1, 1), lengths, "2d", None, shape[1], flat=True)
-        return Sequences(X.reshape(-1, shape[2]), lengths, "3d", None, shape[1])
+            values, form, flat = X.reshape(-1, 1), "2d", True
+        else:
+            values, form, flat = X.reshape(-1, shape[2]), "3d", False
+        return Sequences(values, lengths, form, None, shape[1], flat, scaling)
 
     def check(self, sequences: Sequences, estimator: Any, first_sample: int = 0) -> Sequences:
         """The sequences, if they have this form; tokens as integers."""

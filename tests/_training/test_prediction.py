@@ -65,7 +65,7 @@ def test_workers_divide_the_working_memory(segment_lengths):
 
 
 def test_without_threads_one_chunk_has_the_whole_memory(segment_lengths, monkeypatch):
-    monkeypatch.setattr(costs, "threads_pay", lambda *_: False)
+    monkeypatch.setattr(costs.kernels, "threads_pay", lambda *_: False)
     expected = segment_lengths(1)
     assert len(expected) == 1, "several chunks would only be of use to threads"
     assert segment_lengths(2) == expected
