@@ -15,14 +15,14 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from functools import cache
 from itertools import starmap
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
-from threadpoolctl import ThreadpoolController
+
+from sklstm._blas import controller
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +82,7 @@ class _BlasLimit:
         self._restore()
 
     def _set(self) -> None:
-        libraries = _controller().lib_controllers
+        libraries = controller().lib_controllers
         if self._limits_before is None:
             self._limits_before = [(library, library.num_threads) for library in libraries]
         _set_num_threads([(library, 1) for library in libraries])
@@ -102,15 +102,6 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_blas_limit.after_fork_in_parent,
         after_in_child=_blas_limit.after_fork_in_child,
     )
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    """Return the controller of BLAS.
-
-    It is cached: finding the loaded libraries takes milliseconds, setting a limit does not.
-    """
-    return ThreadpoolController().select(user_api="blas")
 
 
 def _set_num_threads(limits: list[tuple[Any, int]]) -> None:

@@ -16,7 +16,7 @@ import scipy.linalg  # noqa: F401  brings its own BLAS
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import sklstm
-from sklstm import LSTMRegressor, _threads
+from sklstm import LSTMRegressor, _blas, _threads
 from sklstm._network.network import SequenceNetwork
 from sklstm._threads import serial_map, with_single_blas_thread, with_workers
 
@@ -30,7 +30,7 @@ def blas_threads():
 @pytest.fixture(autouse=True)
 def two_blas_threads():
     """Start each test with two BLAS threads, on any machine."""
-    _threads._controller.cache_clear()  # libraries may have been loaded since it was cached
+    _blas.controller.cache_clear()  # libraries may have been loaded since it was cached
     with threadpool_limits(limits=2, user_api="blas"):
         if set(blas_threads()) != {2}:
             pytest.skip("no BLAS whose threads can be set")
@@ -91,7 +91,7 @@ def test_control_is_released_before_and_after_each_limit(monkeypatch):
     class Controller:
         lib_controllers = (Library(),)
 
-    monkeypatch.setattr(_threads, "_controller", Controller)
+    monkeypatch.setattr(_threads, "controller", Controller)
     with_single_blas_thread(with_single_blas_thread, lambda: None)
     assert calls == ["release", 1, "release", "release", 2, "release"]
 
@@ -229,10 +229,10 @@ import signal
 import numpy as np
 from threadpoolctl import threadpool_limits
 from sklstm import LSTMClassifier, set_config
-from sklstm import _threads
+from sklstm import _blas
 
 def blas_threads():
-    return {library.num_threads for library in _threads._controller().lib_controllers}
+    return {library.num_threads for library in _blas.controller().lib_controllers}
 
 def interrupt(*_):
     raise KeyboardInterrupt

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklstm._blas import is_fast_for_small_products
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
 from sklstm._network.kernels.outputs import Outputs
@@ -47,6 +48,11 @@ VALUES_PER_UNIT = 10
 #: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
+
+#: The largest product, in multiplications, for which OpenBLAS has special kernels, and the number
+#: of rows into which larger ones are divided.
+SMALL_PRODUCT = 10**6
+MIN_ROWS, MAX_ROWS = 8, 48
 
 #: Hidden states that inference pools at once.
 POOLED_SIZE = 2**16
@@ -268,13 +274,12 @@ def _forward_step(
     gates, sigmoids, pair = parts[3:7], parts[3:6], parts[:2]
     input_forget, candidate_cell = parts[3:5], parts[6:8]
     half = _half(scratch.dtype)
-    multiply_weights, packed_weights = product.function, product.weights
-    z = product.shaped(gates)
+    multiply_weights, packed_weights, memory = product.into(gates)
     add, multiply, tanh = np.add, np.multiply, np.tanh
 
     def step(operand: Array, out: Array) -> None:
-        multiply_weights(operand, packed_weights, z)
-        tanh(z, z)
+        multiply_weights(operand, packed_weights, memory)
+        tanh(gates, gates)
         multiply(sigmoids, half, sigmoids)
         add(sigmoids, half, sigmoids)
         multiply(input_forget, candidate_cell, pair)
@@ -308,6 +313,9 @@ def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _Backward
     first, second, dh, others, dc = *upstream[:3], upstream[3:], products[4]
     by_row = products[:4].swapaxes(0, 1)
     add, multiply = np.add, np.multiply
+    multiply_weights, weights, memory = _product_of_rows(hh_transposed[None], dh[None])
+    if multiply_weights is np.matmul:  # in one piece, and faster with the method
+        multiply_weights, weights, memory = np.ndarray.dot, hh_transposed, dh
 
     def compute(
         gate_derivatives: Array, cell_derivative: Array, dz_gates: Array, dz: Array
@@ -318,7 +326,7 @@ def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _Backward
         others[...] = first
         multiply(upstream, gate_derivatives, products)
         dz_gates[...] = by_row
-        dz.dot(hh_transposed, dh)
+        multiply_weights(dz, weights, memory)
 
     return _BackwardStep(compute, dh, dc)
 
@@ -395,12 +403,40 @@ class _Product:
         stacked[:, : 3 * hidden] *= _half(stacked.dtype)
         by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
         self._in_one_piece = n == 1
-        self.function: Callable[..., Array] = np.ndarray.dot if n == 1 else np.matmul
-        self.weights = stacked if n == 1 else np.ascontiguousarray(by_gate)
+        self._weights = stacked if n == 1 else np.ascontiguousarray(by_gate)
 
-    def shaped(self, gates: Array) -> Array:
-        """Return a view of gates (4, size, H) in the shape that ``function`` writes."""
-        return gates.reshape(1, -1) if self._in_one_piece else gates
+    def into(self, gates: Array) -> tuple[Callable[..., Any], Array, Any]:
+        """Return a function, the weights, and the memory of gates (4, size, H).
+
+        The function is called with the operand of a step, the weights and the memory.
+        """
+        if self._in_one_piece:
+            return np.ndarray.dot, self._weights, gates.reshape(1, -1)
+        return _product_of_rows(self._weights, gates)
+
+
+def _product_of_rows(weights: Array, out: Array) -> tuple[Callable[..., Any], Array, Any]:
+    """Return a function that multiplies rows (n, K) by G weights (G, K, H), into ``out`` (G, n, H).
+
+    It is called with the rows, the weights and the memory that is returned here.
+    """
+    n_gates, n, hidden = out.shape
+    most = SMALL_PRODUCT // weights[0].size
+    if n <= most or most < MIN_ROWS or not is_fast_for_small_products():
+        return np.matmul, weights, out
+    n_rows = min(most // MIN_ROWS * MIN_ROWS, MAX_ROWS)
+    stop = n // n_rows * n_rows
+    blocks = out[:, :stop].reshape(n_gates, -1, n_rows, hidden).swapaxes(0, 1)
+    return _multiply_blocks, weights, (stop, blocks, out[:, stop:])
+
+
+def _multiply_blocks(rows: Array, weights: Array, memory: tuple[int, Array, Array]) -> None:
+    """Multiply blocks of rows, and then the rest."""
+    stop, blocks, rest = memory
+    n_blocks, _, n_rows, _ = blocks.shape
+    np.matmul(rows[:stop].reshape(n_blocks, 1, n_rows, -1), weights, blocks)
+    if rest.size:
+        np.matmul(rows[stop:], weights, rest)
 
 
 def _derivatives(cache: Cache, steps: EqualSteps, scratch: Array) -> tuple[Array, Array]:

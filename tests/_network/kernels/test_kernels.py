@@ -19,7 +19,7 @@ from numerics import (
     naive_lstm_backward,
 )
 
-from sklstm._network.kernels import runs
+from sklstm._network.kernels import numpy_kernels, runs
 from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
@@ -288,6 +288,31 @@ def test_inference_pools_step_by_step(lengths, reverse, pooled_size, kernel, rng
         np.testing.assert_array_equal(again, states)
     np.testing.assert_array_equal(total, expected_total)
     np.testing.assert_array_equal(maximum, expected_maximum)
+
+
+@pytest.mark.parametrize("rows", [8, 16, 1000])
+@by_direction
+@pytest.mark.parametrize("lengths", [(4,) * 37, tuple(range(1, 41))], ids=["equal", "ragged"])
+def test_products_may_be_divided_into_rows(lengths, reverse, rows, rng, monkeypatch):
+    """As NumPy divides them where small products are faster: 37 rows are 16, 16 and 5."""
+    problem = Problem.draw(numpy_kernels, rng, lengths, reverse)
+    monkeypatch.setattr(numpy_kernels, "is_fast_for_small_products", lambda: False)
+    expected_steps, expected = problem.forward()[0], problem.backward()
+    monkeypatch.setattr(numpy_kernels, "is_fast_for_small_products", lambda: True)
+    monkeypatch.setattr(numpy_kernels, "SMALL_PRODUCT", rows * (H + D + 1) * H)
+    sizes = []
+    divided = numpy_kernels._multiply_blocks
+
+    def recorded(rows, weights, memory):
+        sizes.append(memory[1].shape[2])
+        divided(rows, weights, memory)
+
+    monkeypatch.setattr(numpy_kernels, "_multiply_blocks", recorded)
+    assert_close(problem.forward()[0], expected_steps, 1e-14)
+    assert set(sizes) == ({rows} if rows < 40 else set())
+    found = problem.backward()
+    for name, gradient in expected.items():
+        assert_close(found[name], gradient, 1e-12)
 
 
 @by_dtype
