@@ -197,6 +197,7 @@ class SequenceNetwork:
         pooled = self.initial_pooled(len(batch.lengths), params, need_argmax=False)
         hidden = self.hidden_states(params, batch, pooled, parallel_map)
         if self.pooling is None or pooled is None:
+            assert hidden.steps is not None
             return dense.forward(params, hidden.steps)
         states = pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
         return dense.forward(params, states)
