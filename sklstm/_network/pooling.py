@@ -33,8 +33,6 @@ class Batch(Protocol):
     """The attributes of a packed batch that pooling uses."""
 
     @property
-    def row_of(self) -> Steps: ...  # (P,), the sequence of each packed row
-    @property
     def batch_sizes(self) -> Steps: ...  # (n_steps,), number of sequences at each step
 
 
@@ -147,11 +145,14 @@ def backward(
     """
     if kind == "last":
         return HiddenStates(None, dy)
+    n_rows = int(batch.batch_sizes.sum())
     if pooled.total is None:
-        steps = np.zeros((len(batch.row_of), dy.shape[1]), dy.dtype)
+        steps = np.zeros((n_rows, dy.shape[1]), dy.dtype)
     else:
         mean = dy[:, : pooled.total.shape[1]] / lengths[:, None].astype(dy.dtype)
-        steps = mean[batch.row_of]
+        steps = np.empty((n_rows, mean.shape[1]), dy.dtype)
+        for _, row, n_steps, size in _equal_steps(batch.batch_sizes, mean.shape[1]):
+            steps[row : row + n_steps * size].reshape(n_steps, size, -1)[...] = mean[:size]
     if pooled.argmax is not None:
         _add_at_argmax(steps, dy[:, -steps.shape[1] :], pooled.argmax, batch, first)
     return HiddenStates(steps, None)
@@ -160,7 +161,12 @@ def backward(
 def _add_at_argmax(steps: Array, dy: Array, argmax: Steps, batch: Batch, first: int) -> None:
     """Add the gradient of each maximum at its time step, if the batch has that step."""
     starts = np.cumsum(batch.batch_sizes) - batch.batch_sizes
-    sequences, units = np.arange(len(argmax))[:, None], np.arange(argmax.shape[1])
-    in_batch = (argmax >= first) & (argmax < first + len(starts))
-    rows = starts[np.where(in_batch, argmax - first, 0)] + sequences
-    steps[rows, units] += np.where(in_batch, dy, 0)
+    if first > 0 or argmax.max() >= len(starts):  # a segment
+        in_batch = (argmax >= first) & (argmax < first + len(starts))
+        argmax, dy = np.where(in_batch, argmax - first, 0), np.where(in_batch, dy, 0)
+    width = argmax.shape[1]
+    positions = starts[argmax]  # of the step, then of the sequence and of the unit
+    positions += np.arange(len(argmax))[:, None]
+    positions *= width
+    positions += np.arange(width)
+    steps.reshape(-1)[positions] += dy
