@@ -28,6 +28,8 @@ class Batch(pooling.Batch, Protocol):
     """The attributes of a packed batch that the network uses."""
 
     @property
+    def row_of(self) -> NDArray[np.intp]: ...  # (P,), the sequence of each packed row
+    @property
     def values(self) -> NDArray[Any]: ...  # (P, n_inputs), or tokens (P, 1)
     @property
     def batch_sizes(self) -> NDArray[np.intp]: ...  # (n_steps,), number of sequences at each step
