@@ -1,4 +1,4 @@
-"""The BLAS library that NumPy's products use."""
+"""The BLAS libraries of this process; one of them computes NumPy's products."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ def controller() -> ThreadpoolController:
 def is_fast_for_small_products() -> bool:
     """Return whether small products are faster than the same rows of a larger one.
 
-    OpenBLAS has special kernels for them, which do not pack the factors, on processors with
-    AVX-512. On others, a product takes longer if it is divided.
+    OpenBLAS has special kernels for them, which do not pack the factors. This was measured where it
+    uses those for Skylake-X, one of its sets for AVX-512; with those for AVX2, a product takes
+    longer if it is divided.
     """
-    return any(
+    libraries = controller().lib_controllers
+    return bool(libraries) and all(
         library.internal_api == "openblas" and library.architecture == "SkylakeX"
-        for library in controller().lib_controllers
+        for library in libraries
     )

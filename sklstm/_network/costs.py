@@ -55,7 +55,7 @@ OUTPUT_ARRAYS = 5
 
 
 class _Size(NamedTuple):
-    """The size of some sequences. It is computed once: for one sequence, that takes its time."""
+    """The size of some sequences, computed once: a prediction of one sequence is that short."""
 
     n: int
     n_steps: int  # of the longest one
@@ -264,7 +264,10 @@ def _elements_of_states(network: SequenceNetwork, training: bool) -> int:
 
 
 def _elements_per_row(network: SequenceNetwork, task: Task) -> int:
-    """Return the number of array elements that layers and pooling keep for each packed row."""
+    """Return the number of array elements that layers and pooling keep for each packed row.
+
+    For predictions it is an upper bound: only segments store the steps of the last layer.
+    """
     n_inputs = network.layers[0].n_inputs
     if not task.training:
         return n_inputs + 2 * max(layer.width for layer in network.layers)

@@ -63,9 +63,8 @@ class BinaryCrossEntropy:
     def probabilities(self, raw: Array) -> Array:
         """Return sigmoid(-raw) and sigmoid(raw)."""
         e = np.exp(-np.abs(raw))
-        return np.concatenate([np.where(raw <= 0, 1, e), np.where(raw >= 0, 1, e)], axis=1) / (
-            1 + e
-        )
+        numerators = np.concatenate([np.where(raw <= 0, 1, e), np.where(raw >= 0, 1, e)], axis=1)
+        return numerators / (1 + e)
 
     def log_probabilities(self, raw: Array) -> Array:
         return np.concatenate([log_sigmoid(-raw), log_sigmoid(raw)], axis=1)

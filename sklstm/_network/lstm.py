@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
-from sklstm._network.kernels.outputs import Outputs
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
 from sklstm._network.pooling import Pooled
@@ -110,13 +109,16 @@ class LSTMLayer(NamedTuple):
         parallel_map: MapFunction = map,
         pooled: Pooled | None = None,
     ) -> tuple[HiddenStates, LayerState]:
-        """Return the same as ``forward``, without a cache, and add all steps to ``pooled``."""
+        """Return the same as ``forward``, without a cache, or add all steps to ``pooled``."""
+        if pooled is not None:
+            assert not need_steps
+            assert pooled.argmax is None  # there will be no backward pass
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
 
         def one_direction(k: int, name: str) -> tuple[Array, Array]:
             h, c = self._copy_state(layouts[k].n_sequences, x.dtype, state, k)
             columns = self.columns(k)
-            outputs = Outputs(None if steps is None else steps[:, columns])
+            outputs = kernels.Outputs(None if steps is None else steps[:, columns])
             if pooled is not None:
                 total, maximum, _ = pooled.part(columns=columns)
                 outputs = outputs._replace(total=total, maximum=maximum)

@@ -198,11 +198,7 @@ class SequenceNetwork:
         """Return raw predictions without dropout, and keep the states of one layer at a time."""
         pooled = self.initial_pooled(len(batch.lengths), params, need_argmax=False)
         hidden = self.hidden_states(params, batch, pooled, parallel_map)
-        if self.pooling is None or pooled is None:
-            assert hidden.steps is not None
-            return dense.forward(params, hidden.steps)
-        states = pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
-        return dense.forward(params, states)
+        return dense.forward(params, self._pool(pooled, hidden, batch))
 
     def hidden_states(
         self,
@@ -221,7 +217,12 @@ class SequenceNetwork:
             assert hidden.steps is not None
             added_to = pooled if layer is self.layers[-1] else None
             hidden, _ = layer.infer(
-                params, hidden.steps, layouts, added_to is None, None, parallel_map, added_to
+                params,
+                hidden.steps,
+                layouts,
+                need_steps=added_to is None,
+                parallel_map=parallel_map,
+                pooled=added_to,
             )
         return hidden
 

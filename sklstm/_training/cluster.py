@@ -32,6 +32,7 @@ from sklstm._training.objective import (
     Objective,
     Result,
     added,
+    halves,
     ignore_overflow,
 )
 from sklstm._training.samples import Samples
@@ -100,7 +101,8 @@ def _evaluate(
 ) -> Result:
     totals = [total for totals in kept.map(_sums_of, parameters) for total in totals]
     with ignore_overflow():
-        value, gradient = _sum_of_tree(dict(zip(subtrees, totals, strict=True)), subtrees[-1][1])
+        tree = 0, subtrees[-1][1]
+        value, gradient = _sum_of_tree(dict(zip(subtrees, totals, strict=True)), tree)
         value += objective.add_penalty(parameters, gradient)
     return value, gradient
 
@@ -112,24 +114,21 @@ def subtrees_within(first: int, stop: int, tree: Subtree) -> list[Subtree]:
         return []
     if first <= start and end <= stop:
         return [tree]
-    return [k for half in _halves(tree) for k in subtrees_within(first, stop, half)]
+    return [found for half in _halves(tree) for found in subtrees_within(first, stop, half)]
 
 
-def _halves(tree: Subtree) -> tuple[Subtree, Subtree]:
-    """As :func:`sum_of_halves` divides shards."""
-    start, end = tree
-    middle = (start + end) // 2
-    return (start, middle), (middle, end)
+def _halves(tree: Subtree) -> list[Subtree]:
+    return [(half.start, half.stop) for half in halves(range(*tree))]
 
 
-def _sum_of_tree(totals: dict[Subtree, Result], n_shards: int) -> Result:
-    def total(tree: Subtree) -> Result:
-        if tree in totals:
-            value, gradient = totals[tree]
-            return value, gradient.copy()  # what a worker returns may be read-only
-        return added(*map(total, _halves(tree)))
-
-    return total((0, n_shards))
+def _sum_of_tree(totals: dict[Subtree, Result], tree: Subtree) -> Result:
+    """The sum of a tree, in new memory: what a worker returns may be read-only."""
+    if tree in totals:
+        value, gradient = totals[tree]
+        return value, gradient.copy()
+    left, right = _halves(tree)
+    other = totals[right] if right in totals else _sum_of_tree(totals, right)
+    return added(_sum_of_tree(totals, left), other)
 
 
 class _Settings(NamedTuple):
@@ -208,9 +207,9 @@ def _part(settings: _Settings, samples: Samples, trees: list[list[Indices]], dra
     positions = iter(map(np.arange, [0, *ends[:-1]], ends))
     renumbered = [[next(positions) for _ in tree] for tree in trees]
     masks = {name: mask[indices] for name, mask in draws.masks.items()}
-    added, factors = draws.noise
+    summands, factors = draws.noise
     noise = Noise(
-        None if added is None else added[samples.sequences.rows(indices)],
+        None if summands is None else summands[samples.sequences.rows(indices)],
         None if factors is None else factors[indices],
     )
     return _Part(settings, kept, renumbered, Draws(masks, noise))

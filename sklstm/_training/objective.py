@@ -10,8 +10,9 @@ have the same minimum. A sample of weight two counts as a sample given twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,9 @@ class Batch(NamedTuple):
 #: Value and gradient.
 Result = tuple[float, Array]
 
-#: Number of shards whose gradients are in memory at the same time.
-SHARDS_AT_ONCE = 64
+#: Number of shards whose gradients are in memory at the same time, beside a few sums: at least, and
+#: for each thread, so that threads hardly wait for each other.
+SHARDS_AT_ONCE, SHARDS_PER_THREAD = 64, 8
 
 
 def added(one: Result, other: Result) -> Result:
@@ -90,8 +92,13 @@ def sum_of_halves(results: list[Result]) -> Result:
     """Add the sums of both halves, each computed in this way."""
     if len(results) == 1:
         return results[0]
-    middle = len(results) // 2
-    return added(sum_of_halves(results[:middle]), sum_of_halves(results[middle:]))
+    return added(*map(sum_of_halves, halves(results)))
+
+
+def halves(items: Sequence[Any]) -> tuple[Any, Any]:
+    """Divide shards, or their results, in two: the order of additions depends on this alone."""
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
 
 
 class Objective:
@@ -235,10 +242,9 @@ class Objective:
         A shard is given by its positions in the batch. The sum is that of :func:`sum_of_halves`,
         but holds few gradients at a time.
         """
-        if len(shards) > SHARDS_AT_ONCE:
-            middle = len(shards) // 2
-            halves = shards[:middle], shards[middle:]
-            return added(*(self.sum_of_shards(parameters, batch, k, parallel_map) for k in halves))
+        if len(shards) > max(SHARDS_AT_ONCE, SHARDS_PER_THREAD * parallel_map.n_workers):
+            parts = halves(shards)
+            return added(*(self.sum_of_shards(parameters, batch, k, parallel_map) for k in parts))
         direction_map = parallel_map if len(shards) == 1 else serial_map
         samples = self.samples
 

@@ -83,8 +83,10 @@ class InputForm:
             return None
         lengths = np.full(shape[0], shape[1])
         if self.table:
-            return Sequences(X.reshape(-1, 1), lengths, "2d", None, shape[1], True, scaling)
-        return Sequences(X.reshape(-1, shape[2]), lengths, "3d", None, shape[1], False, scaling)
+            return Sequences(
+                X.reshape(-1, 1), lengths, "2d", None, shape[1], flat=True, scaling=scaling
+            )
+        return Sequences(X.reshape(-1, shape[2]), lengths, "3d", None, shape[1], scaling=scaling)
 
     def check(self, sequences: Sequences, estimator: Any, first_sample: int = 0) -> Sequences:
         """The sequences, if they have this form; tokens as integers."""

@@ -49,8 +49,8 @@ VALUES_PER_UNIT = 10
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
 
-#: The largest product, in multiplications, for which OpenBLAS has special kernels, and the number
-#: of rows into which larger ones are divided.
+#: The largest product, in multiplications, for which OpenBLAS has special kernels. Larger ones are
+#: divided into at most MAX_ROWS rows, a multiple of MIN_ROWS.
 SMALL_PRODUCT = 10**6
 MIN_ROWS, MAX_ROWS = 8, 48
 
@@ -153,7 +153,6 @@ def _memory_of_steps(outputs: Outputs, steps: EqualSteps, scratch: Array) -> Ite
     y, total, maximum = outputs
     if total is None and maximum is None:
         return repeat(scratch) if y is None else steps.split(y, steps.rows)
-    assert y is None  # no caller needs both
     total, maximum = (None if k is None else k[: steps.size] for k in (total, maximum))
     return _pooled_steps(total, maximum, len(steps.rows), scratch)
 
@@ -163,7 +162,8 @@ def _pooled_steps(
 ) -> Iterator[Array]:
     """Yield memory for each step; pool many steps at once, while they are in the cache.
 
-    The first row has the sum of the steps before, so that all steps are added one by one.
+    The first row has the sum of the steps before, so that all steps are added one by one (NumPy
+    adds a single value per step in another order).
     """
     n_at_once = max(1, min(n_steps, POOLED_SIZE // like.size))
     block = np.empty((1 + n_at_once, *like.shape), like.dtype)

@@ -13,7 +13,8 @@ Array = NDArray[np.floating]
 class Outputs(NamedTuple):
     """Arrays that both sets of kernels write to; None if they are not needed.
 
-    ``total`` and ``maximum`` have the values of earlier steps when inference begins.
+    Either ``steps`` or the others are given. When inference begins, ``total`` and ``maximum`` have
+    the values of earlier steps.
     """
 
     steps: Array | None = None  # (P, H), the hidden states themselves

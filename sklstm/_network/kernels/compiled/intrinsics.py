@@ -225,9 +225,10 @@ def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
 
 
 def _emit_cell_pooled(lanes: Lanes, z: Any, c: Any, h: Any, total: Any, maximum: Any) -> None:
-    """Do the same, and add the hidden state to the total and the maximum of all steps.
+    """Compute the same as ``_emit_cell_inference``, and add the hidden state to two results.
 
-    A cell state that is NaN remains so, and with it all later hidden states and the maximum.
+    A hidden state that is NaN makes all later ones of its sequence NaN, since each step multiplies
+    the one before. So the maximum remains NaN, too.
     """
     state = _hidden_state(lanes, z, c)
     lanes.store(state, h)
