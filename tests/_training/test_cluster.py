@@ -2,7 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import chain, pairwise
 from threading import Barrier
 
 import numpy as np
@@ -36,7 +36,10 @@ class KeptParts:
     def map(self, function, *arguments):
         self.n_calls += 1
         sent = pickle.dumps(arguments)
-        return [function(pickle.loads(part), *pickle.loads(sent)) for part in self.parts]
+        found = [function(pickle.loads(part), *pickle.loads(sent)) for part in self.parts]
+        for _, gradient in chain.from_iterable(found):
+            gradient.flags.writeable = False  # as Dask returns them
+        return found
 
     def release(self):
         self.parts = []
