@@ -36,6 +36,7 @@ class PlainState:
     _upgrades: ClassVar[Upgrades] = {}
     #: Attributes that are not saved.
     _transient: ClassVar[tuple[str, ...]] = ()
+    _get_param_names: Any  # a class method of BaseEstimator
 
     def _to_plain(self, attributes: State) -> State:
         return attributes
@@ -48,7 +49,7 @@ class PlainState:
         return with_format(self._to_plain(saved), self._format)
 
     def __setstate__(self, state: State) -> None:
-        fields = self._get_param_names()  # type: ignore[attr-defined]  # of BaseEstimator
+        fields = self._get_param_names()
         name = type(self).__name__
         self.__dict__ = self._from_plain(checked(state, self._format, fields, name, self._upgrades))
 

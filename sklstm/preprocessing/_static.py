@@ -260,7 +260,7 @@ class AppendStatic(_FittedOnFrame):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sequence": "no_validation",  # type: ignore[dict-item]  # any name of a column
+        "sequence": [object],  # any name of a column
         "static": [None, HasMethods(["fit", "transform"])],
     }
 
