@@ -22,8 +22,9 @@ def apply(hidden: HiddenStates, mask: Array, row_of: NDArray[np.intp]) -> Hidden
     """Multiply hidden states, or gradients at them, by the mask.
 
     ``mask`` has shape (n_sequences, width), and ``row_of`` (n_packed,) names the sequence of each
-    packed row.
+    packed row. A mask is the same at each step and not negative, so sum and maximum of the products
+    are the products of sum and maximum.
     """
     steps = None if hidden.steps is None else hidden.steps * mask[row_of]
     last = None if hidden.last is None else hidden.last * mask
-    return HiddenStates(steps, last)
+    return HiddenStates(steps, last, None if hidden.pooled is None else hidden.pooled.times(mask))

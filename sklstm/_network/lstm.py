@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.initializers import input_uniform, lstm_bias, orthogonal
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.parameters import Views
-from sklstm._network.pooling import Pooled
 
 Array = NDArray[np.floating]
 #: Hidden and cell state (n, H) of each direction, or gradients at them.
@@ -77,18 +77,20 @@ class LSTMLayer(NamedTuple):
         need_steps: bool = True,
         state: LayerState | None = None,
         parallel_map: MapFunction = map,
+        pooled: Pooled | None = None,
     ) -> tuple[HiddenStates, LayerState, LayerCache]:
         """Return hidden states, the final state, and the cache for the backward pass.
 
         ``x`` (P, D) are the packed inputs, ``layouts`` has one entry per direction, and ``state``
         is the initial state (None: zero). ``parallel_map`` may compute both directions at the same
-        time.
+        time. The states of all steps are added to ``pooled``.
         """
 
         def one_direction(k: int, name: str) -> tuple[Array, Array, kernels.Cache]:
             h0, c0 = (None, None) if state is None else state[k]
             mask = masks.get(f"{name}.recurrent")
-            return kernels.forward(x, _weights(params, name), layouts[k], h0, c0, mask)
+            part = self._part(pooled, k)
+            return kernels.forward(x, _weights(params, name), layouts[k], h0, c0, mask, part)
 
         results = list(parallel_map(one_direction, count(), self.directions))
         pairs = list(zip(results, layouts, strict=True))
@@ -96,7 +98,7 @@ class LSTMLayer(NamedTuple):
         if need_steps:
             steps = join_directions([h[layout.outputs] for (h, _, _), layout in pairs])
         final = [(h[layout.final], c[layout.final]) for (h, c, _), layout in pairs]
-        hidden = HiddenStates(steps, join_directions([h for h, _ in final]))
+        hidden = HiddenStates(steps, join_directions([h for h, _ in final]), pooled)
         return hidden, final, [cache for _, _, cache in results]
 
     def infer(
@@ -109,24 +111,19 @@ class LSTMLayer(NamedTuple):
         parallel_map: MapFunction = map,
         pooled: Pooled | None = None,
     ) -> tuple[HiddenStates, LayerState]:
-        """Return the same as ``forward``, without a cache, or add all steps to ``pooled``."""
-        if pooled is not None:
-            assert not need_steps
-            assert pooled.argmax is None  # there will be no backward pass
+        """Return the same as ``forward``, without a cache."""
+        assert not need_steps or pooled is None
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
 
         def one_direction(k: int, name: str) -> tuple[Array, Array]:
             h, c = self._copy_state(layouts[k].n_sequences, x.dtype, state, k)
-            columns = self.columns(k)
-            outputs = kernels.Outputs(None if steps is None else steps[:, columns])
-            if pooled is not None:
-                total, maximum, _ = pooled.part(columns=columns)
-                outputs = outputs._replace(total=total, maximum=maximum)
-            kernels.infer(x, _weights(params, name), layouts[k], h, c, outputs)
+            y = None if steps is None else steps[:, self.columns(k)]
+            part = self._part(pooled, k)
+            kernels.infer(x, _weights(params, name), layouts[k], h, c, y, part)
             return h, c
 
         final = list(parallel_map(one_direction, count(), self.directions))
-        return HiddenStates(steps, join_directions([h for h, _ in final])), final
+        return HiddenStates(steps, join_directions([h for h, _ in final]), pooled), final
 
     def stepper(
         self, params: Views, n: int, output_layer: kernels.OutputWeights | None = None
@@ -158,7 +155,10 @@ class LSTMLayer(NamedTuple):
                 dh += gradient.last[:, self.columns(k)]
             dy = None if gradient.steps is None else gradient.steps[:, self.columns(k)]
             weights, weight_grad = _weights(params, name), _weights(grad, name)
-            dx = kernels.backward(cache, weights, weight_grad, dh, dc, dy, need_inputs=need_inputs)
+            dpooled = self._part(gradient.pooled, k)
+            dx = kernels.backward(
+                cache, weights, weight_grad, dh, dc, dy, None, need_inputs, dpooled
+            )
             return dx, dh, dc
 
         results = list(parallel_map(one_direction, count(), self.directions, cache))
@@ -170,6 +170,12 @@ class LSTMLayer(NamedTuple):
     def columns(self, k: int) -> slice:
         """Return the columns of a direction in the output of the layer."""
         return slice(k * self.hidden, (k + 1) * self.hidden)
+
+    def _part(self, pooled: Pooled | None, k: int) -> Pooled | None:
+        """Return the columns of a direction, or None if nothing is pooled."""
+        if pooled is None or pooled.is_empty:
+            return None
+        return pooled.part(columns=self.columns(k))
 
     def weights(self, params: Views) -> kernels.Weights:
         """Return the weights of the forward direction."""

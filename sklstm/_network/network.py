@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklstm._network import dense, dropout, embedding, pooling
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.limits import InputTooLargeError, all_accepted, largest_input
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout, slot_layout
 from sklstm._network.lstm import LayerCache, LSTMLayer, MapFunction
 from sklstm._network.parameters import ParameterLayout, Views
@@ -24,7 +25,7 @@ Array = NDArray[np.floating]
 Masks = dict[str, Array]
 
 
-class Batch(pooling.Batch, Protocol):
+class Batch(Protocol):
     """The attributes of a packed batch that the network uses."""
 
     @property
@@ -43,7 +44,6 @@ class NetworkCache(NamedTuple):
     batch: Batch
     masks: Masks
     layers: list[LayerCache]
-    pooled: pooling.Pooled | None
     pooled_states: Array  # the input of the output layer
 
 
@@ -181,30 +181,36 @@ class SequenceNetwork:
         masks = masks or {}
         layouts = _layouts(batch, self.layers[0].bidirectional)
         caches = []
-        hidden = HiddenStates(self.inputs(params, batch.values), None)
+        hidden = HiddenStates(self.inputs(params, batch.values))
+        pooled = self.initial_pooled(len(batch.lengths), params)
         for layer in self.layers:
             assert hidden.steps is not None
-            needed = self.needs_steps or layer is not self.layers[-1]
+            added_to = pooled if layer is self.layers[-1] else None
             hidden, _, cache = layer.forward(
-                params, hidden.steps, layouts, masks, needed, parallel_map=parallel_map
+                params,
+                hidden.steps,
+                layouts,
+                masks,
+                need_steps=added_to is None,
+                parallel_map=parallel_map,
+                pooled=added_to,
             )
             hidden = drop(hidden, layer, masks, batch)
             caches.append(cache)
-        pooled = self.initial_pooled(len(batch.lengths), params)
-        states = self._pool(pooled, hidden, batch)
-        return dense.forward(params, states), NetworkCache(batch, masks, caches, pooled, states)
+        states = self._pool(hidden, batch)
+        return dense.forward(params, states), NetworkCache(batch, masks, caches, states)
 
     def predict(self, params: Views, batch: Batch, parallel_map: MapFunction = map) -> Array:
         """Return raw predictions without dropout, and keep the states of one layer at a time."""
-        pooled = self.initial_pooled(len(batch.lengths), params, need_argmax=False)
+        pooled = self.initial_pooled(len(batch.lengths), params)
         hidden = self.hidden_states(params, batch, pooled, parallel_map)
-        return dense.forward(params, self._pool(pooled, hidden, batch))
+        return dense.forward(params, self._pool(hidden, batch))
 
     def hidden_states(
         self,
         params: Views,
         batch: Batch,
-        pooled: pooling.Pooled | None = None,
+        pooled: Pooled | None = None,
         parallel_map: MapFunction = map,
     ) -> HiddenStates:
         """Return the hidden states of the last layer.
@@ -212,7 +218,7 @@ class SequenceNetwork:
         Those of each step are added to ``pooled`` or, without it, returned.
         """
         layouts = _layouts(batch, self.layers[0].bidirectional)
-        hidden = HiddenStates(self.inputs(params, batch.values), None)
+        hidden = HiddenStates(self.inputs(params, batch.values))
         for layer in self.layers:
             assert hidden.steps is not None
             added_to = pooled if layer is self.layers[-1] else None
@@ -278,13 +284,8 @@ class SequenceNetwork:
             gradient = drop(gradient, layer, cache.masks, cache.batch)
             needed = need_inputs or layer is not self.layers[0]
             dx, _ = layer.backward(params, gradient, layer_cache, grad, None, needed, parallel_map)
-            gradient = HiddenStates(dx, None)
+            gradient = HiddenStates(dx)
         return dx
-
-    @property
-    def needs_steps(self) -> bool:
-        """Whether the prediction uses the hidden states of all steps."""
-        return self.pooling is None or pooling.needs_steps(self.pooling)
 
     def inputs(self, params: Views, values: NDArray[Any]) -> Array:
         """Return the input of the first LSTM layer, (P, n_inputs).
@@ -298,29 +299,25 @@ class SequenceNetwork:
             raise InputTooLargeError(f"expected inputs of at most {limit:.2g} in absolute value")
         return values
 
-    def initial_pooled(
-        self, n: int, params: Views, need_argmax: bool = True
-    ) -> pooling.Pooled | None:
+    def initial_pooled(self, n: int, params: Views, need_argmax: bool = False) -> Pooled | None:
         """Return the pooled states of ``n`` sequences before the first step, or None."""
         if self.pooling is None:
             return None
         dtype = params[f"{dense.NAME}.bias"].dtype
         return pooling.initial(self.pooling, n, self.layers[-1].width, dtype, need_argmax)
 
-    def _pool(self, pooled: pooling.Pooled | None, hidden: HiddenStates, batch: Batch) -> Array:
+    def _pool(self, hidden: HiddenStates, batch: Batch) -> Array:
         """Return the input of the output layer."""
-        if self.pooling is None or pooled is None:
+        if self.pooling is None or hidden.pooled is None:
             assert hidden.steps is not None
             return hidden.steps
-        if hidden.steps is not None:
-            pooling.add(pooled, hidden.steps, batch)
-        return pooling.finish(self.pooling, pooled, hidden.last, batch.lengths)
+        return pooling.finish(self.pooling, hidden.pooled, hidden.last, batch.lengths)
 
     def _unpool(self, d: Array, cache: NetworkCache) -> HiddenStates:
         """Return the gradient at the last layer's hidden states."""
-        if self.pooling is None or cache.pooled is None:
-            return HiddenStates(d, None)
-        return pooling.backward(self.pooling, d, cache.pooled, cache.batch, cache.batch.lengths)
+        if self.pooling is None:
+            return HiddenStates(d)
+        return pooling.backward(self.pooling, d, cache.batch.lengths)
 
 
 def drop(hidden: HiddenStates, layer: LSTMLayer, masks: Masks, batch: Batch) -> HiddenStates:

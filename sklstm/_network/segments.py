@@ -29,6 +29,7 @@ from sklstm._network.groups import (
     masks_of_directions,
     update_states,
 )
+from sklstm._network.kernels.pooled import add, gradient_at_steps
 from sklstm._network.lstm import join_directions
 from sklstm._network.network import Batch, Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -190,7 +191,8 @@ def _forward(forward_pass: SegmentedPass) -> Array:
     def pool(s: int, batch: Segment, direction: DirectedLayers, steps: Array) -> None:
         assert pooled is not None
         part = pooled.part(columns=direction.columns)
-        pooling.add(part, steps, batch, forward_pass.first_steps[s], direction.reverse)
+        first = forward_pass.first_steps[s]
+        add(part, steps, batch.batch_sizes, first, direction.reverse)
 
     finals = forward_groups(forward_pass, add_to_raw if pooled is None else pool)
     if network.pooling is None or pooled is None:
@@ -399,6 +401,7 @@ def _gradient_at_last_group(
     if not pooling.needs_steps(kind):
         return None
     active = slice(forward_pass.n_sequences[s])
-    pooled, lengths = forward_pass.pooled.part(active), forward_pass.packing.lengths[active]
-    first = forward_pass.first_steps[s]
-    return pooling.backward(kind, d[active], pooled, batch, lengths, first).steps
+    gradient = pooling.backward(kind, d[active], forward_pass.packing.lengths[active]).pooled
+    assert gradient is not None
+    argmax, first = forward_pass.pooled.part(active).argmax, forward_pass.first_steps[s]
+    return gradient_at_steps(gradient, argmax, batch.batch_sizes, first)

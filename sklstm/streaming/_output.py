@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklstm._estimators.reading import accepted, describe_too_large
 from sklstm._network import dense, pooling
 from sklstm._network.kernels.limits import largest_input
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.weights import OutputWeights
 from sklstm._network.network import SequenceNetwork
 from sklstm.sequences._scaling import Scaling
@@ -63,9 +64,7 @@ def output_layer(
     return OutputWeights(*(array.astype(dtype) for array in in_units)), True
 
 
-def pool(
-    kind: str | None, pooled: pooling.Pooled, states: Array, n_steps: NDArray[np.intp]
-) -> Array:
+def pool(kind: str | None, pooled: Pooled, states: Array, n_steps: NDArray[np.intp]) -> Array:
     """Add the states of a step of all streams to those before it, and return what is pooled."""
     if pooled.total is not None:
         np.add(pooled.total, states, out=pooled.total)

@@ -128,7 +128,7 @@ class SequenceStream:
         check_parameters(network, self._params, self._dtype, type(estimator).__name__)
         self._pooled = None
         if network.pooling != "last":
-            self._pooled = network.initial_pooled(n_streams, self._params, need_argmax=False)
+            self._pooled = network.initial_pooled(n_streams, self._params)
         self._output_layer, self._in_target_units = output_layer(
             self._params, self._targets, self._dtype
         )

@@ -291,7 +291,7 @@ def test_predictions_are_computed_from_the_hidden_states(pooling, bidirectional,
             np.testing.assert_array_equal(batch.restore(hidden.last)[k], ends)
     else:
         np.testing.assert_array_equal(batch.restore(hidden.last), [rows[-1] for rows in steps])
-    pooled = network.initial_pooled(len(RAGGED), params, need_argmax=False)
+    pooled = network.initial_pooled(len(RAGGED), params)
     assert network.hidden_states(params, batch, pooled).steps is None
 
 

@@ -9,7 +9,9 @@ made its cache, even if the configuration has changed since.
 Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` inputs, ``H`` hidden
 units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
 (n, H), as is the ``mask`` of recurrent dropout. The gradients ``dy`` and ``dcells`` at the hidden
-and cell states of all steps are (P, H).
+and cell states of all steps are (P, H). ``pooled`` are the sum and the maximum of the hidden states
+(n, H), to which all steps are added: in the forward pass to those of no steps. The cache has the
+step of each maximum.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from numpy.typing import NDArray
 
 from sklstm import _config
 from sklstm._network.kernels import load_lock, numpy_kernels
-from sklstm._network.kernels.outputs import Outputs
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OutputWeights",
-    "Outputs",
+    "Pooled",
     "Weights",
     "backward",
     "describe",
@@ -82,16 +84,26 @@ def forward(
     h0: Array | None,
     c0: Array | None,
     mask: Array | None,
+    pooled: Pooled | None = None,
 ) -> tuple[Array, Array, Cache]:
     """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
-    return _chosen(_TRAINING, x.dtype).forward(x, weights, layout, h0, c0, mask)
+    return _chosen(_TRAINING, x.dtype).forward(x, weights, layout, h0, c0, mask, pooled)
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h: Array,
+    c: Array,
+    y: Array | None = None,
+    pooled: Pooled | None = None,
 ) -> None:
-    """Replace the initial ``h`` and ``c`` by the final ones, and compute ``outputs``."""
-    _chosen(_INFERENCE, x.dtype).infer(x, weights, layout, h, c, outputs)
+    """Replace the initial ``h`` and ``c`` by the final ones, and write all hidden states to ``y``.
+
+    Either ``y`` (P, H) or ``pooled`` may be given.
+    """
+    _chosen(_INFERENCE, x.dtype).infer(x, weights, layout, h, c, y, pooled)
 
 
 def backward(
@@ -103,14 +115,18 @@ def backward(
     dy: Array | None = None,
     dcells: Array | None = None,
     need_inputs: bool = False,
+    dpooled: Pooled | None = None,
 ) -> Array | None:
     """Add the gradients of the weights to ``gradient``; return those of the inputs, or None.
 
     The gradients ``dh`` and ``dc`` at the final states are replaced by those at the initial states.
+    Either ``dy`` or the gradients ``dpooled`` at the sum and the maximum may be given.
     """
     made_by_numpy = isinstance(cache, numpy_kernels.Cache)
     kernels: ModuleType = numpy_kernels if made_by_numpy else _compiled_kernels()
-    dx: Array | None = kernels.backward(cache, weights, gradient, dh, dc, dy, dcells, need_inputs)
+    dx: Array | None = kernels.backward(
+        cache, weights, gradient, dh, dc, dy, dcells, need_inputs, dpooled
+    )
     return dx
 
 

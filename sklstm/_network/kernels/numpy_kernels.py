@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from sklstm._blas import is_fast_for_small_products
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
-from sklstm._network.kernels.outputs import Outputs
+from sklstm._network.kernels.pooled import Pooled, Steps, add, gradient_at_steps, pooled_memory
 from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, select_slots
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
@@ -54,9 +54,6 @@ MIN_WORK, MIN_VALUES = 2e7, 5000
 SMALL_PRODUCT = 10**6
 MIN_ROWS, MAX_ROWS = 8, 48
 
-#: Hidden states that inference pools at once.
-POOLED_SIZE = 2**16
-
 #: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
 RUN_SIZE = 2**16
 
@@ -74,6 +71,7 @@ class Cache(NamedTuple):
     cells: Array  # (S, H), cell states
     activations: Array  # (P, 7 H), for each step (7, size, H): see ``_Scratch``
     mask: Array | None  # (n, H), recurrent dropout
+    argmax: Steps | None  # (n, H): the time step of the maximum
 
 
 def forward(
@@ -83,11 +81,13 @@ def forward(
     h0: Array | None,
     c0: Array | None,
     mask: Array | None,
+    pooled: Pooled | None = None,
 ) -> tuple[Array, Array, Cache]:
     """Return hidden and cell states in their slots (S, H), and the cache for ``backward``.
 
     ``x`` (P, D) are the packed inputs, ``h0`` and ``c0`` (n, H) the initial states, zero by
-    default. Each step multiplies the hidden state that it reads by ``mask`` (n, H).
+    default. Each step multiplies the hidden state that it reads by ``mask`` (n, H). All hidden
+    states are added to ``pooled`` (n, H), which are the sum and the maximum of no steps.
     """
     n, hidden = layout.n_sequences, len(weights.hh)
     operands = _operands(x, hidden, layout)
@@ -122,13 +122,32 @@ def forward(
         last = steps.targets[-1]
         cells[last : last + size] = results.c
     cells[layout.outputs] = c_after
-    return h, cells, Cache(layout, operands, cells, activations, mask)
+    return h, cells, Cache(layout, operands, cells, activations, mask, _pool(pooled, h, layout))
+
+
+def _pool(pooled: Pooled | None, h: Array, layout: SlotLayout) -> Steps | None:
+    """Add all hidden states, and return the time step of the maximum if there is one."""
+    if pooled is None:
+        return None
+    if pooled.maximum is not None:
+        pooled = pooled._replace(argmax=np.zeros(pooled.maximum.shape, np.intp))
+    add(pooled, h[layout.outputs], layout.batch_sizes, reverse=layout.reverse)
+    return pooled.argmax
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h: Array,
+    c: Array,
+    y: Array | None = None,
+    pooled: Pooled | None = None,
 ) -> None:
-    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache."""
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
+
+    All hidden states are written to ``y`` (P, H) or added to ``pooled`` (n, H).
+    """
     n, hidden = h.shape
     operands = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
     operands[:, :hidden] = h
@@ -139,7 +158,7 @@ def infer(
         operand, results.c[...] = operands[:size], c[:size]
         h_t, inputs = operand[:, :hidden], operand[:, hidden:-1]
         # The memory comes first: it adds up the last steps when there are no more.
-        memory = _memory_of_steps(outputs, steps, results.h)
+        memory = _memory_of_steps(y, pooled, steps, results.h)
         with np.errstate(over="ignore"):
             for out, x_t in zip(memory, steps.split(x, steps.rows), strict=False):
                 inputs[...] = x_t
@@ -148,33 +167,15 @@ def infer(
         h[:size], c[:size] = h_t, results.c
 
 
-def _memory_of_steps(outputs: Outputs, steps: EqualSteps, scratch: Array) -> Iterable[Array]:
+def _memory_of_steps(
+    y: Array | None, pooled: Pooled | None, steps: EqualSteps, scratch: Array
+) -> Iterable[Array]:
     """Return memory for the hidden states (size, H) of each step, and pool them from there."""
-    y, total, maximum = outputs
-    if total is None and maximum is None:
-        return repeat(scratch) if y is None else steps.split(y, steps.rows)
-    total, maximum = (None if k is None else k[: steps.size] for k in (total, maximum))
-    return _pooled_steps(total, maximum, len(steps.rows), scratch)
-
-
-def _pooled_steps(
-    total: Array | None, maximum: Array | None, n_steps: int, like: Array
-) -> Iterator[Array]:
-    """Yield memory for each step; pool many steps at once, while they are in the cache.
-
-    The first row has the sum of the steps before, so that all steps are added one by one (NumPy
-    adds a single value per step in another order).
-    """
-    n_at_once = max(1, min(n_steps, POOLED_SIZE // like.size))
-    block = np.empty((1 + n_at_once, *like.shape), like.dtype)
-    for first in range(0, n_steps, n_at_once):
-        states = block[1 : 1 + min(n_at_once, n_steps - first)]
-        yield from states
-        if total is not None:
-            block[0] = total
-            np.add.reduce(block[: 1 + len(states)], axis=0, out=total)
-        if maximum is not None:
-            np.maximum(maximum, np.maximum.reduce(states, axis=0), out=maximum)
+    if y is not None:
+        return steps.split(y, steps.rows)
+    if pooled is None:
+        return repeat(scratch)
+    return pooled_memory(pooled.part(slice(steps.size)), len(steps.rows), scratch)
 
 
 class Stepper:
@@ -220,13 +221,16 @@ def backward(
     dy: Array | None = None,
     dcells: Array | None = None,
     need_inputs: bool = False,
+    dpooled: Pooled | None = None,
 ) -> Array | None:
     """Add the gradients of the weights to ``gradient``; return those of the inputs (P, D) or None.
 
     ``dh`` and ``dc`` (n, H) are the gradients at the final states, and are replaced by those at the
     initial states. ``dy`` and ``dcells`` (P, H) are the gradients at the hidden and cell states of
-    every step.
+    every step, ``dpooled`` (n, H) those at their sum and maximum.
     """
+    if dpooled is not None:
+        dy = gradient_at_steps(dpooled, cache.argmax, cache.layout.batch_sizes)
     layout, hidden = cache.layout, len(weights.hh)
     dx = arenas.empty((layout.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
     scratch, hh_transposed = arenas.empty((11, *dh.shape), dh.dtype), weights.hh.T

@@ -20,7 +20,8 @@ from numerics import (
 )
 
 from sklstm._network.kernels import numpy_kernels, runs
-from sklstm._network.kernels.outputs import Outputs
+from sklstm._network.kernels import pooled as pooled_steps
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 from sklstm.sequences import PackedSequences
@@ -75,7 +76,7 @@ class Problem:
         at_final, at_steps = normal(2, n, hidden), normal(2, p, hidden)
         return cls(kernel, batch, reverse, layout, weights, h0, c0, mask, at_final, at_steps)
 
-    def forward(self, x=None, weights=None, h0=None, c0=None):
+    def forward(self, x=None, weights=None, h0=None, c0=None, pooled=None):
         """Return states of every step (2, P, H), final states (2, n, H), and the cache."""
         h, c, cache = self.kernel.forward(
             self.batch.values if x is None else x,
@@ -84,6 +85,7 @@ class Problem:
             self.h0 if h0 is None else h0,
             self.c0 if c0 is None else c0,
             self.mask,
+            pooled,
         )
         outputs, final = self.layout.outputs, self.layout.final
         return np.stack([h[outputs], c[outputs]]), np.stack([h[final], c[final]]), cache
@@ -92,9 +94,9 @@ class Problem:
         steps, final, _ = self.forward(**changed)
         return np.vdot(steps, self.at_steps) + np.vdot(final, self.at_final)
 
-    def backward(self, **options):
+    def backward(self, pooled=None, **options):
         """Return gradients by name, at the inputs, the initial states and the weights."""
-        *_, cache = self.forward()
+        *_, cache = self.forward(pooled=pooled)
         dh, dc = self.at_final.copy()
         gradient = Weights(*map(np.zeros_like, self.weights))
         options = {"dy": self.at_steps[0], "dcells": self.at_steps[1]} | options
@@ -258,11 +260,11 @@ def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
     steps, final, _ = problem.forward()
     h, c = problem.h0.copy(), problem.c0.copy()
     y = np.empty_like(steps[0])
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, Outputs(y))
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, y)
     assert_close(y, steps[0], ROUNDING[dtype])
     assert_close([h, c], final, ROUNDING[dtype])
     again = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, Outputs())
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, *again)
     np.testing.assert_array_equal(again, [h, c])
 
 
@@ -271,23 +273,86 @@ def test_inference_equals_forward(lengths, reverse, dtype, kernel, rng):
 @by_lengths
 def test_inference_pools_step_by_step(lengths, reverse, pooled_size, kernel, rng, monkeypatch):
     """In the order in which it computes the steps, and after those that were added before."""
-    if hasattr(kernel, "POOLED_SIZE"):
-        monkeypatch.setattr(kernel, "POOLED_SIZE", pooled_size)
+    monkeypatch.setattr(pooled_steps, "MEMORY_SIZE", pooled_size)
     problem = Problem.draw(kernel, rng, lengths, reverse)
     y = np.empty((problem.layout.n_packed, H))
     states = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, *states, Outputs(y))
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, *states, y)
     total, maximum = before = rng.normal(size=(2, len(lengths), H))
     expected_total, expected_maximum = before.copy()
     for size, row, _, _ in problem.layout.table:
         expected_total[:size] += y[row : row + size]
         expected_maximum[:size] = np.maximum(expected_maximum[:size], y[row : row + size])
-    for outputs in (Outputs(total=total), Outputs(maximum=maximum)):
+    for pooled in (Pooled(total, None), Pooled(None, maximum)):
         again = problem.h0.copy(), problem.c0.copy()
-        kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, outputs)
+        kernel.infer(problem.batch.values, problem.weights, problem.layout, *again, None, pooled)
         np.testing.assert_array_equal(again, states)
     np.testing.assert_array_equal(total, expected_total)
     np.testing.assert_array_equal(maximum, expected_maximum)
+
+
+def initial_pooled(problem):
+    """Return a sum and a maximum as views of the columns of a direction."""
+    wide = np.full((2, len(problem.h0), 2 * H), [[[0.0]], [[-np.inf]]], problem.h0.dtype)
+    return Pooled(*wide[:, :, H:])
+
+
+@by_dtype
+@by_mask
+@by_direction
+@by_lengths
+def test_training_pools_all_steps(lengths, reverse, masked, dtype, kernel, rng):
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
+    expected, final, _ = problem.forward()
+    pooled = initial_pooled(problem)
+    steps, final_again, _ = problem.forward(pooled=pooled)
+    np.testing.assert_array_equal(steps, expected)
+    np.testing.assert_array_equal(final_again, final)
+    for k in range(len(lengths)):
+        h = steps[0][problem.batch.row_of == k]
+        assert_close(pooled.total[k], h.sum(axis=0), ROUNDING[dtype])
+        np.testing.assert_array_equal(pooled.maximum[k], h.max(axis=0))
+    for part in (initial_pooled(problem)._replace(maximum=None), pooled._replace(total=None)):
+        problem.forward(pooled=part)  # one of them without the other
+        for found, known in zip(part[:2], pooled[:2], strict=True):
+            if found is not None:
+                np.testing.assert_array_equal(found, known)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["", "tied"])
+@by_dtype
+@by_mask
+@by_direction
+@by_lengths
+def test_gradients_at_sum_and_maximum(lengths, reverse, masked, dtype, tied, kernel, rng):
+    """They are gradients at each step and at the first one with the maximum."""
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
+    if tied:  # the cell state is forgotten, and so all hidden states of a sequence are equal
+        for weight in problem.weights[:2]:
+            weight[...] = 0
+        problem.weights.bias[H : 2 * H] = -np.inf if dtype == np.float32 else -1e6
+    h = problem.forward()[0][0]
+    at_total, at_maximum = problem.at_final.copy()
+    dy = np.empty_like(h)
+    for k in range(len(lengths)):
+        rows = np.flatnonzero(problem.batch.row_of == k)
+        dy[rows] = at_total[k]
+        dy[rows[h[rows].argmax(axis=0)], range(H)] += at_maximum[k]
+        if tied:
+            assert (h[rows] == h[rows[0]]).all()
+    expected = problem.backward(dy=dy, dcells=None)
+    dpooled = Pooled(*np.concatenate([problem.at_final, problem.at_final], axis=2)[:, :, H:])
+    pooled = initial_pooled(problem)
+    found = problem.backward(pooled, dy=None, dcells=None, dpooled=dpooled)
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(found[name], gradient, err_msg=name)
+
+    dy[...] = at_total[problem.batch.row_of]
+    expected = problem.backward(dy=dy, dcells=None)
+    options = {"dy": None, "dcells": None, "dpooled": dpooled._replace(maximum=None)}
+    found = problem.backward(initial_pooled(problem)._replace(maximum=None), **options)
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(found[name], gradient, err_msg=name)
 
 
 @pytest.mark.parametrize("rows", [8, 16, 1000])
@@ -328,7 +393,7 @@ def test_saturated_gates_give_finite_results(reverse, dtype, kernel, rng):
     assert np.isfinite(steps).all()
     assert all(np.isfinite(gradient).all() for gradient in problem.backward().values())
     h, c = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c, Outputs())
+    kernel.infer(problem.batch.values, problem.weights, problem.layout, h, c)
     assert np.isfinite([h, c]).all()
 
 
@@ -385,7 +450,7 @@ def test_products_that_overflow_give_no_warning(large, reverse, kernel, rng):
     h, _, _ = kernel.forward(x, weights, problem.layout, None, None, None)
     assert np.isfinite(h[problem.layout.outputs]).all()
     state = problem.h0.copy(), problem.c0.copy()
-    kernel.infer(x, weights, problem.layout, *state, Outputs())
+    kernel.infer(x, weights, problem.layout, *state)
     assert np.isfinite(state).all()
     weights = weights._replace(ih=weights.ih * 1e30)
     assert np.isfinite(kernel.Stepper(weights, len(x))(x / 1e20)).all()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, VECTOR_BYTES, lanes_of
 from sklstm._network.kernels.compiled.loading import addresses, bind, call
-from sklstm._network.kernels.outputs import Outputs
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
@@ -55,6 +55,7 @@ class Cache(NamedTuple):
     cells: Array  # (S, U), cell states
     activations: Array  # (5 P U,): i, f, o, g and c_before, in the order of computation
     mask: Array | None  # (n, H), recurrent dropout
+    argmax: Array | None  # (n, U): the row of ``table`` with the maximum, as bits of an integer
 
 
 def forward(
@@ -64,8 +65,12 @@ def forward(
     h0: Array | None,
     c0: Array | None,
     mask: Array | None,
+    pooled: Pooled | None = None,
 ) -> tuple[Array, Array, Cache]:
-    """Return hidden and cell states in their slots (S, H), and the cache for ``backward``."""
+    """Return hidden and cell states in their slots (S, H), and the cache for ``backward``.
+
+    All hidden states are added to ``pooled`` (n, H), the sum and the maximum of no steps.
+    """
     dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
     width = _whole_vectors(hidden, dtype)
     operands = arenas.empty((layout.n_slots, first_h + width), dtype)
@@ -80,25 +85,40 @@ def forward(
         operands[:, first_h + hidden :] = 0
         operands[layout.initial, first_h : first_h + hidden] = h[layout.initial, :hidden] * mask
         mask = np.ascontiguousarray(mask)
+    total, maximum = _sum_and_maximum(pooled)
+    argmax = None if pooled is None else arenas.empty((layout.n_sequences, width), dtype)
     x, activations = np.ascontiguousarray(x), _aligned(layout.n_packed * 5 * width, dtype)
-    scratch = arenas.empty((_forward_scratch_size(first_h + hidden, width, dtype),), dtype)
+    scratch_size = _forward_scratch_size(first_h + hidden, width, dtype)
+    scratch = arenas.empty((scratch_size + 2 * layout.n_sequences * width,), dtype)
     *given, at_h, at_cells, at_activations, at_scratch = addresses(
         dtype, x, *weights, operands, h, cells, activations, scratch
     )
     call(
         "forward", dtype, *addresses(_INTEGER, layout.table), *given,
         at_h + h_offset * dtype.itemsize, at_cells, at_activations,
-        _address_or_zero(mask, dtype), at_scratch,
-        len(layout.table), first_h - 1, hidden, mask is not None,
+        _address_or_zero(mask, dtype), _address_of_rows(total, dtype),
+        _address_of_rows(maximum, dtype), _address_or_zero(argmax, dtype), at_scratch,
+        len(layout.table), layout.n_sequences, first_h - 1, hidden, mask is not None,
+        _row_stride(total), _row_stride(maximum),
     )  # fmt: skip
     h = h[:, h_offset : h_offset + hidden]
-    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask)
+    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax)
 
 
 def infer(
-    x: Array, weights: Weights, layout: SlotLayout, h: Array, c: Array, outputs: Outputs
+    x: Array,
+    weights: Weights,
+    layout: SlotLayout,
+    h: Array,
+    c: Array,
+    y: Array | None = None,
+    pooled: Pooled | None = None,
 ) -> None:
-    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache."""
+    """Replace the initial states ``h`` and ``c`` (n, H) by the final ones, without a cache.
+
+    All hidden states are written to ``y`` (P, H) or added to ``pooled`` (n, H).
+    """
+    outputs = y, *_sum_and_maximum(pooled)
     (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
     width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
     states_size = 3 * n * width + 2 * n * (first_h + width)
@@ -153,16 +173,19 @@ def backward(
     dy: Array | None = None,
     dcells: Array | None = None,
     need_inputs: bool = False,
+    dpooled: Pooled | None = None,
 ) -> Array | None:
     """Add the gradients of the weights to ``gradient``; return those of the inputs (P, D) or None.
 
     ``dh`` and ``dc`` (n, H) are the gradients at the final states, and are replaced by those at the
     initial states. ``dy`` and ``dcells`` (P, H) are the gradients at the hidden and cell states of
-    every step.
+    every step, ``dpooled`` (n, H) those at their sum and maximum.
     """
     layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
     hidden, width = len(weights.hh), cache.cells.shape[1]
-    dy, dcells = (_with_contiguous_rows(array) for array in (dy, dcells))
+    dy, dcells, dtotal, dmaximum = (
+        _with_contiguous_rows(array) for array in (dy, dcells, *_sum_and_maximum(dpooled))
+    )
     dx = arenas.empty((layout.n_packed, n_inputs), dtype) if need_inputs else None
     scratch = arenas.empty((_backward_scratch_size(layout, n_inputs, hidden, width, dtype),), dtype)
     *given, at_ih, at_hh, at_bias, at_scratch = addresses(
@@ -171,9 +194,12 @@ def backward(
     call(
         "backward", dtype, *addresses(_INTEGER, layout.table), *given,
         _address_or_zero(mask, dtype), _address_of_rows(dy, dtype),
-        _address_of_rows(dcells, dtype), _address_or_zero(dx, dtype), at_ih, at_hh, at_bias,
+        _address_of_rows(dcells, dtype), _address_of_rows(dtotal, dtype),
+        _address_of_rows(dmaximum, dtype), _address_or_zero(cache.argmax, dtype),
+        _address_or_zero(dx, dtype), at_ih, at_hh, at_bias,
         at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
-        mask is not None, _row_stride(dy), _row_stride(dcells), need_inputs,
+        mask is not None, _row_stride(dy), _row_stride(dcells), _row_stride(dtotal),
+        _row_stride(dmaximum), need_inputs,
     )  # fmt: skip
     return dx
 
@@ -192,14 +218,18 @@ def _forward_scratch_size(depth: int, width: int, dtype: np.dtype[np.floating]) 
 def _backward_scratch_size(
     layout: SlotLayout, n_inputs: int, hidden: int, width: int, dtype: np.dtype[np.floating]
 ) -> int:
-    """Return the size of the arrays of ``recurrence.backward``, with space to align them.
+    """Return the size of the arrays of ``backward_pass.backward``, with space to align them.
 
     The slots of a run are those of its rows, and fewer than ``n`` others in between.
     """
     n_lanes, n = lanes_of(dtype), layout.n_sequences
     slots = min(layout.n_slots, RUN_ROWS + n)
     packed = width + _whole_vectors(n_inputs, dtype) + n_inputs + 1 + hidden
-    return 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
+    return 4 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
+
+
+def _sum_and_maximum(pooled: Pooled | None) -> tuple[Array | None, Array | None]:
+    return (None, None) if pooled is None else (pooled.total, pooled.maximum)
 
 
 def _with_contiguous_rows(array: Array | None) -> Array | None:

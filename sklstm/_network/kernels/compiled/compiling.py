@@ -13,14 +13,14 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from sklstm._network.kernels.compiled import cpu, recurrence, single_step
+from sklstm._network.kernels.compiled import backward_pass, cpu, recurrence, single_step
 from sklstm._network.kernels.compiled.translation import INTEGER, definition, translate
 from sklstm._network.kernels.compiled.vectors import Lanes
 
 FUNCTIONS: dict[str, Callable[..., bool]] = {
     "forward": recurrence.forward,
     "infer": recurrence.infer,
-    "backward": recurrence.backward,
+    "backward": backward_pass.backward,
     "pack": single_step.pack,
     "step": single_step.step,
 }

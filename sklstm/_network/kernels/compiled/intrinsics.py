@@ -274,6 +274,33 @@ def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: An
         lanes.store(gradient, lanes.at(dz, lanes.size, k))
 
 
+def _pool(comparison: str) -> Intrinsic:
+    """Return an intrinsic that adds a hidden state to a sum and a maximum.
+
+    The step is stored in ``argmax``, as an integer, if the comparison with the maximum is true.
+    NaN compares as true.
+    """
+
+    def emit(lanes: Lanes, h: Any, total: Any, maximum: Any, argmax: Any, step: Any) -> None:
+        state, peak = lanes.load(h), lanes.load(maximum)
+        lanes.store(lanes.load(total) + state, total)
+        is_new = lanes.builder.fcmp_unordered(comparison, state.ir, peak.ir)
+        lanes.store(lanes.select(is_new, state, peak), maximum)
+        lanes.store(lanes.select(is_new, lanes.as_float(step), lanes.load(argmax)), argmax)
+
+    return of_elements(emit)
+
+
+@of_elements
+def add_pooled(lanes: Lanes, total: Any, maximum: Any, argmax: Any, dh: Any, step: Any) -> None:
+    """Add the gradients at a sum and, if this step is its ``argmax``, at a maximum to ``dh``."""
+    builder = lanes.builder
+    is_maximum = builder.icmp_signed("==", lanes.load(argmax).as_bits(), lanes.integers(step))
+    at_maximum = lanes.select(is_maximum, lanes.load(maximum), lanes.value(0.0))
+    lanes.store(lanes.load(dh) + (lanes.load(total) + at_maximum), dh)
+
+
+pool, pool_reversed = _pool(">"), _pool(">=")
 cell = of_elements(_emit_cell)
 cell_inference = of_elements(_emit_cell_inference)
 cell_pooled = of_elements(_emit_cell_pooled)

@@ -1,4 +1,4 @@
-"""Weights in panels, the order in which compiled products read them; copies of rows by vectors.
+"""Weights in panels, the order in which compiled products read them; copies of rows.
 
 A product computes one tile of its result at a time, and keeps it in registers. For that it reads
 one *panel* of the weights: all rows, but only the columns of the tile. Packed weights store panels
@@ -128,3 +128,37 @@ def pack_transposed(weights, n_rows, hidden, packed):
 def whole(number, n_lanes):
     """Round up to a multiple of the elements of a vector."""
     return (number + n_lanes - 1) // n_lanes * n_lanes
+
+
+def load_pooled(
+    total, total_stride, maximum, maximum_stride, padded_total, padded_maximum, n, hidden, width
+):  # fmt: skip
+    """Copy sum and maximum, or gradients there, if one of them is given, and return whether."""
+    if total_stride + maximum_stride:
+        _pad_or_clear(total, total_stride, padded_total, n, hidden, width)
+        _pad_or_clear(maximum, maximum_stride, padded_maximum, n, hidden, width)
+    return total_stride + maximum_stride
+
+
+def _pad_or_clear(rows, stride, padded, n, hidden, width):
+    if stride:
+        pad(rows, stride, padded, n, hidden, width)
+    else:
+        clear(padded, 0, n * width)
+
+
+@translated_once
+def pad(rows, stride, padded, n, hidden, width):
+    """Copy (n, H), whose rows are ``stride`` apart, to (n, U)."""
+    for r in range(n):
+        for u in range(hidden):
+            padded[r * width + u] = rows[r * stride + u]
+        clear(padded, r * width + hidden, (r + 1) * width)
+
+
+@translated_once
+def unpad(padded, rows, stride, n, hidden, width):
+    """Copy (n, U) to (n, H), whose rows are ``stride`` apart, unless it is zero."""
+    for r in range(n if stride else 0):
+        for u in range(hidden):
+            rows[r * stride + u] = padded[r * width + u]

@@ -65,13 +65,27 @@ class Lanes:
 
     def spread(self, pointer: Any) -> Vector:
         """Return a vector whose elements all equal the one at the pointer."""
-        one = self.builder.insert_element(
-            ir.Constant(self.type, ir.Undefined), self.builder.load(pointer), _int32(0)
-        )
+        return Vector(self, self._spread(self.builder.load(pointer), self.type))
+
+    def integers(self, number: Any) -> Any:
+        """Return a vector of equal integers, as wide as the elements, from one of 64 bits."""
+        if not self.double:
+            number = self.builder.trunc(number, self.integer)
+        return self._spread(number, self.bits)
+
+    def _spread(self, value: Any, kind: Any) -> Any:
+        undefined = ir.Constant(kind, ir.Undefined)
+        one = self.builder.insert_element(undefined, value, _int32(0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.size), [0] * self.size)
-        return Vector(
-            self, self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
-        )
+        return self.builder.shuffle_vector(one, undefined, zeros)
+
+    def as_float(self, number: Any) -> Vector:
+        """Return a vector with the bits of equal integers."""
+        return Vector(self, self.builder.bitcast(self.integers(number), self.type))
+
+    def select(self, condition: Any, yes: Vector, no: Vector) -> Vector:
+        """Return elements of ``yes`` where the condition is true, of ``no`` elsewhere."""
+        return Vector(self, self.builder.select(condition, yes.ir, no.ir))
 
     def prefetch(self, pointer: Any, into_second_level: bool = False) -> None:
         """Load a cache line ahead of its use; the address need not be valid."""

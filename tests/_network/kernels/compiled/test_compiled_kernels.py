@@ -13,7 +13,7 @@ import pytest
 from numerics import draw_sequences
 
 from sklstm._network.kernels import numpy_kernels
-from sklstm._network.kernels.outputs import Outputs
+from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import Weights
 
@@ -167,17 +167,33 @@ class Problem:
         dy, dcells = self.wide[:, :, hidden:]  # views, as in a bidirectional layer
         dx = kernel.backward(cache, self.weights, gradient, dh, dc, dy, dcells, need_inputs=True)
         results |= {"dx": dx, "dh": dh, "dc": dc} | gradient._asdict()
+        results |= self.pooled_results(kernel, mask)
         if not masked:
             h, c = self.h0.copy(), self.c0.copy()
             y = np.full((len(self.x), 2 * hidden), 7, self.dtype)
-            kernel.infer(self.x, self.weights, self.layout, h, c, Outputs(y[:, hidden:]))
+            kernel.infer(self.x, self.weights, self.layout, h, c, y[:, hidden:])
             results |= {"inferred": y, "inferred h": h, "inferred c": c}
             pooled = np.full((2, len(h), 2 * hidden), 0.1, self.dtype)
             states = self.h0.copy(), self.c0.copy()
-            outputs = Outputs(None, *pooled[:, :, hidden:])
-            kernel.infer(self.x, self.weights, self.layout, *states, outputs)
+            part = Pooled(*pooled[:, :, hidden:])
+            kernel.infer(self.x, self.weights, self.layout, *states, None, part)
             results |= {"total": pooled[0], "maximum": pooled[1]}
         return results
+
+    def pooled_results(self, kernel, mask):
+        """Return the sum and the maximum of training, and the gradients from there."""
+        hidden = self.size[1]
+        no_steps = [[[0.0]], [[-np.inf]]]
+        pooled = np.full((2, len(self.h0), 2 * hidden), no_steps, self.dtype)
+        part = Pooled(*pooled[:, :, hidden:])
+        arguments = self.x, self.weights, self.layout, self.h0, self.c0, mask, part
+        *_, cache = kernel.forward(*arguments)
+        gradient = Weights(*map(np.zeros_like, self.weights))
+        dh, dc = np.zeros_like(self.at_final)
+        dpooled = Pooled(*self.at_final)
+        kernel.backward(cache, self.weights, gradient, dh, dc, dpooled=dpooled)
+        found = {"total": part.total, "maximum": part.maximum, "h0": dh, "c0": dc}
+        return {f"training {k}": array for k, array in {**found, **gradient._asdict()}.items()}
 
 
 @by_dtype
@@ -213,7 +229,7 @@ def test_results_do_not_depend_on_other_sequences(dtype, rng):
         rows = problem.x.reshape(7, 13, 3)[:, :n].reshape(-1, 3)
         layout = SlotLayout(np.full(7, n), reverse=False)
         h, c = problem.h0[:n].copy(), problem.c0[:n].copy()
-        compiled_kernels.infer(rows.copy(), problem.weights, layout, h, c, Outputs())
+        compiled_kernels.infer(rows.copy(), problem.weights, layout, h, c)
         if n == 1:
             first = h[0].copy()
         assert np.abs(h[0] - first).max() <= CLOSE[dtype]
@@ -245,4 +261,4 @@ def test_other_dtypes_raise_an_error(dtype):
     rows, layout = np.zeros((2, 1), dtype), SlotLayout(np.array([1, 1]), reverse=False)
     weights = Weights(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype), np.zeros(4, dtype))
     with pytest.raises(TypeError, match="expected float32 or float64"):
-        compiled_kernels.infer(rows, weights, layout, rows[:1].copy(), rows[:1].copy(), Outputs())
+        compiled_kernels.infer(rows, weights, layout, rows[:1].copy(), rows[:1].copy())
