@@ -131,6 +131,13 @@ LOSSES = {
     "binary": LossCase(BinaryCrossEntropy(), 1, lambda rng, n: rng.integers(0, 2, (n, 1))),
     "multilabel": LossCase(MultilabelCrossEntropy(), 3, lambda rng, n: rng.integers(0, 2, (n, 3))),
     "categorical": LossCase(CategoricalCrossEntropy(), 3, lambda rng, n: rng.integers(0, 3, n)),
+    "smoothed binary": LossCase(
+        BinaryCrossEntropy(0.3), 1, lambda rng, n: rng.integers(0, 2, (n, 1))
+    ),
+    "smoothed labels": LossCase(
+        MultilabelCrossEntropy(0.3), 3, lambda rng, n: rng.integers(0, 2, (n, 3))
+    ),
+    "smoothed": LossCase(CategoricalCrossEntropy(0.3), 3, lambda rng, n: rng.integers(0, 3, n)),
     "squared": LossCase(SquaredError(), 2, lambda rng, n: rng.standard_normal((n, 2))),
     "absolute": LossCase(AbsoluteError(), 2, _far),
     "huber": LossCase(Huber(10.0), 2, _far_or_near),

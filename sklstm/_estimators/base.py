@@ -291,7 +291,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         """Train the state of the model in place."""
         from sklstm._training.train import Task, train  # loads the solvers
 
-        task = Task(model.network, model.form.targets.loss, samples)
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        task = Task(model.network, model.form.targets.loss, samples, label_smoothing=smoothing)
         if validation is not None:
             score = score_function(self, model, validation, _fitted)
             task = task._replace(held_out=validation.samples, score=score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from sklstm._compat import StrOptions, _fit_context
+from sklstm._compat import Interval, StrOptions, _fit_context
 from sklstm._estimators.base import BaseLSTM
 from sklstm._estimators.parameters import has_minibatches
 from sklstm._estimators.probabilities import Probabilities
@@ -138,6 +139,13 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         gives all classes the same total weight in the training samples; validation samples have
         the same class weights. For multilabel targets, a list with a dict for each label, or
         "balanced"; the weights of a sample's labels are multiplied.
+    label_smoothing : float or "auto", default="auto"
+        Share of each training label that is spread evenly over all classes, so that probabilities
+        do not become extreme where a few samples are fitted perfectly [5]_. "auto" is
+        ``10 / W``, at most 0.2, with the total weight ``W`` of the training samples (of the known
+        time steps with ``return_sequences``; in ``partial_fit``, of all calls). With many samples
+        it vanishes, and probabilities are those of the data. For 0.0, labels are used as they are,
+        as validation and ``scoring`` always do.
     warm_start : bool, default=False
         Whether ``fit`` continues from the solution of the previous call, with the moments of the
         solver.
@@ -216,6 +224,8 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     .. [3] Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent
        neural networks", NeurIPS.
     .. [4] Kingma & Ba 2015, "Adam: a method for stochastic optimization", ICLR.
+    .. [5] Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", CVPR,
+       section 7.
 
     Examples
     --------
@@ -236,6 +246,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseLSTM._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "label_smoothing": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -274,6 +285,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         class_weight: Any = None,
+        label_smoothing: float | str = "auto",
         warm_start: bool = False,
         dtype: Any = None,
         n_jobs: int | None = None,
@@ -313,6 +325,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.warm_start = warm_start
         self.dtype = dtype
         self.n_jobs = n_jobs

@@ -8,7 +8,7 @@ from typing import Any
 State = dict[str, Any]
 
 #: The format of estimators that are saved now.
-FORMAT = 6
+FORMAT = 7
 
 
 def _with_shape_of_targets(state: State) -> State:
@@ -45,6 +45,11 @@ def _without_noise_of_scales(state: State) -> State:
     return {**state, "scale_noise": 0.0}
 
 
+def _without_smoothing(state: State) -> State:
+    """Since format 7, there is a parameter of classifiers for label smoothing."""
+    return {**state, "label_smoothing": 0.0} if "class_weight" in state else state
+
+
 def _changed(state: State, path: tuple[str, ...], change: Callable[[State], State]) -> State:
     """A copy of nested states with one of them changed, if it is there."""
     if not path:
@@ -62,4 +67,5 @@ UPGRADES: dict[int, Callable[[State], State]] = {
     3: _validating_the_loss_at_random,
     4: _without_noise,
     5: _without_noise_of_scales,
+    6: _without_smoothing,
 }

@@ -54,9 +54,11 @@ def _constants(loss: Loss, targets: NDArray[Any], shares: Array) -> list[Array]:
     """Return raw predictions (R,), of which one has the least loss."""
     tiny = np.finfo(np.float64).tiny
     if isinstance(loss, CategoricalCrossEntropy):
-        return [np.log(np.maximum(np.bincount(targets, shares), tiny))]
+        counts = np.bincount(targets, shares)
+        return [np.log(np.maximum(loss.smoothed(counts, len(counts)), tiny))]
     mean = shares @ targets
     if isinstance(loss, BinaryCrossEntropy):
+        mean = loss.smoothed(mean, 2)
         return [np.log(np.maximum(mean, tiny)) - np.log(np.maximum(1 - mean, tiny))]
     if isinstance(loss, Poisson):
         return [np.log(np.maximum(mean, tiny))]

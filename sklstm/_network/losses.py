@@ -51,14 +51,30 @@ def softmax(x: Array) -> Array:
     return e / np.add.reduce(e, axis=-1, keepdims=True)
 
 
-class BinaryCrossEntropy:
+class _CrossEntropy:
+    """A loss of labels, of which a share is spread evenly over all classes.
+
+    This is label smoothing: Szegedy et al. 2016, section 7.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        self.smoothing = smoothing
+
+    def smoothed(self, shares: NDArray[Any], n_classes: int) -> Array:
+        """Return the shares of the classes, in the labels as given, after smoothing."""
+        return shares * (1 - self.smoothing) + self.smoothing / n_classes
+
+
+class BinaryCrossEntropy(_CrossEntropy):
     """Binary classification with one logit; ``y_true`` (n, 1) holds zeros and ones."""
 
     out_activation: ClassVar[str] = "logistic"
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
-        losses = np.where(y_true > 0, -log_sigmoid(raw), -log_sigmoid(-raw)).sum(axis=1)
-        return _weighted_sum(losses, weight), (sigmoid(raw) - y_true) * weight[:, None]
+        share = self.smoothed(y_true, 2)
+        one = share.astype(raw.dtype, copy=False)
+        losses = -(one * log_sigmoid(raw) + (1 - one) * log_sigmoid(-raw)).sum(axis=1)
+        return _weighted_sum(losses, weight), (sigmoid(raw) - share) * weight[:, None]
 
     def probabilities(self, raw: Array) -> Array:
         """Return sigmoid(-raw) and sigmoid(raw)."""
@@ -83,7 +99,7 @@ class MultilabelCrossEntropy(BinaryCrossEntropy):
         return log_sigmoid(raw)
 
 
-class CategoricalCrossEntropy:
+class CategoricalCrossEntropy(_CrossEntropy):
     """Multiclass classification, one logit per class; ``y_true`` (n,) holds class indices."""
 
     out_activation: ClassVar[str] = "softmax"
@@ -91,9 +107,10 @@ class CategoricalCrossEntropy:
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         rows = np.arange(len(raw))
         log_p = log_softmax(raw)
-        gradient = np.exp(log_p)
-        gradient[rows, y_true] -= 1
-        return _weighted_sum(-log_p[rows, y_true], weight), gradient * weight[:, None]
+        gradient = np.exp(log_p) - self.smoothing / raw.shape[1]
+        gradient[rows, y_true] -= 1 - self.smoothing
+        losses = -(1 - self.smoothing) * log_p[rows, y_true] - self.smoothing * log_p.mean(axis=1)
+        return _weighted_sum(losses, weight), gradient * weight[:, None]
 
     def probabilities(self, raw: Array) -> Array:
         return softmax(raw)

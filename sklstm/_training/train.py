@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklstm._network import kernels
 from sklstm._network.constants import loss_of_constant
 from sklstm._network.kernels.limits import largest_input
-from sklstm._network.losses import Loss
+from sklstm._network.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from sklstm._network.network import SequenceNetwork
 from sklstm._solvers import (
     SGD,
@@ -64,6 +64,10 @@ TOLERATED_SHORTFALL = 0.01
 #: Inputs that take at most this share of the working memory are scaled once, not in each epoch.
 SHARE_OF_SCALED_INPUTS = 1 / 16
 
+#: label_smoothing="auto": the weight of the labels that is spread over the classes, and the maximum
+#: of its share.
+SMOOTHED_WEIGHT, MAX_SMOOTHING = 10.0, 0.2
+
 #: max_iter="auto" with solver="lbfgs".
 LBFGS_ITERATIONS = 200
 
@@ -100,7 +104,8 @@ class Settings(Protocol):
 class Task(NamedTuple):
     """What is trained, on which samples; ``held_out`` are for validation.
 
-    ``score`` of parameters replaces the negative loss of ``held_out``.
+    ``score`` of parameters replaces the negative loss of ``held_out``. Labels are smoothed in
+    training alone.
     """
 
     network: SequenceNetwork
@@ -108,6 +113,16 @@ class Task(NamedTuple):
     samples: Samples
     held_out: Samples | None = None
     score: Callable[[Array], float] | None = None
+    label_smoothing: float | str = 0.0
+
+    def training_loss(self, totals: Totals) -> Loss:
+        """Return the loss of samples with this total weight, smoothed if it is one of labels."""
+        if not isinstance(self.loss, BinaryCrossEntropy | CategoricalCrossEntropy):
+            return self.loss
+        share = self.label_smoothing
+        if isinstance(share, str):
+            share = min(MAX_SMOOTHING, SMOOTHED_WEIGHT / totals.weight)
+        return type(self.loss)(share)
 
     def astype(self, dtype: np.dtype[np.floating]) -> Task:
         memory = working_memory() * SHARE_OF_SCALED_INPUTS
@@ -158,7 +173,13 @@ def train(
     observers = _observers(state, settings, plan, validation)
     totals = _count(state, task.samples, plan)
     objective = Objective(
-        task.network, task.loss, task.samples, settings.alpha, parallel_map, totals, noise
+        task.network,
+        task.training_loss(totals),
+        task.samples,
+        settings.alpha,
+        parallel_map,
+        totals,
+        noise,
     )
     if settings.solver == "lbfgs":
         outcome = _minimize_lbfgs(objective, state, settings, plan, observers, callback)

@@ -261,8 +261,9 @@ def test_weight_zero_is_a_sample_left_out(batch_size, class_weight, rng, seed):
 def test_the_loss_is_a_weighted_mean_and_a_penalty(alpha, n_classes, rng, seed):
     X, y = problem(rng, n_classes=n_classes)
     weights = rng.uniform(0.5, 2, size=24)
-    before = fit(X, y, seed, weights, alpha=alpha, max_iter=1)
-    after = fit(X, y, seed, weights, alpha=alpha, max_iter=2)
+    options = {"alpha": alpha, "label_smoothing": 0.0}
+    before = fit(X, y, seed, weights, **options, max_iter=1)
+    after = fit(X, y, seed, weights, **options, max_iter=2)
     squares = sum(
         (values**2).sum() for name, values in before._model.views.items() if "weight" in name
     )
@@ -294,8 +295,9 @@ def test_balanced_classes(rng, seed):
 def test_balance_counts_weights(rng, seed):
     X, y = problem(rng)
     weights = np.where(y == 1, 9.0, 1.0)
-    balanced = fit(X, y, seed, weights, class_weight="balanced", alpha=0.0)
-    even = fit(X, y, seed, alpha=0.0)
+    options = {"alpha": 0.0, "label_smoothing": 0.0}  # both depend on the total weight
+    balanced = fit(X, y, seed, weights, class_weight="balanced", **options)
+    even = fit(X, y, seed, **options)
     np.testing.assert_allclose(balanced.predict_proba(X), even.predict_proba(X))
 
 

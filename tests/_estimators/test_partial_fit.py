@@ -31,8 +31,9 @@ def test_partial_fit_on_batches_equals_fit_on_the_same_batches(rng, tmp_path):
     X, y = problem(rng, n=60)
     X = cut(X, rng)
     write_files(tmp_path, X, y)
-    # The scale of the inputs would be that of the batches so far.
-    options = {"hidden_layer_sizes": 4, "alpha": 0.0, "random_state": 0, "scale_inputs": False}
+    # The scale of the inputs and the total weight would be those of the batches so far.
+    options = {"hidden_layer_sizes": 4, "alpha": 0.0, "label_smoothing": 0.0, "random_state": 0,
+               "scale_inputs": False}  # fmt: skip
     epochs = {"learning_rate": "constant", "shuffle": False, "batch_size": 10, "max_iter": 3}
     with pytest.warns(ConvergenceWarning):
         whole = LSTMClassifier(**options, **epochs).fit(X, y)

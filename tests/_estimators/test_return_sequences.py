@@ -246,7 +246,7 @@ def test_a_prefix_gives_the_first_predictions(ragged, seed):
 def test_partial_fit_per_step_equals_epochs_of_fit(ragged, seed):
     X, y = ragged
     # Mean and scale of the inputs are merged in each call, which rounds.
-    options = {"alpha": 0.0, "scale_inputs": False}
+    options = {"alpha": 0.0, "label_smoothing": 0.0, "scale_inputs": False}
     model = LSTMClassifier(**SMALL, **options, random_state=seed)
     with pytest.raises(ValueError, match="classes must be passed"):
         model.partial_fit(X, y)

@@ -33,6 +33,7 @@ def constant_inputs(n=N, n_timesteps=1):
 def probability(solver, batch_size, max_iter, y=Y, sample_weight=None, **options):
     """The probability of the second class that is learned from constant inputs."""
     options = {"alpha": 0.0, "max_grad_norm": None, "random_state": 0, **options}
+    options["label_smoothing"] = 0.0
     if solver == "sgd" and batch_size == 1:
         options["learning_rate_init"] = 0.01
     clf = LSTMClassifier(2, solver=solver, batch_size=batch_size, max_iter=max_iter, **options)
@@ -72,7 +73,8 @@ def test_steps_of_ragged_sequences_weigh_alike(solver, batch_size, max_iter):
     X = [np.ones((length, 1)) for length in lengths]
     y = [np.full(length, int(length == 50)) for length in lengths]
     expected = 4 * 50 / (4 * 50 + 12 * 3)
-    options = {"alpha": 0.0, "max_grad_norm": None, "random_state": 0, "scale_inputs": False}
+    options = {"alpha": 0.0, "max_grad_norm": None, "random_state": 0, "scale_inputs": False,
+               "label_smoothing": 0.0}  # fmt: skip
     if solver == "sgd":
         options["learning_rate_init"] = 0.03
     max_iter = {1: 100, 8: 200}.get(batch_size, 300)

@@ -78,6 +78,19 @@ def test_classification(rng):
     assert found == pytest.approx(binary[0], rel=1e-12)
 
 
+def test_smoothed_labels(rng):
+    """The best constant is found by minimisation."""
+    codes, weights = rng.permutation(np.arange(N) % 3), rng.uniform(0.1, 3, N)
+    labels = np.column_stack([codes == 0, codes > 0]).astype(float)
+    for loss, targets, n_raw in [
+        (losses.CategoricalCrossEntropy(0.2), codes, 3),
+        (losses.BinaryCrossEntropy(0.2), labels[:, :1], 1),
+        (losses.MultilabelCrossEntropy(0.2), labels, 2),
+    ]:
+        found = constants.loss_of_constant(loss, targets, weights)
+        assert found == pytest.approx(least_loss(loss, targets, weights, n_raw), rel=1e-6)
+
+
 def test_a_class_or_label_that_does_not_occur(rng):
     weights = np.ones(N)
     codes = np.where(np.arange(N) % 2, 0, 2)

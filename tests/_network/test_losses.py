@@ -13,6 +13,7 @@ from sklearn.metrics import (
     mean_squared_error,
 )
 
+from sklstm._network import losses
 from sklstm._network.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
@@ -126,6 +127,28 @@ def test_cross_entropies_equal_those_of_scikit_learn(rng):
     assert actual == pytest.approx(sum(one), rel=1e-12)
     actual = weighted_value(CategoricalCrossEntropy(), classes, raw, weight)
     assert actual == pytest.approx(several, rel=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_smoothed_labels_count_for_every_class(smoothing, rng):
+    """As if a share of each sample had all of its possible labels."""
+    weight, raw = rng.uniform(0.5, 2, 40), rng.normal(0, 3, (40, 3))
+    labels, classes = rng.integers(0, 2, (40, 3)), rng.integers(0, 3, 40)
+    for name, y, n_classes, every in [
+        ("BinaryCrossEntropy", labels[:, :1], 2, [0 * labels[:, :1], 0 * labels[:, :1] + 1]),
+        ("MultilabelCrossEntropy", labels, 2, [0 * labels, 0 * labels + 1]),
+        ("CategoricalCrossEntropy", classes, 3, [0 * classes + k for k in range(3)]),
+    ]:
+        plain, smoothed = getattr(losses, name)(), getattr(losses, name)(smoothing)
+        scores = raw[:, :1] if name == "BinaryCrossEntropy" else raw
+        results = [plain.loss_gradient(k, scores, weight) for k in (y, *every)]
+        shares = [1 - smoothing, *[smoothing / n_classes] * n_classes]
+        value, gradient = smoothed.loss_gradient(y, scores, weight)
+        pairs = list(zip(shares, results, strict=True))
+        assert value == pytest.approx(sum(share * part for share, (part, _) in pairs), rel=1e-12)
+        expected = sum(share * part for share, (_, part) in pairs)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(smoothed.probabilities(scores), plain.probabilities(scores))
 
 
 def test_regression_losses_equal_those_of_scikit_learn(rng):
@@ -284,6 +307,8 @@ def test_predictions_of_identity_losses_are_the_raw_ones():
 
 def test_out_activations_have_the_names_of_scikit_learns_mlp():
     expected = {"binary": "logistic", "multilabel": "logistic", "categorical": "softmax"}
+    expected |= {"smoothed binary": "logistic", "smoothed labels": "logistic"}
+    expected |= {"smoothed": "softmax"}
     expected |= dict.fromkeys(["squared", "absolute", "huber", "quantile", "gaussian"], "identity")
     assert {k: case.loss.out_activation for k, case in LOSSES.items()} == {
         **expected,

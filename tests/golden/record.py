@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results.json"
 KERNELS, DTYPES = ("numpy", "numba"), ("float32", "float64")
 SIZE = {"hidden_layer_sizes": 5, "random_state": 0, "scale_inputs": False}
 BATCHES = {"max_iter": 2, "batch_size": 8}
+OWN = {LSTMClassifier: {"label_smoothing": 0.0}, LSTMRegressor: {}}
 
 rng = np.random.RandomState(0)
 SEQUENCES = [rng.normal(size=(length, 2)) for length in rng.randint(1, 9, 24)]
@@ -41,6 +42,10 @@ CASES = {
     "two classes": (LSTMClassifier, {}, SEQUENCES, LEVELS > 0, None),
     "three classes": (LSTMClassifier, {"pooling": "last"}, SEQUENCES, CLASSES, None),
     "labels": (LSTMClassifier, {"pooling": "max"}, SEQUENCES, np.eye(3, dtype=int)[CLASSES], None),
+    "smoothed": (LSTMClassifier, {"label_smoothing": "auto"}, SEQUENCES, CLASSES, WEIGHTS),
+    "smoothed labels": (
+        LSTMClassifier, {"label_smoothing": 0.3}, SEQUENCES, np.eye(3, dtype=int)[CLASSES], None,
+    ),
     "balanced": (LSTMClassifier, {"class_weight": "balanced"}, SEQUENCES, CLASSES, None),
     "tokens": (LSTMClassifier, {"vocabulary_size": 7}, TOKENS, CLASSES, None),
     "label steps": (
@@ -105,7 +110,7 @@ def result(name):
     """What one fit gives: a digest of its parameters, its loss curve and some predictions."""
     case, solver, kernels, dtype = name.split(", ")
     estimator, options, X, y, sample_weight = CASES[case]
-    settings = SIZE | BATCHES | options | SOLVERS[solver] | {"dtype": dtype}
+    settings = SIZE | BATCHES | OWN[estimator] | options | SOLVERS[solver] | {"dtype": dtype}
     with sklstm.config_context(kernels=kernels), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = estimator(**settings).fit(X, y, sample_weight)

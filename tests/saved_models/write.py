@@ -77,6 +77,7 @@ MODELS = {
     "input noise": (LSTMClassifier(**SCALED, input_noise=0.3), MOVED, NAMES),
     "scale noise": (LSTMRegressor(**SCALED, scale_noise=0.3), MOVED, LEVELS),
     "rare values": (LSTMRegressor(**SCALED), RARE, LEVELS),
+    "smoothed": (LSTMClassifier(**SCALED, label_smoothing=0.3), MOVED, NAMES),
     **{loss: (LSTMRegressor(**SMALL, loss=loss), SEQUENCES, np.exp(LEVELS)) for loss in LOSSES},
     "horizon": (
         LSTMRegressor(**SMALL), SEQUENCES, np.arange(48.0).reshape(8, 3, 2) * LEVELS[:, None, None]
