@@ -243,7 +243,7 @@ def test_gradients_explain_sequences(rng, seed):
     reg = LSTMRegressor(8, pooling="mean", max_iter=40, random_state=seed)
     reg.fit(X, [x.mean() for x in X])
     baseline = [np.zeros_like(x) for x in X[:5]]
-    shares = (np.arange(200) + 0.5) / 200
+    shares = (np.arange(1000) + 0.5) / 1000
     paths = [reg.input_gradients([share * x for x in X[:5]]) for share in shares]
     values = [x * np.mean([path[k] for path in paths], axis=0) for k, x in enumerate(X[:5])]
     found = [value.sum() for value in values]

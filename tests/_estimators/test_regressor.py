@@ -435,9 +435,14 @@ def test_input_gradients_of_a_float32_model_in_any_unit(power, loss, rng, seed):
     X, y = numbers(rng)
     X, y = X.astype("f4"), 0.75 * y / np.abs(y).max()
     target = 1 if loss == "quantiles" else None
-    expected = fit(X, y, seed, loss=loss).input_gradients(X, target)
+    reg = fit(X, y, seed, loss=loss)
+    expected = reg.input_gradients(X, target)
     found = fit(X, np.ldexp(y, power), seed, loss=loss).input_gradients(X, target)
     assert found.dtype == expected.dtype == "f8"
+    if loss == "quantiles":  # rounding decides which one is in the middle if two are equal
+        differ = np.diff(reg.predict(X), axis=1).min(axis=1) > 1e-3
+        assert differ.mean() > 0.5
+        found, expected = found[differ], expected[differ]
     np.testing.assert_allclose(np.ldexp(found, -power), expected, rtol=1e-3, atol=1e-6)
     assert fit(X, y.astype("f4"), seed, loss=loss).input_gradients(X, target).dtype == "f4"
 
