@@ -34,6 +34,7 @@ def fit(problem: FitProblem) -> Fitted:
         HIDDEN,
         pooling="last",
         alpha=0.0,
+        label_smoothing=0.0,  # the loss that a loop in PyTorch has
         batch_size=BATCH,
         learning_rate_init=LEARNING_RATE,
         max_grad_norm=None,

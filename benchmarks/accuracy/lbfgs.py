@@ -60,6 +60,8 @@ def seconds_to(data: DataSet, hidden: int, seed: int, settings: dict[str, Any]) 
     lstm = LSTMRegressor if data.is_regression else LSTMClassifier
     X = SequenceScaler().fit_transform(data.train.X)
     watch = Watch()
+    if not data.is_regression:
+        settings = settings | {"label_smoothing": 0.0}  # the loss of classes can become zero
     model = lstm(hidden, random_state=seed, **settings).set_callbacks(watch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
