@@ -31,7 +31,8 @@ plain.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 
 # %%
 # Early stopping keeps the epoch with the lowest validation loss. Dropout makes it harder to learn
-# labels by heart.
+# labels by heart. Labels are smoothed in training (``label_smoothing``), so that the training loss
+# does not become zero.
 stopped = LSTMClassifier(max_iter=40, early_stopping=True, n_iter_no_change=10, random_state=0).fit(
     X_train, y_train, X_val=X_val, y_val=y_val
 )

@@ -65,6 +65,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "32 units": {"hidden_layer_sizes": 32},
     "128 units": {"hidden_layer_sizes": 128},
     "dropout 0.3": {"dropout": 0.3},
+    "labels not smoothed": {"label_smoothing": 0.0},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
 }  # fmt: skip
 
 
@@ -124,6 +126,8 @@ def _fit(candidate: dict[str, Any], data: DataSet, indices: Any, seed: int) -> A
     if "windows" in settings:
         steps.append(SlidingWindow(*settings.pop("windows")))
     make = LSTMRegressor if data.is_regression else LSTMClassifier
+    if data.is_regression:
+        settings.pop("label_smoothing", None)
     network = make(random_state=seed, dtype="float32", **settings)
     with _initialised(candidate), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

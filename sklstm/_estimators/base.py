@@ -107,6 +107,11 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     best_validation_score_: float | None
     best_iteration_: int | None
 
+    @property
+    def _share_of_smoothing(self) -> float | str:
+        """The parameter ``label_smoothing``; numbers are not smoothed."""
+        return 0.0
+
     @abstractmethod
     def _new_targets(self, y: Any, classes: Any) -> Targets:
         """The kind of targets that ``y`` has; ``classes`` are given by partial_fit."""
@@ -291,8 +296,8 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         """Train the state of the model in place."""
         from sklstm._training.train import Task, train  # loads the solvers
 
-        smoothing = getattr(self, "label_smoothing", 0.0)
-        task = Task(model.network, model.form.targets.loss, samples, label_smoothing=smoothing)
+        loss, smoothing = model.form.targets.loss, self._share_of_smoothing
+        task = Task(model.network, loss, samples, label_smoothing=smoothing)
         if validation is not None:
             score = score_function(self, model, validation, _fitted)
             task = task._replace(held_out=validation.samples, score=score)

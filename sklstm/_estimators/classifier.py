@@ -140,12 +140,12 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         the same class weights. For multilabel targets, a list with a dict for each label, or
         "balanced"; the weights of a sample's labels are multiplied.
     label_smoothing : float or "auto", default="auto"
-        Share of each training label that is spread evenly over all classes, so that probabilities
-        do not become extreme where a few samples are fitted perfectly [5]_. "auto" is
-        ``10 / W``, at most 0.2, with the total weight ``W`` of the training samples (of the known
-        time steps with ``return_sequences``; in ``partial_fit``, of all calls). With many samples
-        it vanishes, and probabilities are those of the data. For 0.0, labels are used as they are,
-        as validation and ``scoring`` always do.
+        Share of each training label that is spread evenly over all classes [5]_. Few samples can be
+        fitted perfectly, which drives probabilities to 0 and 1; smoothed labels prevent that.
+        "auto" is ``10 / W``, at most 0.2, with the total weight ``W`` of the training samples (with
+        ``return_sequences``, of the known time steps; in ``partial_fit``, of all calls). So it is
+        close to zero for many samples, and 0.2 for weights whose sum is 1. Validation does not
+        smooth labels.
     warm_start : bool, default=False
         Whether ``fit`` continues from the solution of the previous call, with the moments of the
         solver.
@@ -181,7 +181,7 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
     parameters_ : dict of str to ndarray
         The parameters by name of the network for ``X`` as it is, without scaling; read-only copies.
     loss_ : float
-        Objective of the last epoch.
+        Objective of the last epoch, with the penalty and smoothed labels.
     best_loss_ : float
         Lowest objective of all epochs.
     loss_curve_ : list of float
@@ -446,6 +446,10 @@ class LSTMClassifier(ClassifierMixin, Probabilities, BaseLSTM):
         if self._fitted_model().form.per_step:
             return self._score_steps(accuracy_score, X, y, sample_weight, _decode)
         return self._score_samples(accuracy_score, X, y, sample_weight, _decode, _labels)
+
+    @property
+    def _share_of_smoothing(self) -> float | str:
+        return self.label_smoothing
 
     def _new_targets(self, y: Any, classes: Any) -> ClassTargets | LabelTargets:
         y, multilabel = check_labels(y)

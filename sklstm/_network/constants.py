@@ -27,8 +27,8 @@ Array = NDArray[np.float64]
 BLOCK_NUMBERS = 2**18
 
 
-def loss_of_constant(loss: Loss, targets: NDArray[Any], weights: Array) -> float:
-    """Return the weighted mean loss of the same raw prediction for all rows.
+def loss_of_constant(loss: Loss, targets: NDArray[Any], weights: Array, n_raw: int) -> float:
+    """Return the weighted mean loss of the same raw prediction (n_raw,) for all rows.
 
     It is the prediction with the least loss; for Huber's loss, the better of mean and median. For
     the Gaussian loss, the deviation of a target that is constant is one.
@@ -36,7 +36,7 @@ def loss_of_constant(loss: Loss, targets: NDArray[Any], weights: Array) -> float
     shares = weights / weights.sum()
     if targets.dtype.kind == "f":
         targets = targets.astype(np.float64, copy=False)
-    constants = _constants(loss, targets, shares)
+    constants = _constants(loss, targets, shares, n_raw)
     return min(_mean_loss(loss, targets, shares, raw) for raw in constants)
 
 
@@ -50,12 +50,12 @@ def _mean_loss(loss: Loss, targets: NDArray[Any], shares: Array, raw: Array) -> 
     return total
 
 
-def _constants(loss: Loss, targets: NDArray[Any], shares: Array) -> list[Array]:
+def _constants(loss: Loss, targets: NDArray[Any], shares: Array, n_raw: int) -> list[Array]:
     """Return raw predictions (R,), of which one has the least loss."""
     tiny = np.finfo(np.float64).tiny
     if isinstance(loss, CategoricalCrossEntropy):
-        counts = np.bincount(targets, shares)
-        return [np.log(np.maximum(loss.smoothed(counts, len(counts)), tiny))]
+        counts = np.bincount(targets, shares, minlength=n_raw)
+        return [np.log(np.maximum(loss.smoothed(counts, n_raw), tiny))]
     mean = shares @ targets
     if isinstance(loss, BinaryCrossEntropy):
         mean = loss.smoothed(mean, 2)

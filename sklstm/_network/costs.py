@@ -266,7 +266,8 @@ def _elements_of_states(network: SequenceNetwork, training: bool) -> int:
 def _elements_per_row(network: SequenceNetwork, task: Task) -> int:
     """Return the number of array elements that layers and pooling keep for each packed row.
 
-    For predictions it is an upper bound: only segments store the steps of the last layer.
+    It is an upper bound if hidden states are pooled: predictions then store the steps of the last
+    layer in segments alone, and training with compiled kernels neither these nor their gradients.
     """
     n_inputs = network.layers[0].n_inputs
     if not task.training:

@@ -61,8 +61,15 @@ class _CrossEntropy:
         self.smoothing = smoothing
 
     def smoothed(self, shares: NDArray[Any], n_classes: int) -> Array:
-        """Return the shares of the classes, in the labels as given, after smoothing."""
+        """Return the shares of classes after smoothing; ``shares`` are those before."""
         return shares * (1 - self.smoothing) + self.smoothing / n_classes
+
+    def _mixed(self, losses: Array, of_all_classes: Array) -> Array:
+        """Return the losses of smoothed labels.
+
+        ``losses`` are those of the labels, ``of_all_classes`` the means over all possible labels.
+        """
+        return (1 - self.smoothing) * losses + self.smoothing * of_all_classes
 
 
 class BinaryCrossEntropy(_CrossEntropy):
@@ -71,10 +78,12 @@ class BinaryCrossEntropy(_CrossEntropy):
     out_activation: ClassVar[str] = "logistic"
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
-        share = self.smoothed(y_true, 2)
-        one = share.astype(raw.dtype, copy=False)
-        losses = -(one * log_sigmoid(raw) + (1 - one) * log_sigmoid(-raw)).sum(axis=1)
-        return _weighted_sum(losses, weight), (sigmoid(raw) - share) * weight[:, None]
+        of_one, of_zero = -log_sigmoid(raw), -log_sigmoid(-raw)
+        losses = np.where(y_true > 0, of_one, of_zero)
+        if self.smoothing > 0:  # else the product with an infinite loss would be NaN
+            losses = self._mixed(losses, (of_one + of_zero) / 2)
+        gradient = (sigmoid(raw) - self.smoothed(y_true, 2)) * weight[:, None]
+        return _weighted_sum(losses.sum(axis=1), weight), gradient
 
     def probabilities(self, raw: Array) -> Array:
         """Return sigmoid(-raw) and sigmoid(raw)."""
@@ -109,7 +118,9 @@ class CategoricalCrossEntropy(_CrossEntropy):
         log_p = log_softmax(raw)
         gradient = np.exp(log_p) - self.smoothing / raw.shape[1]
         gradient[rows, y_true] -= 1 - self.smoothing
-        losses = -(1 - self.smoothing) * log_p[rows, y_true] - self.smoothing * log_p.mean(axis=1)
+        losses = -log_p[rows, y_true]
+        if self.smoothing > 0:
+            losses = self._mixed(losses, -log_p.mean(axis=1))
         return _weighted_sum(losses, weight), gradient * weight[:, None]
 
     def probabilities(self, raw: Array) -> Array:

@@ -111,7 +111,7 @@ class LSTMLayer(NamedTuple):
         parallel_map: MapFunction = map,
         pooled: Pooled | None = None,
     ) -> tuple[HiddenStates, LayerState]:
-        """Return the same as ``forward``, without a cache."""
+        """Return the same as ``forward``, without a cache; ``pooled`` replaces all steps."""
         assert not need_steps or pooled is None
         steps = np.empty((len(x), self.width), x.dtype) if need_steps else None
 

@@ -29,7 +29,7 @@ from sklstm._network.groups import (
     masks_of_directions,
     update_states,
 )
-from sklstm._network.kernels.pooled import add, gradient_at_steps
+from sklstm._network.kernels.pooled import add_steps, gradient_at_steps
 from sklstm._network.lstm import join_directions
 from sklstm._network.network import Batch, Masks, SequenceNetwork
 from sklstm._network.parameters import Views
@@ -192,7 +192,7 @@ def _forward(forward_pass: SegmentedPass) -> Array:
         assert pooled is not None
         part = pooled.part(columns=direction.columns)
         first = forward_pass.first_steps[s]
-        add(part, steps, batch.batch_sizes, first, direction.reverse)
+        add_steps(part, steps, batch.batch_sizes, first, direction.reverse)
 
     finals = forward_groups(forward_pass, add_to_raw if pooled is None else pool)
     if network.pooling is None or pooled is None:

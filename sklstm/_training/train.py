@@ -122,7 +122,7 @@ class Task(NamedTuple):
         share = self.label_smoothing
         if isinstance(share, str):
             share = min(MAX_SMOOTHING, SMOOTHED_WEIGHT / totals.weight)
-        return type(self.loss)(share)
+        return type(self.loss)(float(share))
 
     def astype(self, dtype: np.dtype[np.floating]) -> Task:
         memory = working_memory() * SHARE_OF_SCALED_INPUTS
@@ -234,7 +234,9 @@ def _shortfall(objective: Objective, state: TrainingState, n_epochs: int) -> Sho
     if objective.stochastic or not state.epochs:
         return None
     samples = objective.samples
-    constant = loss_of_constant(objective.loss, samples.targets, samples.weights)
+    constant = loss_of_constant(
+        objective.loss, samples.targets, samples.weights, objective.network.n_outputs
+    )
     limit = constant + TOLERATED_SHORTFALL * abs(constant)
     if constant == 0 or state.epochs[n_epochs - 1].loss <= limit:
         return None

@@ -104,6 +104,38 @@ def test_small_samples_get_less_extreme_probabilities(rng, seed):
     assert (plain.argmax(axis=1) == smoothed.argmax(axis=1)).mean() > 0.8
 
 
+def test_samples_of_weight_zero_do_not_count(rng, seed):
+    X, y = problem(rng, n=60)
+    weights = np.repeat([1.0, 0.0], 30)
+    options = {"solver": "lbfgs", "dtype": "float64"}
+    zero, without = fit(X, y, seed, weights, **options), fit(X[:30], y[:30], seed, **options)
+    np.testing.assert_allclose(zero.predict_proba(X), without.predict_proba(X), rtol=1e-6)
+
+
+def test_samples_that_are_held_out_do_not_count(rng, seed):
+    """48 of 60 samples remain: the share is a fifth."""
+    X, y = problem(rng, n=60)
+    options = {"early_stopping": True, "validation_fraction": 0.2}
+    assert_same_fit(fit(X, y, seed, **options), fit(X, y, seed, **options, label_smoothing=0.2))
+    options["validation_fraction"] = 0.1
+    auto, by_hand = fit(X, y, seed, **options), fit(X, y, seed, **options, label_smoothing=10 / 54)
+    assert_same_fit(auto, by_hand)
+
+
+def test_a_last_class_of_weight_zero_gives_no_warning(recwarn):
+    y = np.repeat([0, 1, 2], 20)
+    clf = LSTMClassifier(3, solver="lbfgs", alpha=0.0, max_iter=500, random_state=0)
+    clf.fit(constant_inputs(y), y, (y < 2).astype(float))
+    assert not [w for w in recwarn if "constant prediction" in str(w.message)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_of_numpy_are_those_of_python(dtype, rng, seed):
+    X, y = problem(rng, n_classes=3)
+    plain = fit(X, y, seed, dtype=dtype, label_smoothing=0.1)
+    assert_same_fit(plain, fit(X, y, seed, dtype=dtype, label_smoothing=np.float64(0.1)))
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.0, "much", None])
 def test_other_values_are_refused(value, rng, seed):
     X, y = problem(rng)

@@ -32,7 +32,7 @@ def test_regression(loss, rng, monkeypatch):
     monkeypatch.setattr(constants, "BLOCK_NUMBERS", 7)
     targets = rng.exponential(size=(N, 1))
     weights = rng.uniform(0.1, 3, N)
-    found = constants.loss_of_constant(loss, targets, weights)
+    found = constants.loss_of_constant(loss, targets, weights, 1)
     least = least_loss(loss, targets, weights, len(loss.outputs(1)))
     # It is the loss of some constant; the minimiser may end above the least one.
     assert least - 0.1 < found <= least + 1e-5 * abs(least)
@@ -41,25 +41,25 @@ def test_regression(loss, rng, monkeypatch):
 def test_several_outputs_are_independent(rng):
     targets, weights = rng.exponential(size=(N, 3)), rng.uniform(0.1, 3, N)
     for loss in REGRESSION:
-        single = [constants.loss_of_constant(loss, targets[:, [k]], weights) for k in range(3)]
-        found = constants.loss_of_constant(loss, targets, weights)
+        single = [constants.loss_of_constant(loss, targets[:, [k]], weights, 1) for k in range(3)]
+        found = constants.loss_of_constant(loss, targets, weights, 1)
         assert found == pytest.approx(np.mean(single), rel=1e-9)
 
 
 def test_a_constant_target_has_a_deviation_of_one(rng):
     """The least Gaussian loss of a constant target is one that no fit comes close to."""
     targets, weights = rng.exponential(size=(N, 1)), rng.uniform(0.1, 3, N)
-    single = constants.loss_of_constant(losses.Gaussian(), targets, weights)
+    single = constants.loss_of_constant(losses.Gaussian(), targets, weights, 2)
     for constant in (0.0, 1e-9):
         both = np.hstack([targets, np.full((N, 1), constant)])
-        found = constants.loss_of_constant(losses.Gaussian(), both, weights)
+        found = constants.loss_of_constant(losses.Gaussian(), both, weights, 4)
         assert found == pytest.approx(single / 2, abs=1e-8)
 
 
 def test_huber_is_close_to_the_least_loss(rng):
     targets, weights = rng.exponential(size=(N, 1)), rng.uniform(0.1, 3, N)
     loss = losses.Huber(1.35)
-    found = constants.loss_of_constant(loss, targets, weights)
+    found = constants.loss_of_constant(loss, targets, weights, 1)
     least = least_loss(loss, targets, weights, 1)
     assert least * (1 - 1e-9) <= found < least * 1.1
 
@@ -69,13 +69,20 @@ def test_classification(rng):
     shares = np.array([weights[codes == k].sum() for k in range(3)]) / weights.sum()
     entropy = -(shares * np.log(shares)).sum()
     loss = losses.CategoricalCrossEntropy()
-    assert constants.loss_of_constant(loss, codes, weights) == pytest.approx(entropy, rel=1e-12)
+    assert constants.loss_of_constant(loss, codes, weights, 3) == pytest.approx(entropy, rel=1e-12)
     labels = np.column_stack([codes == 0, codes == 1]).astype(float)
     binary = [-(p * np.log(p) + (1 - p) * np.log(1 - p)) for p in shares[:2]]
-    found = constants.loss_of_constant(losses.MultilabelCrossEntropy(), labels, weights)
+    found = constants.loss_of_constant(losses.MultilabelCrossEntropy(), labels, weights, 2)
     assert found == pytest.approx(sum(binary), rel=1e-12)
-    found = constants.loss_of_constant(losses.BinaryCrossEntropy(), labels[:, :1], weights)
+    found = constants.loss_of_constant(losses.BinaryCrossEntropy(), labels[:, :1], weights, 1)
     assert found == pytest.approx(binary[0], rel=1e-12)
+
+
+def test_a_last_class_without_samples_counts_for_smoothed_labels(rng):
+    loss, codes = losses.CategoricalCrossEntropy(0.2), np.arange(N) % 2
+    found = constants.loss_of_constant(loss, codes, np.ones(N), 3)
+    assert found == pytest.approx(least_loss(loss, codes, np.ones(N), 3), rel=1e-6)
+    assert found == pytest.approx(0.892, abs=1e-3)
 
 
 def test_smoothed_labels(rng):
@@ -87,7 +94,7 @@ def test_smoothed_labels(rng):
         (losses.BinaryCrossEntropy(0.2), labels[:, :1], 1),
         (losses.MultilabelCrossEntropy(0.2), labels, 2),
     ]:
-        found = constants.loss_of_constant(loss, targets, weights)
+        found = constants.loss_of_constant(loss, targets, weights, n_raw)
         assert found == pytest.approx(least_loss(loss, targets, weights, n_raw), rel=1e-6)
 
 
@@ -95,7 +102,7 @@ def test_a_class_or_label_that_does_not_occur(rng):
     weights = np.ones(N)
     codes = np.where(np.arange(N) % 2, 0, 2)
     loss = losses.CategoricalCrossEntropy()
-    assert constants.loss_of_constant(loss, codes, weights) == pytest.approx(0.69, abs=0.01)
+    assert constants.loss_of_constant(loss, codes, weights, 3) == pytest.approx(0.69, abs=0.01)
     zeros = np.zeros((N, 2))
     for loss in (losses.MultilabelCrossEntropy(), losses.SquaredError(), losses.Poisson()):
-        assert abs(constants.loss_of_constant(loss, zeros, weights)) < 1e-100
+        assert abs(constants.loss_of_constant(loss, zeros, weights, 2)) < 1e-100

@@ -151,6 +151,14 @@ def test_smoothed_labels_count_for_every_class(smoothing, rng):
         np.testing.assert_array_equal(smoothed.probabilities(scores), plain.probabilities(scores))
 
 
+def test_infinite_predictions_have_no_loss_that_is_nan():
+    raw, one = np.array([[np.inf]]), np.ones(1)
+    assert BinaryCrossEntropy().loss_gradient(np.ones((1, 1)), raw, one)[0] == 0
+    assert BinaryCrossEntropy().loss_gradient(np.zeros((1, 1)), raw, one)[0] == np.inf
+    far = np.array([[1, -1, 0]], "f4") * (np.finfo("f4").max / 2)
+    assert CategoricalCrossEntropy().loss_gradient(np.zeros(1, int), far, one)[0] == 0
+
+
 def test_regression_losses_equal_those_of_scikit_learn(rng):
     """The loss of a row is the mean over its outputs."""
     weight, raw, y = rng.uniform(0.5, 2, 40), *rng.standard_normal((2, 40, 2))

@@ -4,7 +4,7 @@ from numerics import RAGGED, assert_close, assert_gradient, draw_sequences
 
 from sklstm._network import pooling
 from sklstm._network.kernels import pooled as pooled_steps
-from sklstm._network.kernels.pooled import Pooled, add, gradient_at_steps
+from sklstm._network.kernels.pooled import Pooled, add_steps, gradient_at_steps
 from sklstm._network.pooling import POOLINGS
 
 WIDTH = 3
@@ -31,7 +31,7 @@ def draw_steps(rng, lengths=RAGGED, dtype=np.float64):
 def pool(kind, steps, batch):
     """Return the input of the output layer, and the time steps of the maxima."""
     pooled = pooling.initial(kind, len(batch), steps.shape[1], steps.dtype, need_argmax=True)
-    add(pooled, steps, batch.batch_sizes)
+    add_steps(pooled, steps, batch.batch_sizes)
     return pooling.finish(kind, pooled, None, batch.lengths), pooled.argmax
 
 
@@ -112,7 +112,7 @@ def test_segments_give_the_same_as_the_whole_batch(kind, reverse, rng):
     segments = split(packing, 3)
     for part, first in segments[::-1] if reverse else segments:
         rows = batch.blocks[first].start + np.arange(len(part.values))
-        add(pooled, steps[rows], part.batch_sizes, first, reverse)
+        add_steps(pooled, steps[rows], part.batch_sizes, first, reverse)
     assert_close(pooling.finish(kind, pooled, None, packing.lengths), expected, 1e-15)
     for part, first in segments:
         rows = batch.blocks[first].start + np.arange(len(part.values))
@@ -129,7 +129,7 @@ def test_a_factor_may_be_applied_after_pooling(kind, rng):
     factor = rng.integers(0, 3, (len(batch), WIDTH)) / 2.0
     expected, _ = pool(kind, steps * factor[batch.row_of], batch)
     pooled = pooling.initial(kind, len(batch), WIDTH, steps.dtype)
-    add(pooled, steps, batch.batch_sizes)
+    add_steps(pooled, steps, batch.batch_sizes)
     actual = pooling.finish(kind, pooled.times(factor), None, batch.lengths)
     assert_close(actual, expected, 1e-15)
     assert Pooled(None, None).times(factor) == (None, None, None)

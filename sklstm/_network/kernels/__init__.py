@@ -10,8 +10,8 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``S`` slots (see ``slots``), ``D`` i
 units. Inputs ``x`` are (P, D). Initial and final states ``h`` and ``c`` and their gradients are
 (n, H), as is the ``mask`` of recurrent dropout. The gradients ``dy`` and ``dcells`` at the hidden
 and cell states of all steps are (P, H). ``pooled`` are the sum and the maximum of the hidden states
-(n, H), to which all steps are added: in the forward pass to those of no steps. The cache has the
-step of each maximum.
+(n, H). ``forward`` needs those of no steps, 0 and minus infinity, and ``infer`` adds to any; the
+cache has the step of each maximum.
 """
 
 from __future__ import annotations

@@ -34,7 +34,13 @@ from numpy.typing import NDArray
 from sklstm._blas import is_fast_for_small_products
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
-from sklstm._network.kernels.pooled import Pooled, Steps, add, gradient_at_steps, pooled_memory
+from sklstm._network.kernels.pooled import (
+    Pooled,
+    Steps,
+    add_steps,
+    gradient_at_steps,
+    pooled_memory,
+)
 from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, select_slots
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
@@ -131,7 +137,7 @@ def _pool(pooled: Pooled | None, h: Array, layout: SlotLayout) -> Steps | None:
         return None
     if pooled.maximum is not None:
         pooled = pooled._replace(argmax=np.zeros(pooled.maximum.shape, np.intp))
-    add(pooled, h[layout.outputs], layout.batch_sizes, reverse=layout.reverse)
+    add_steps(pooled, h[layout.outputs], layout.batch_sizes, reverse=layout.reverse)
     return pooled.argmax
 
 

@@ -58,7 +58,7 @@ class Pooled(NamedTuple):
         )
 
 
-def add(
+def add_steps(
     pooled: Pooled, steps: Array, batch_sizes: Steps, first: int = 0, reverse: bool = False
 ) -> None:
     """Add the states (P, W) of steps that begin with time step ``first``.
@@ -115,10 +115,9 @@ def _first_steps(states: Array, peak: Array) -> Steps:
 def pooled_memory(pooled: Pooled, n_steps: int, like: Array) -> Iterator[Array]:
     """Yield memory for the hidden states of each step (n, W), and add them to ``pooled``.
 
-    Many steps are added at once, while they are in the cache.
-
-    The first row has the sum of the steps before, so that all steps are added one by one (NumPy
-    adds a single value per step in another order).
+    Many steps are added at once, while they are in the cache; ``add_steps`` needs all of them in
+    memory. The first row has the sum of the steps before, so that all steps are added one by one
+    (NumPy adds a single value per step in another order).
     """
     total, maximum, _ = pooled
     n_at_once = max(1, min(n_steps, MEMORY_SIZE // like.size))

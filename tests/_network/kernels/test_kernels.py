@@ -312,8 +312,9 @@ def test_training_pools_all_steps(lengths, reverse, masked, dtype, kernel, rng):
         h = steps[0][problem.batch.row_of == k]
         assert_close(pooled.total[k], h.sum(axis=0), ROUNDING[dtype])
         np.testing.assert_array_equal(pooled.maximum[k], h.max(axis=0))
-    for part in (initial_pooled(problem)._replace(maximum=None), pooled._replace(total=None)):
-        problem.forward(pooled=part)  # one of them without the other
+    for name in ("total", "maximum"):  # one of them without the other
+        part = initial_pooled(problem)._replace(**{name: None})
+        problem.forward(pooled=part)
         for found, known in zip(part[:2], pooled[:2], strict=True):
             if found is not None:
                 np.testing.assert_array_equal(found, known)
@@ -333,26 +334,26 @@ def test_gradients_at_sum_and_maximum(lengths, reverse, masked, dtype, tied, ker
         problem.weights.bias[H : 2 * H] = -np.inf if dtype == np.float32 else -1e6
     h = problem.forward()[0][0]
     at_total, at_maximum = problem.at_final.copy()
-    dy = np.empty_like(h)
+    at_argmax = np.zeros_like(h)
     for k in range(len(lengths)):
         rows = np.flatnonzero(problem.batch.row_of == k)
-        dy[rows] = at_total[k]
-        dy[rows[h[rows].argmax(axis=0)], range(H)] += at_maximum[k]
+        at_argmax[rows[h[rows].argmax(axis=0)], range(H)] = at_maximum[k]
         if tied:
             assert (h[rows] == h[rows[0]]).all()
-    expected = problem.backward(dy=dy, dcells=None)
+    expected = problem.backward(dy=at_total[problem.batch.row_of] + at_argmax, dcells=None)
     dpooled = Pooled(*np.concatenate([problem.at_final, problem.at_final], axis=2)[:, :, H:])
     pooled = initial_pooled(problem)
     found = problem.backward(pooled, dy=None, dcells=None, dpooled=dpooled)
     for name, gradient in expected.items():
         np.testing.assert_array_equal(found[name], gradient, err_msg=name)
 
-    dy[...] = at_total[problem.batch.row_of]
-    expected = problem.backward(dy=dy, dcells=None)
-    options = {"dy": None, "dcells": None, "dpooled": dpooled._replace(maximum=None)}
-    found = problem.backward(initial_pooled(problem)._replace(maximum=None), **options)
-    for name, gradient in expected.items():
-        np.testing.assert_array_equal(found[name], gradient, err_msg=name)
+    for absent, present in (("maximum", at_total[problem.batch.row_of]), ("total", at_argmax)):
+        expected = problem.backward(dy=present, dcells=None)
+        options = {"dy": None, "dcells": None, "dpooled": dpooled._replace(**{absent: None})}
+        pooled = initial_pooled(problem)._replace(**{absent: None})
+        found = problem.backward(pooled, **options)
+        for name, gradient in expected.items():
+            np.testing.assert_array_equal(found[name], gradient, err_msg=name)
 
 
 @pytest.mark.parametrize("rows", [8, 16, 1000])

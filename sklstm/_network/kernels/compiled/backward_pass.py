@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sklstm._network.kernels.compiled.cpu import BACKWARD_ROWS, FORWARD_ROWS
 from sklstm._network.kernels.compiled.intrinsics import (
-    add_pooled,
+    add_pooled_gradient,
     after,
     aligned,
     cell_backward,
@@ -120,7 +120,9 @@ def _step_backward(
     one. From its gate gradients the gradients at the hidden states are computed first. The product
     for the gradient of the weights reads the operands of a run by columns, so their rows, the first
     one at ``at_operands``, are loaded into the cache before. The activations of the step that is
-    processed next, whose first packed row is ``next_row``, are loaded, too.
+    processed next, whose first packed row is ``next_row``, are loaded, too. If ``pooled``,
+    ``dsums`` and ``dpeaks`` are gradients at sum and maximum, and ``step`` is compared with
+    ``argmax``.
     """
     n_lanes, stride = lanes(dh), n_inputs + 1 + width
     for first in range(0, width, 2 * n_lanes):
@@ -138,7 +140,7 @@ def _step_backward(
                     add(dy, (row + r) * dy_stride + u, dh, r * width + u, hidden - u)
                 if pooled:
                     k = r * width + u
-                    add_pooled(dsums, k, dpeaks, k, argmax, k, dh, k, step)
+                    add_pooled_gradient(dsums, k, dpeaks, k, argmax, k, dh, k, step)
                 if dcells_stride:
                     add(dcells, (row + r) * dcells_stride + u, dc, r * width + u, hidden - u)
                 prefetch(operands, at_operands + r * stride + u)
@@ -168,23 +170,23 @@ def _end_of_run(table, first, max_rows):
     return next_first, begin, end - begin, rows
 
 
-def _backward_arrays(scratch, n_lanes, n, n_inputs, depth, width):
+def _backward_arrays(scratch, n_lanes, n, n_pooled, n_inputs, depth, width):
     """Return pointers to the arrays of ``backward`` in scratch memory, in this order.
 
-    Gradients at the states, dh and dc, and at sum and maximum (n, U); packed weights of the hidden
-    state and of the inputs; the gradient of the packed weights; gradients at the inputs of a step
-    (n, 2 L); dz.
+    Gradients at the states, dh and dc (n, U); packed weights of the hidden state and of the inputs;
+    the gradient of the packed weights; gradients at the inputs of a step (n, 2 L), and at sum and
+    maximum (n_pooled, U); dz.
     """
     dh = aligned(scratch)
     dc = after(dh, n * width)
-    dsums = after(dc, n * width)
-    dpeaks = after(dsums, n * width)
-    packed_hh = after(dpeaks, n * width)
+    packed_hh = after(dc, n * width)
     packed_ih = after(packed_hh, 4 * width * width)
     dw = after(packed_ih, 4 * width * whole(n_inputs, n_lanes))
     dx_step = after(dw, 4 * width * depth)
-    dz = after(dx_step, 2 * n_lanes * n)
-    return dh, dc, dsums, dpeaks, packed_hh, packed_ih, dw, dx_step, dz
+    dsums = after(dx_step, 2 * n_lanes * n)
+    dpeaks = after(dsums, n_pooled * width)
+    dz = after(dpeaks, n_pooled * width)
+    return dh, dc, packed_hh, packed_ih, dw, dx_step, dsums, dpeaks, dz
 
 
 def _add_packed(dw, d_ih, d_hh, d_bias, n_inputs, hidden, depth):
@@ -204,12 +206,14 @@ def backward(
     """Compute the backward pass of all steps of ``table``, from the last to the first.
 
     The steps are processed in runs of at most ``max_rows`` rows. The gradients ``dh`` and ``dc``
-    (n, H) at the final states are replaced by those at the initial states.
+    (n, H) at the final states are replaced by those at the initial states. The gradients ``dtotal``
+    and ``dmaximum`` at sum and maximum are (n, H), each unless its stride is zero; the latter is
+    added at the step that ``argmax`` (n, U) names.
     """
     n_lanes, depth = lanes(hh), n_inputs + 1 + hidden
     width = whole(hidden, n_lanes)
-    at_h, at_c, dsums, dpeaks, packed_hh, packed_ih, dw, dx_step, dz = _backward_arrays(
-        scratch, n_lanes, n, n_inputs, depth, width
+    at_h, at_c, packed_hh, packed_ih, dw, dx_step, dsums, dpeaks, dz = _backward_arrays(
+        scratch, n_lanes, n, n if dtotal_stride + dmaximum_stride else 0, n_inputs, depth, width
     )
     pooled = load_pooled(
         dtotal, dtotal_stride, dmaximum, dmaximum_stride, dsums, dpeaks, n, hidden, width

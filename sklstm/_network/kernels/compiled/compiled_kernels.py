@@ -89,7 +89,8 @@ def forward(
     argmax = None if pooled is None else arenas.empty((layout.n_sequences, width), dtype)
     x, activations = np.ascontiguousarray(x), _aligned(layout.n_packed * 5 * width, dtype)
     scratch_size = _forward_scratch_size(first_h + hidden, width, dtype)
-    scratch = arenas.empty((scratch_size + 2 * layout.n_sequences * width,), dtype)
+    scratch_size += 0 if pooled is None else 2 * layout.n_sequences * width
+    scratch = arenas.empty((scratch_size,), dtype)
     *given, at_h, at_cells, at_activations, at_scratch = addresses(
         dtype, x, *weights, operands, h, cells, activations, scratch
     )
@@ -187,7 +188,9 @@ def backward(
         _with_contiguous_rows(array) for array in (dy, dcells, *_sum_and_maximum(dpooled))
     )
     dx = arenas.empty((layout.n_packed, n_inputs), dtype) if need_inputs else None
-    scratch = arenas.empty((_backward_scratch_size(layout, n_inputs, hidden, width, dtype),), dtype)
+    scratch_size = _backward_scratch_size(layout, n_inputs, hidden, width, dtype)
+    scratch_size += 0 if dpooled is None else 2 * layout.n_sequences * width
+    scratch = arenas.empty((scratch_size,), dtype)
     *given, at_ih, at_hh, at_bias, at_scratch = addresses(
         dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc, *gradient, scratch
     )
@@ -225,7 +228,7 @@ def _backward_scratch_size(
     n_lanes, n = lanes_of(dtype), layout.n_sequences
     slots = min(layout.n_slots, RUN_ROWS + n)
     packed = width + _whole_vectors(n_inputs, dtype) + n_inputs + 1 + hidden
-    return 4 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
+    return 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
 
 
 def _sum_and_maximum(pooled: Pooled | None) -> tuple[Array | None, Array | None]:

@@ -292,7 +292,9 @@ def _pool(comparison: str) -> Intrinsic:
 
 
 @of_elements
-def add_pooled(lanes: Lanes, total: Any, maximum: Any, argmax: Any, dh: Any, step: Any) -> None:
+def add_pooled_gradient(
+    lanes: Lanes, total: Any, maximum: Any, argmax: Any, dh: Any, step: Any
+) -> None:
     """Add the gradients at a sum and, if this step is its ``argmax``, at a maximum to ``dh``."""
     builder = lanes.builder
     is_maximum = builder.icmp_signed("==", lanes.load(argmax).as_bits(), lanes.integers(step))

@@ -133,11 +133,15 @@ def whole(number, n_lanes):
 def load_pooled(
     total, total_stride, maximum, maximum_stride, padded_total, padded_maximum, n, hidden, width
 ):  # fmt: skip
-    """Copy sum and maximum, or gradients there, if one of them is given, and return whether."""
-    if total_stride + maximum_stride:
+    """Copy sum and maximum, or the gradients at them, to arrays with padding.
+
+    Returns a number that is not zero if one of them is given; the other one is then cleared.
+    """
+    given = total_stride + maximum_stride
+    if given:
         _pad_or_clear(total, total_stride, padded_total, n, hidden, width)
         _pad_or_clear(maximum, maximum_stride, padded_maximum, n, hidden, width)
-    return total_stride + maximum_stride
+    return given
 
 
 def _pad_or_clear(rows, stride, padded, n, hidden, width):
