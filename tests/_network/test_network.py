@@ -295,6 +295,20 @@ def test_predictions_are_computed_from_the_hidden_states(pooling, bidirectional,
     assert network.hidden_states(params, batch, pooled).steps is None
 
 
+@by_width
+@by_pooling
+def test_dropout_multiplies_the_hidden_states_of_all_steps(pooling, bidirectional, rng, seed):
+    network = SequenceNetwork(2, (3,), 1, bidirectional=bidirectional, pooling=pooling, dropout=0.5)
+    params, batch = network.layout.views(draw_parameters(rng, network)), draw_sequences(rng).pack()
+    masks = draw_masks(network, seed, batch)
+    hidden, mask = network.hidden_states(params, batch), masks["lstm_0.output"]
+    steps = np.split(batch.unpack(hidden.steps * mask[batch.row_of]), np.cumsum(RAGGED)[:-1])
+    pairs = zip(steps, batch.restore(hidden.last * mask), strict=True)
+    pooled = np.stack([POOLED[pooling](*pair) for pair in pairs])
+    raw = pooled @ params["dense.weight"] + params["dense.bias"]
+    assert_close(batch.restore(network.forward(params, batch, masks)[0]), raw, 1e-13)
+
+
 # --- settings ---
 
 SETTINGS = {

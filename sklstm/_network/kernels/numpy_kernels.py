@@ -137,7 +137,7 @@ def _pool(pooled: Pooled | None, h: Array, layout: SlotLayout) -> Steps | None:
         return None
     if pooled.maximum is not None:
         pooled = pooled._replace(argmax=np.zeros(pooled.maximum.shape, np.intp))
-    add_steps(pooled, h[layout.outputs], layout.batch_sizes, reverse=layout.reverse)
+    add_steps(pooled, h[layout.outputs], layout.batch_sizes)
     return pooled.argmax
 
 

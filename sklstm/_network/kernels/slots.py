@@ -44,8 +44,6 @@ class SlotLayout:
         Numbers of sequences, of packed rows and of slots.
     batch_sizes : ndarray of shape (n_steps,)
         Number of sequences at each step.
-    reverse : bool
-        Whether the steps are processed from the last to the first.
     equal_lengths : bool
         Whether all sequences have the same length. All index attributes are slices then.
     inputs, outputs : slice or ndarray of shape (n_packed,)
@@ -59,7 +57,7 @@ class SlotLayout:
 
     def __init__(self, batch_sizes: NDArray[np.intp], reverse: bool) -> None:
         n, n_steps = int(batch_sizes[0]), len(batch_sizes)
-        self.batch_sizes, self.reverse = batch_sizes, reverse
+        self.batch_sizes = batch_sizes
         self.n_sequences = n
         self.equal_lengths = bool(batch_sizes[-1] == n)
         if self.equal_lengths:
