@@ -38,6 +38,16 @@ from sklstm.preprocessing import SequenceScaler
 Make = Callable[[Any, int], Any]
 
 
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    folder = Path(__file__).parent
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
+#: When the run begins: the files may change before it ends.
+COMMIT = _commit()
+
+
 class Result(NamedTuple):
     """Scores on the test split, one for each seed: accuracy in percent, or RMSE."""
 
@@ -160,16 +170,10 @@ def save(path: Path, label: str, results: list[Result], figures: dict[str, Any])
         run[name] = {
             "scores": [round(score, 5) for score in result.scores],
             "seconds": [round(seconds, 2) for seconds in result.seconds],
-            "commit": _commit(),
+            "commit": COMMIT,
             "date": datetime.now(UTC).date().isoformat(),
         }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
 
 
 def parse() -> argparse.Namespace:
