@@ -326,13 +326,47 @@ def cases():
     yield from cases_of_functional()
 
 
+# What is called with a malformed value.
+
+
+def put_made(make):
+    return put(make())
+
+
+def make_streams(n_streams):
+    return SequenceStream(fitted("regressor"), n_streams)
+
+
+def set_kernels(kernels):
+    sklstm.set_config(kernels=kernels)
+
+
+def gradients_of(name, target):
+    return fitted(name).input_gradients(RAGGED, target)
+
+
+def continue_with(classes):
+    return fitted("classifier").partial_fit(RAGGED, LABELS, classes)
+
+
+def weigh(metric, weights):
+    return metric(STEP_LABELS, STEP_LABELS, sample_weight=weights)
+
+
+def windows_of(series):
+    return sequences.make_windows(series, 2)
+
+
+def forward_with(name, value):
+    return functional.lstm_forward(VALUES, {**WEIGHTS, name: value})
+
+
 def cases_of_sequences():
     for reader, (function, name) in READERS.items():
         for value, make in {**NO_ARRAYS, **NO_NUMBERS}.items():
             yield f"{reader}(X: {value})", function, name, make, "X"
         for value, make in NO_SEQUENCES.items():
-            element = lambda m=make: put(m())  # noqa: E731
-            yield f"{reader}(X[3]: {value})", function, name, element, r"X\[3\]"
+            yield f"{reader}(X[3]: {value})", function, name, partial(put_made, make), r"X\[3\]"
     for carrier, function in CARRIERS.items():
         for value, make in NO_ARRAYS.items():
             yield f"{carrier}(X: {value})", function, None, make, "X"
@@ -356,8 +390,7 @@ def cases_of_streams():
     for value, make in {**NO_ARRAYS, **NO_STEPS}.items():
         yield f"step({value})", lambda X_t: fitted("stream").step(X_t), "stream", make, "X_t"
     for value in ("a", 0, -1, 1.5, None, [1]):
-        function = lambda n: SequenceStream(fitted("regressor"), n)  # noqa: E731
-        yield f"n_streams={value!r}", function, None, always(value), "n_streams"
+        yield f"n_streams={value!r}", make_streams, None, always(value), "n_streams"
     for value in (None, 3, LSTMRegressor, "text"):
         yield f"stream of {value!r}", SequenceStream, None, always(value), "estimator"
 
@@ -367,23 +400,21 @@ def cases_of_parameters():
         for value in values:
             yield f"{name}={value!r}", parameter(name), None, always(value), name
     for value in ("fast", 1, ["numpy"], True):
-        function = lambda kernels: sklstm.set_config(kernels=kernels)  # noqa: E731
-        yield f"kernels={value!r}", function, None, always(value), "kernels"
+        yield f"kernels={value!r}", set_kernels, None, always(value), "kernels"
 
 
 def cases_of_arguments():
     for name in ESTIMATORS:
-        function = lambda t, name=name: fitted(name).input_gradients(RAGGED, t)  # noqa: E731
+        function = partial(gradients_of, name)
         for value in (np.arange(2), [0, 1], "a", 7, object()):
             kind = type(value).__name__
             yield f"{name}: target of {kind}", function, name, always(value), "target"
-    function = lambda c: fitted("classifier").partial_fit(RAGGED, LABELS, c)  # noqa: E731
     dates = np.array([0, 1], "M8[s]")
     masked = np.ma.masked_array([0, 1])
     wrong = ([0, 2], [0], "ab", [[0, 1]], [0, 1, np.nan], [0, 1, None], {0, 1}, [1j, 0])
     for value in (*wrong, dates, masked, range(2), iter([0, 1]), np.array(["NaT"], "M8[s]")):
         name = f"classes={type(value).__name__}: {value!r:.20}"
-        yield name, function, "classifier", always(value), "classes"
+        yield name, continue_with, "classifier", always(value), "classes"
     for value in ("text", [["a"], [1]], ["a", 3], ["", "a"], [], 3, {"a": 1}, {"a"}, None):
         for name in ("fit", "transform"):
             function, _ = method("encoder", name)
@@ -396,15 +427,14 @@ def cases_of_metrics():
         for value, make in NO_ARRAYS.items():
             yield f"{name}(y_true: {value})", lambda y, m=metric: m(y, STEPS), None, make, "y_true"
             yield f"{name}(y_pred: {value})", partial(metric, STEPS), None, make, "y_pred"
-        weighted = lambda w, m=metric: m(STEP_LABELS, STEP_LABELS, sample_weight=w)  # noqa: E731
         for value, make in NO_WEIGHTS.items():
-            yield f"{name}(weight: {value})", weighted, None, make, "sample_weight"
+            function = partial(weigh, metric)
+            yield f"{name}(weight: {value})", function, None, make, "sample_weight"
 
 
 def cases_of_converters():
     for value, make in NO_ARRAYS.items():
-        windows = lambda series: sequences.make_windows(series, 2)  # noqa: E731
-        yield f"make_windows({value})", windows, None, make, "series"
+        yield f"make_windows({value})", windows_of, None, make, "series"
         yield f"from_concatenated({value})", sequences.from_concatenated, None, make, "X"
     wrapping = np.array([2**63, 2**63, 6], np.uint64)  # the sum of uint64 would be 6
     for value in (wrapping, [-1, 7], [1.5, 4.5], ["a"], [7], [], [[6]], 6, "6"):
@@ -417,9 +447,7 @@ def cases_of_converters():
 
 def cases_of_functional():
     for name in WEIGHTS:
-        function = lambda v, n=name: functional.lstm_forward(  # noqa: E731
-            VALUES, {**WEIGHTS, n: v}
-        )
+        function = partial(forward_with, name)
         for value in ("text", np.zeros((2, 2, 2)), WEIGHTS["bias"] * 1j, [[1], [1, 2]], None):
             kind = type(value).__name__
             yield f"lstm_forward({name}: {kind})", function, None, always(value), name
