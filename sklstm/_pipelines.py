@@ -21,9 +21,14 @@ NETWORKS = {
     "regressor": (LSTMRegressor, PARAMETERS),
 }
 
-#: How many times differences are computed, for the members of an ensemble in turns. Averages of
-#: probabilities gain from members without differences, averages of numbers do not.
-ORDERS = {LSTMClassifier: (1, 2, 0), LSTMRegressor: (1, 2)}
+#: The steps before the network, for the members of an ensemble in turns. Averages of probabilities
+#: gain from members that see other channels, averages of numbers from differences alone.
+ONCE, TWICE = ("differences",), ("differences", "second_differences")
+CONVOLUTIONS = ("convolutions",)
+MEMBERS: dict[type, tuple[tuple[str, ...], ...]] = {
+    LSTMClassifier: (ONCE, CONVOLUTIONS, TWICE, CONVOLUTIONS, (), CONVOLUTIONS),
+    LSTMRegressor: (ONCE, TWICE),
+}
 
 
 def sequence_pipeline(
@@ -43,8 +48,9 @@ def sequence_pipeline(
         estimator is cloned and used as it is.
     n_members : int, default=1
         Number of pipelines. With more than one, a VotingClassifier or VotingRegressor averages
-        their probabilities or predictions. They differ in their random numbers, and in how many
-        times differences are computed.
+        their probabilities or predictions. They differ in their random numbers and in their steps:
+        differences are computed once, twice or not at all, and every second classifier has random
+        convolutions instead.
     n_jobs : int or None, default=None
         Number of jobs that fit the members of an ensemble, as scikit-learn defines it. With one
         member, number of threads of the estimator.
@@ -55,7 +61,8 @@ def sequence_pipeline(
     -------
     Pipeline, VotingClassifier or VotingRegressor
         Not fitted. The steps of a Pipeline are "differences" and "lstm"; ensembles name their
-        Pipelines "member_0", "member_1" and so on.
+        Pipelines "member_0", "member_1" and so on. Members may have the steps
+        "second_differences" or "convolutions".
 
     Raises
     ------
@@ -69,14 +76,16 @@ def sequence_pipeline(
     --------
     LSTMClassifier, LSTMRegressor : The last step of the pipeline.
     sklstm.preprocessing.SequenceDifferences : The first step.
+    sklstm.preprocessing.RandomConvolutions : The first step of some members of an ensemble.
 
     Notes
     -----
-    ``X`` may have any form that the estimators accept. Tokens have no differences: with
-    ``vocabulary_size``, the pipeline has the step "lstm" alone. With ``return_sequences=True`` and
-    ``bidirectional=False``, a prediction depends on its own and earlier time steps alone, since
-    differences look back; a :class:`sklstm.streaming.SequenceStream` of such a Pipeline returns the
-    same predictions step by step.
+    ``X`` may have any form that the estimators accept. Tokens have neither differences nor
+    convolutions: with ``vocabulary_size``, the pipeline has the step "lstm" alone. With
+    ``return_sequences=True`` and ``bidirectional=False``, a prediction depends on its own and
+    earlier time steps alone, since differences look back; a
+    :class:`sklstm.streaming.SequenceStream` of such a Pipeline returns the same predictions step by
+    step.
 
     Voting ensembles take one target for each sequence, and sample weights only through
     scikit-learn's metadata routing.
@@ -104,10 +113,10 @@ def sequence_pipeline(
             "sequences, not for time steps; expected n_members=1"
         )
     seeds = _seeds(_given(random_state, lstm.random_state), n_members)
-    orders = next(orders for kind, orders in ORDERS.items() if isinstance(lstm, kind))
+    choices = next(choices for kind, choices in MEMBERS.items() if isinstance(lstm, kind))
     members = [
-        (f"member_{k}", _pipeline(clone(lstm), seed, order))
-        for k, (seed, order) in enumerate(zip(seeds, cycle(orders), strict=False))
+        (f"member_{k}", _pipeline(clone(lstm), seed, steps))
+        for k, (seed, steps) in enumerate(zip(seeds, cycle(choices), strict=False))
     ]
     return _ensemble(lstm, members, n_jobs)
 
@@ -126,17 +135,21 @@ def _network(estimator: Any) -> LSTMClassifier | LSTMRegressor:
     )
 
 
-def _pipeline(lstm: Any, random_state: Any, order: int = 1) -> Any:
-    """A pipeline with differences of this order, unless steps are tokens."""
+def _pipeline(lstm: Any, random_state: Any, steps: tuple[str, ...] = ONCE) -> Any:
+    """A pipeline with these steps before the network, unless steps are tokens."""
     from sklearn.pipeline import Pipeline
 
-    from sklstm.preprocessing import SequenceDifferences
+    from sklstm.preprocessing import RandomConvolutions, SequenceDifferences
 
-    lstm.set_params(random_state=_given(random_state, lstm.random_state))
-    names = ["differences", "second_differences"][: order if lstm.vocabulary_size is None else 0]
-    return Pipeline(
-        [*((name, SequenceDifferences(skip_sparse=True)) for name in names), ("lstm", lstm)]
-    )
+    seed = _given(random_state, lstm.random_state)
+    lstm.set_params(random_state=seed)
+    transformers = {
+        "differences": SequenceDifferences(skip_sparse=True),
+        "second_differences": SequenceDifferences(skip_sparse=True),
+        "convolutions": RandomConvolutions(random_state=seed),
+    }
+    names = steps if lstm.vocabulary_size is None else ()
+    return Pipeline([*((name, transformers[name]) for name in names), ("lstm", lstm)])
 
 
 def _ensemble(lstm: Any, members: list[tuple[str, Any]], n_jobs: int | None) -> Any:

@@ -148,6 +148,7 @@ def fitted(name):
         "scaler": lambda: preprocessing.SequenceScaler().fit(RAGGED),
         "imputer": lambda: preprocessing.SequenceImputer().fit(RAGGED),
         "differences": lambda: preprocessing.SequenceDifferences().fit(RAGGED),
+        "convolutions": lambda: preprocessing.RandomConvolutions(2).fit(RAGGED),
         "windows": lambda: preprocessing.SlidingWindow().fit(RAGGED),
         "table": lambda: preprocessing.ToSequences(2).fit(RAGGED),
         "steps transformer": lambda: preprocessing.StepTransformer(StandardScaler()).fit(RAGGED),

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 
 from sklstm import LSTMClassifier, LSTMRegressor, sequence_pipeline
-from sklstm.preprocessing import SequenceDifferences
+from sklstm.preprocessing import RandomConvolutions, SequenceDifferences
 from sklstm.streaming import SequenceStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -77,15 +77,33 @@ def test_an_ensemble_averages_its_members(kind, n_members, rng, seed):
     np.testing.assert_array_equal(response(model)(X), response(again)(X))
 
 
-@pytest.mark.parametrize(
-    ("kind", "orders"), [("classifier", [1, 2, 0, 1]), ("regressor", [1, 2, 1, 2])]
-)
-def test_members_differ_in_their_differences(kind, orders):
-    model = sequence_pipeline(kind, n_members=4)
-    found = [
-        sum(isinstance(s, SequenceDifferences) for _, s in p.steps) for _, p in model.estimators
+D, C = "differences", "convolutions"
+STEPS = {
+    "classifier": [[D], [C], [D, f"second_{D}"], [C], [], [C], [D]],
+    "regressor": [[D], [D, f"second_{D}"], [D], [D, f"second_{D}"]],
+}
+
+
+@kinds
+def test_members_differ_in_their_steps(kind):
+    model = sequence_pipeline(kind, n_members=len(STEPS[kind]))
+    members = [pipeline for _, pipeline in model.estimators]
+    assert [[name for name, _ in member.steps] for member in members] == [
+        [*names, "lstm"] for names in STEPS[kind]
     ]
-    assert found == orders
+    for member in members:
+        for name, step in member.steps[:-1]:
+            assert type(step) is (RandomConvolutions if name == C else SequenceDifferences)
+
+
+def test_members_have_other_kernels(rng, seed):
+    X, y = problem(rng)
+    model = quick("classifier", n_members=4, random_state=seed).fit(X, y)
+    one, other = (model.estimators_[k] for k in (1, 3))
+    assert one[0].kernels_.shape == other[0].kernels_.shape == (32, 9, 2)
+    assert not np.isclose(one[0].kernels_, other[0].kernels_).all(axis=(1, 2)).any()
+    again = quick("classifier", n_members=4, random_state=seed).fit(X, y)
+    np.testing.assert_array_equal(again.estimators_[1][0].kernels_, one[0].kernels_)
 
 
 @kinds
@@ -106,7 +124,7 @@ def test_every_form(form, n_members, kind, rng, seed):
 
 
 @pytest.mark.parametrize("n_members", [1, 2])
-def test_tokens_have_no_differences(n_members, rng, seed):
+def test_tokens_have_no_other_steps(n_members, rng, seed):
     X = [rng.integers(0, 5, n) for n in rng.integers(1, 7, 30)]
     y = np.array(["low", "high"])[[int(x[0] > 2) for x in X]]
     lstm = LSTMClassifier(vocabulary_size=5, random_state=seed, **QUICK)

@@ -50,6 +50,7 @@ OBJECTS = {
     "scaler": preprocessing.SequenceScaler().fit(X),
     "imputer": preprocessing.SequenceImputer().fit(X),
     "differences": preprocessing.SequenceDifferences().fit(X),
+    "convolutions": preprocessing.RandomConvolutions(2).fit(X),
     "windows": preprocessing.SlidingWindow().fit(X),
     "tables": preprocessing.ToSequences(2).fit(X),
     "static": preprocessing.AppendStatic().fit(pd.DataFrame({"series": [[1.0]], "age": [40]})),

@@ -1,5 +1,6 @@
 """Transformers of sequences. They return sequences in the form of their input."""
 
+from sklstm.preprocessing._convolutions import RandomConvolutions
 from sklstm.preprocessing._differences import SequenceDifferences
 from sklstm.preprocessing._imputer import SequenceImputer
 from sklstm.preprocessing._scaler import SequenceScaler
@@ -12,6 +13,7 @@ from sklstm.preprocessing._windows import SlidingWindow
 
 __all__ = [
     "AppendStatic",
+    "RandomConvolutions",
     "SequenceDifferences",
     "SequenceImputer",
     "SequenceScaler",

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklstm import LSTMClassifier
 from sklstm.preprocessing import (
     AppendStatic,
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -28,6 +29,7 @@ TRANSFORMERS = [
     SequenceDifferences(),
     SequenceImputer(),
     SequenceScaler(),
+    RandomConvolutions(2, random_state=0),
     SlidingWindow(),
     ToSequences(2),
     TokenEncoder(),

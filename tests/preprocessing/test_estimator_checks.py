@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 
 from sklstm.preprocessing import (
     AppendStatic,
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -31,6 +32,8 @@ DIFFERENCES = [
 STEPS = [StepTransformer(StandardScaler()), StepTransformer(PCA(1))]
 OTHERS = [
     StepTransformer(SplineTransformer(3)),
+    RandomConvolutions(3, 2),
+    RandomConvolutions(append=True),
     SequenceDifferences(),
     SequenceImputer(add_indicator=True),
     SlidingWindow(),

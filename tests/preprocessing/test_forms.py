@@ -26,6 +26,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from sklstm.preprocessing import (
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -49,6 +50,7 @@ SAME_SHAPE = {
 OTHERS = {
     "indicator": SequenceImputer(add_indicator=True),
     "differences": SequenceDifferences(),
+    "convolutions": RandomConvolutions(2, 3, random_state=0),
     "windows": SlidingWindow(),
     "two channels": ToSequences(2),
 }
@@ -156,7 +158,8 @@ def test_1d_elements_stay_1d(name, container, rng):
     transformed = out(container(series))
     assert isinstance(transformed, type(container(series)))
     for x, found in zip(series, transformed, strict=True):
-        assert found.shape == ((len(x), 2) if name in ("indicator", "differences") else x.shape)
+        two = name in ("indicator", "differences", "convolutions")
+        assert found.shape == ((len(x), 2) if two else x.shape)
 
 
 @every
@@ -416,6 +419,7 @@ def test_default_feature_names(name, rng):
     expected = {
         "indicator": ["x0", "x1", "missingindicator_x0", "missingindicator_x1"],
         "differences": ["x0", "x1", "difference_x0", "difference_x1"],
+        "convolutions": ["convolution0", "convolution1"],
         "windows": ["t0_x0", "t0_x1"],
     }.get(name, ["x0", "x1"])
     assert transformer.get_feature_names_out().tolist() == expected

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.preprocessing import (
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -31,6 +32,7 @@ GRIDS = {
     "imputer": (SequenceImputer(), {"strategy": ["mean", "forward", "linear"]}),
     "indicator": (SequenceImputer(), {"add_indicator": [False, True]}),
     "differences": (SequenceDifferences(), {"append": [False, True]}),
+    "convolutions": (RandomConvolutions(random_state=0), {"n_kernels": [2, 3]}),
     "windows": (SlidingWindow(), {"width": [1, 3], "stride": [1, 2]}),
     "tables": (ToSequences(), {"n_features": [1, 2]}),
 }

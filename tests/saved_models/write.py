@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.preprocessing import (
     AppendStatic,
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -91,6 +92,7 @@ MODELS = {
     "imputer": (SequenceImputer("linear", add_indicator=True), SEQUENCES, None),
     "differences": (SequenceDifferences(), SEQUENCES, None),
     "sparse channels": (SequenceDifferences(skip_sparse=True), RARE, None),
+    "convolutions": (RandomConvolutions(2, 3, random_state=0), SEQUENCES, None),
     "windows": (SlidingWindow(2, 2), TABLE, None),
     "to sequences": (ToSequences(2), TABLE, None),
     "token encoder": (TokenEncoder(), WORDS, None),

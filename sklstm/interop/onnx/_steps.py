@@ -12,6 +12,7 @@ import numpy as np
 
 from sklstm.interop.onnx._graph import DOUBLE, FLOAT, Graph, Tensors
 from sklstm.preprocessing import (
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -36,7 +37,7 @@ def convertible_types() -> list[type]:
 
 def returns_table(step: Any, table: bool) -> bool:
     """Whether a transformer returns a 2-D array, if it is given one or not."""
-    if isinstance(step, SlidingWindow | ToSequences):
+    if isinstance(step, RandomConvolutions | SlidingWindow | ToSequences):
         return False
     appends = getattr(step, "append", False) or getattr(step, "add_indicator", False)
     return table and not appends
@@ -48,6 +49,8 @@ def n_features_out(step: Any, n_features: int) -> int:
         return n_features * int(step.width)
     if isinstance(step, ToSequences):
         return int(step.n_features)
+    if isinstance(step, RandomConvolutions):
+        return len(step.kernels_) + (n_features if step.append else 0)
     appends = getattr(step, "append", False) or getattr(step, "add_indicator", False)
     return n_features * (2 if appends else 1)
 
@@ -168,6 +171,28 @@ def _add_differences(graph: Graph, step: SequenceDifferences, tensors: Tensors) 
     return differences, tensors.lengths
 
 
+def _add_convolutions(graph: Graph, step: RandomConvolutions, tensors: Tensors) -> Result:
+    center = graph.constant(step.center_, np.float64, "center")
+    scale = graph.constant(step.scale_, np.float64, "scale")
+    x = graph.add("Sub", graph.cast(tensors.values, DOUBLE), center)
+    scaled = graph.cast(graph.add("Div", x, scale), FLOAT)
+    by_channel = graph.add(
+        "Transpose", graph.fill(graph.mask(tensors), scaled, 0.0), perm=[0, 2, 1]
+    )
+    parts = []
+    for dilation in np.unique(step.dilations_).tolist():
+        kernels = step.kernels_[step.dilations_ == dilation].transpose(0, 2, 1)
+        weights = graph.constant(kernels, np.float32, "kernels")
+        span = (kernels.shape[2] - 1) * dilation
+        pads = [span // 2, span - span // 2]
+        parts.append(graph.add("Conv", by_channel, weights, dilations=[dilation], pads=pads))
+    convolutions = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+    values = graph.add("Transpose", convolutions, perm=[0, 2, 1])
+    if step.append:
+        values = graph.add("Concat", tensors.values, values, axis=2)
+    return values, tensors.lengths
+
+
 def _add_to_sequences(graph: Graph, step: ToSequences, tensors: Tensors) -> Result:
     if not step._flat:
         return graph.add("Identity", tensors.values), tensors.lengths
@@ -222,6 +247,7 @@ def _add_windows_at_end(
 
 
 _CONVERTERS: dict[type, Callable[[Graph, Any, Tensors], Result]] = {
+    RandomConvolutions: _add_convolutions,
     SequenceDifferences: _add_differences,
     SequenceImputer: _add_imputer,
     SequenceScaler: _add_scaler,

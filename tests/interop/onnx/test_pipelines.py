@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm.interop.onnx import to_onnx
 from sklstm.preprocessing import (
+    RandomConvolutions,
     SequenceDifferences,
     SequenceImputer,
     SequenceScaler,
@@ -40,6 +41,8 @@ STEPS = {
     "minmax of each": [SequenceScaler("minmax", per_sequence=True, feature_range=(-1, 2))],
     "differences": [SequenceDifferences()],
     "differences alone": [SequenceDifferences(append=False)],
+    "convolutions": [RandomConvolutions(5, 2, random_state=0)],
+    "convolutions beside": [RandomConvolutions(3, 4, append=True, random_state=0)],
     "windows": [SlidingWindow(3, 2)],
     "windows at the end": [SlidingWindow(3, 2, align="end")],
     "windows of one step": [SlidingWindow()],
