@@ -3,12 +3,13 @@
     python benchmarks/accuracy/choose.py DATA_FOLDER
     python benchmarks/accuracy/choose.py DATA_FOLDER --candidates defaults bidirectional
     python benchmarks/accuracy/choose.py DATA_FOLDER --pipelines --repeats 3
+    python benchmarks/accuracy/choose.py DATA_FOLDER --ensembles
 
 The name of a candidate describes its difference from the defaults, or from the pipeline of
-differences and a bidirectional network with dropout. The test splits are not used. Candidates are
-compared by their mean accuracy over the data sets, and by the mean of the differences from the
-first candidate, with its standard error over the data sets. Regressions have the root mean squared
-error.
+differences and a bidirectional network with dropout, or the members of an ensemble. The test splits
+are not used. Candidates are compared by their mean accuracy over the data sets, and by the mean of
+the differences from the first candidate, with its standard error over the data sets. Regressions
+have the root mean squared error.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ from unittest import mock
 
 import numpy as np
 from sets import DataSet, read_sets
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from sklstm import LSTMClassifier, LSTMRegressor
 from sklstm._network import initializers, lstm
-from sklstm.preprocessing import SequenceDifferences, SlidingWindow
+from sklstm.preprocessing import RandomConvolutions, SequenceDifferences, SlidingWindow
 
 #: Parameters of the estimators, except "input_gain", the gain of the initial input weights;
-#: "differences", how many times they are computed; and "windows", their width and stride.
+#: "differences", how many times they are computed; "convolutions", the number of kernels;
+#: "windows", their width and stride; and "members", what is different in those of an ensemble.
 CANDIDATES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "constant rate 0.005, at most 200 epochs": {
@@ -92,6 +95,16 @@ PIPELINES |= {
     "noise 0.2 and 0.2, 150 epochs": NOISY | {"max_iter": 150},
 }
 
+ONCE, TWICE, NEVER = {"differences": 1}, {"differences": 2}, {"differences": 0}
+CONVOLUTIONS = NEVER | {"convolutions": 32}
+ENSEMBLES: dict[str, dict[str, Any]] = {
+    "differences once, twice and never": NOISY | {"members": [ONCE, TWICE, NEVER]},
+    "... and convolutions": NOISY | {"members": [ONCE, TWICE, NEVER, CONVOLUTIONS]},
+    "once, twice, and two with convolutions": NOISY
+    | {"members": [ONCE, CONVOLUTIONS, TWICE, CONVOLUTIONS]},
+    "two with convolutions": NOISY | {"members": [CONVOLUTIONS] * 2},
+}
+
 
 class Outcome(NamedTuple):
     scores: list[float]  # of each data set: accuracy in percent, or root mean squared error
@@ -120,18 +133,34 @@ def cross_validate(candidate: dict[str, Any], sets: list[DataSet], repeats: int)
 
 
 def _fit(candidate: dict[str, Any], data: DataSet, indices: Any, seed: int) -> Any:
-    settings = dict(candidate)
-    settings.pop("input_gain", None)
-    steps = [SequenceDifferences() for _ in range(settings.pop("differences", 0))]
-    if "windows" in settings:
-        steps.append(SlidingWindow(*settings.pop("windows")))
-    make = LSTMRegressor if data.is_regression else LSTMClassifier
-    if data.is_regression:
-        settings.pop("label_smoothing", None)
-    network = make(random_state=seed, dtype="float32", **settings)
+    make = _ensemble if "members" in candidate else _pipeline
+    model = make(candidate, data.is_regression, seed)
     with _initialised(candidate), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return make_pipeline(*steps, network).fit(_take(data, indices), data.train.y[indices])
+        return model.fit(_take(data, indices), data.train.y[indices])
+
+
+def _pipeline(candidate: dict[str, Any], is_regression: bool, seed: int) -> Any:
+    settings = dict(candidate)
+    settings.pop("input_gain", None)
+    steps: list[Any] = [SequenceDifferences() for _ in range(settings.pop("differences", 0))]
+    if "convolutions" in settings:
+        steps.append(RandomConvolutions(settings.pop("convolutions"), random_state=seed))
+    if "windows" in settings:
+        steps.append(SlidingWindow(*settings.pop("windows")))
+    make = LSTMRegressor if is_regression else LSTMClassifier
+    if is_regression:
+        settings.pop("label_smoothing", None)
+    return make_pipeline(*steps, make(random_state=seed, dtype="float32", **settings))
+
+
+def _ensemble(candidate: dict[str, Any], is_regression: bool, seed: int) -> Any:
+    settings = dict(candidate)
+    members = [
+        (f"member_{k}", _pipeline(settings | member, is_regression, 100 * seed + k))
+        for k, member in enumerate(settings.pop("members"))
+    ]
+    return VotingRegressor(members) if is_regression else VotingClassifier(members, voting="soft")
 
 
 def _take(data: DataSet, indices: Any) -> Any:
@@ -169,13 +198,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Cross-validation of candidates.")
     parser.add_argument("folder", type=Path, help="data sets as in sets.py")
     parser.add_argument("--pipelines", action="store_true", help="candidates for the pipeline")
+    parser.add_argument("--ensembles", action="store_true", help="ensembles of pipelines")
     parser.add_argument("--candidates", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--sets", nargs="+", help="only these")
     arguments = parser.parse_args()
 
     sets = read_sets(arguments.folder, arguments.sets)
-    candidates = PIPELINES if arguments.pipelines else CANDIDATES
+    chosen = ENSEMBLES if arguments.ensembles else PIPELINES
+    candidates = chosen if arguments.pipelines or arguments.ensembles else CANDIDATES
     names = arguments.candidates or list(candidates)
     if unknown := set(names) - set(candidates):
         parser.error(f"unknown candidates: {', '.join(sorted(unknown))}")
