@@ -152,18 +152,30 @@ class Scaling:
     def of_step(self, n: int, dtype: DTypeLike) -> Callable[[NDArray[np.floating]], NDArray[Any]]:
         """Return a function that does what `apply` does, faster for few values (n, D).
 
-        It returns the same array in each call.
+        It may return the same array in each call. Casts and broadcasting inside of ufuncs, and
+        ``np.errstate``, take longer than the arithmetic, so it does without. Only values whose
+        results are surely finite need no ``np.errstate``.
         """
         if self._is_extreme:
             return partial(self.apply, dtype=dtype)
-        n_channels = len(self.mean_seen)
-        _, center, factor = (array[:n_channels] for array in self._tiled)
-        distance, scaled = np.empty((n, n_channels)), np.empty((n, n_channels), dtype)
+        shape = (n, len(self.mean_seen))
+        center, factor = (np.tile(array[: shape[1]], (n, 1)) for array in self._tiled[1:])
+        wide, scaled = np.empty(shape), np.empty(shape, dtype)
+        flat = wide.reshape(-1)
+        with np.errstate(over="ignore", divide="ignore"):
+            largest = np.finfo(dtype).max / 2 / factor - np.abs(center)
+        square = (
+            min(float(largest.min(initial=np.inf)), 1e150) ** 2 if (largest > 0).all() else -1.0
+        )
 
         def apply(values: NDArray[np.floating]) -> NDArray[Any]:
-            with np.errstate(over="ignore", invalid="ignore"):
-                np.subtract(values, center, distance)
-                return np.multiply(distance, factor, scaled, casting="same_kind")
+            wide[...] = values
+            if not np.vdot(flat, flat) <= square:  # dot would warn
+                return self.apply(values, dtype)
+            np.subtract(wide, center, wide)
+            np.multiply(wide, factor, wide)
+            scaled[...] = wide
+            return scaled
 
         return apply
 

@@ -165,3 +165,22 @@ def test_a_packed_batch_is_scaled_in_each_segment(rng):
         found, expected = packing.segment(*bounds), plain.segment(*bounds)
         np.testing.assert_array_equal(found.values, expected.values, strict=True)
         np.testing.assert_array_equal(found.rows, expected.rows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, 1e-200, 1e200])
+def test_a_step_is_scaled_as_a_batch(scale, dtype, rng):
+    """To the last bit, also where the result is not finite; without warnings."""
+    seen = rng.normal(size=(50, 4)) * scale + [0, 3 * scale, 0, 0]
+    seen[:, 3] = scale / 3  # constant
+    scaling = Scaling.of(seen, np.ones(50))
+    apply = scaling.of_step(2, dtype)
+    largest = np.finfo(np.float64).max
+    for factor in (0.0, 1.0, 1e10, 1e37, 1e38, 1e39, 1e100, 1e150, 1e160, 1e300, np.inf, np.nan):
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.clip(rng.normal(size=(2, 4)) * factor * scale, -largest, largest)
+        for given in (
+            (values, values.astype(np.float32)) if abs(factor * scale) < 1e37 else (values,)
+        ):
+            expected = scaling.apply(given, dtype)
+            np.testing.assert_array_equal(apply(given.copy()), expected, strict=True)
