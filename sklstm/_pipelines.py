@@ -22,7 +22,7 @@ NETWORKS = {
 }
 
 #: The steps before the network, for the members of an ensemble in turns. Averages of probabilities
-#: gain from members that see other channels, averages of numbers from differences alone.
+#: gain from members that see other channels; docs/accuracy.rst says what was measured.
 ONCE, TWICE = ("differences",), ("differences", "second_differences")
 CONVOLUTIONS = ("convolutions",)
 MEMBERS: dict[type, tuple[tuple[str, ...], ...]] = {
@@ -115,8 +115,8 @@ def sequence_pipeline(
     seeds = _seeds(_given(random_state, lstm.random_state), n_members)
     choices = next(choices for kind, choices in MEMBERS.items() if isinstance(lstm, kind))
     members = [
-        (f"member_{k}", _pipeline(clone(lstm), seed, steps))
-        for k, (seed, steps) in enumerate(zip(seeds, cycle(choices), strict=False))
+        (f"member_{k}", _pipeline(clone(lstm), seed, names))
+        for k, (seed, names) in enumerate(zip(seeds, cycle(choices), strict=False))
     ]
     return _ensemble(lstm, members, n_jobs)
 
@@ -135,21 +135,22 @@ def _network(estimator: Any) -> LSTMClassifier | LSTMRegressor:
     )
 
 
-def _pipeline(lstm: Any, random_state: Any, steps: tuple[str, ...] = ONCE) -> Any:
-    """A pipeline with these steps before the network, unless steps are tokens."""
+def _pipeline(lstm: Any, random_state: Any, names: tuple[str, ...] = ONCE) -> Any:
+    """A pipeline with these steps before the network, unless time steps are tokens."""
     from sklearn.pipeline import Pipeline
 
+    seed = _given(random_state, lstm.random_state)
+    before = names if lstm.vocabulary_size is None else ()
+    steps = [(name, _transformer(name, seed)) for name in before]
+    return Pipeline([*steps, ("lstm", lstm.set_params(random_state=seed))])
+
+
+def _transformer(name: str, random_state: Any) -> Any:
     from sklstm.preprocessing import RandomConvolutions, SequenceDifferences
 
-    seed = _given(random_state, lstm.random_state)
-    lstm.set_params(random_state=seed)
-    transformers = {
-        "differences": SequenceDifferences(skip_sparse=True),
-        "second_differences": SequenceDifferences(skip_sparse=True),
-        "convolutions": RandomConvolutions(random_state=seed),
-    }
-    names = steps if lstm.vocabulary_size is None else ()
-    return Pipeline([*((name, transformers[name]) for name in names), ("lstm", lstm)])
+    if name == "convolutions":
+        return RandomConvolutions(random_state=random_state)
+    return SequenceDifferences(skip_sparse=True)
 
 
 def _ensemble(lstm: Any, members: list[tuple[str, Any]], n_jobs: int | None) -> Any:

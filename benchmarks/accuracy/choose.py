@@ -35,8 +35,9 @@ from sklstm._network import initializers, lstm
 from sklstm.preprocessing import RandomConvolutions, SequenceDifferences, SlidingWindow
 
 #: Parameters of the estimators, except "input_gain", the gain of the initial input weights;
-#: "differences", how many times they are computed; "convolutions", the number of kernels;
-#: "windows", their width and stride; and "members", what is different in those of an ensemble.
+#: "differences", how many times they are computed; "convolutions", the parameters of
+#: RandomConvolutions; "windows", their width and stride; and "members", what is different in those
+#: of an ensemble.
 CANDIDATES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "constant rate 0.005, at most 200 epochs": {
@@ -93,13 +94,16 @@ PIPELINES |= {
     "noise 0.2 and 0.2, no dropout": NOISY | {"dropout": 0.0},
     "noise 0.2 and 0.2, 128 units": NOISY | {"hidden_layer_sizes": 128},
     "noise 0.2 and 0.2, 150 epochs": NOISY | {"max_iter": 150},
+    "noise 0.2 and 0.2, convolutions": NOISY | {"differences": 0, "convolutions": {}},
+    "noise 0.2 and 0.2, convolutions appended": NOISY | {"convolutions": {"append": True}},
 }
 
 ONCE, TWICE, NEVER = {"differences": 1}, {"differences": 2}, {"differences": 0}
-CONVOLUTIONS = NEVER | {"convolutions": 32}
+CONVOLUTIONS = NEVER | {"convolutions": {}}
 ENSEMBLES: dict[str, dict[str, Any]] = {
     "differences once, twice and never": NOISY | {"members": [ONCE, TWICE, NEVER]},
     "... and convolutions": NOISY | {"members": [ONCE, TWICE, NEVER, CONVOLUTIONS]},
+    "... twice": NOISY | {"members": [ONCE, TWICE, NEVER, CONVOLUTIONS, CONVOLUTIONS]},
     "once, twice, and two with convolutions": NOISY
     | {"members": [ONCE, CONVOLUTIONS, TWICE, CONVOLUTIONS]},
     "two with convolutions": NOISY | {"members": [CONVOLUTIONS] * 2},
@@ -145,7 +149,7 @@ def _pipeline(candidate: dict[str, Any], is_regression: bool, seed: int) -> Any:
     settings.pop("input_gain", None)
     steps: list[Any] = [SequenceDifferences() for _ in range(settings.pop("differences", 0))]
     if "convolutions" in settings:
-        steps.append(RandomConvolutions(settings.pop("convolutions"), random_state=seed))
+        steps.append(RandomConvolutions(random_state=seed, **settings.pop("convolutions")))
     if "windows" in settings:
         steps.append(SlidingWindow(*settings.pop("windows")))
     make = LSTMRegressor if is_regression else LSTMClassifier
@@ -197,8 +201,9 @@ def show(name: str, found: Outcome, first: Outcome, sets: list[DataSet]) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description="Cross-validation of candidates.")
     parser.add_argument("folder", type=Path, help="data sets as in sets.py")
-    parser.add_argument("--pipelines", action="store_true", help="candidates for the pipeline")
-    parser.add_argument("--ensembles", action="store_true", help="ensembles of pipelines")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--pipelines", action="store_true", help="candidates for the pipeline")
+    kind.add_argument("--ensembles", action="store_true", help="ensembles of pipelines")
     parser.add_argument("--candidates", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--sets", nargs="+", help="only these")

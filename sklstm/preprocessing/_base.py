@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from itertools import chain, count
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -261,6 +262,15 @@ def in_form_of(X: Any, result: Sequences) -> Any:
     if result.form == "list" and isinstance(X, np.ndarray):
         return as_objects(parts)
     return tuple(parts) if isinstance(X, tuple) and result.form == "list" else parts
+
+
+def distinct(names: NDArray[Any]) -> NDArray[Any]:
+    """The names, with a number at the end of those that occurred before: "a", "b", "a_2"."""
+    found: dict[str, None] = {}
+    for name in names.tolist():
+        numbered = (f"{name}_{k}" for k in count(2))
+        found[next(n for n in chain([name], numbered) if n not in found)] = None
+    return np.array(list(found), dtype=object)
 
 
 def refuse_infinity(sequences: Sequences, name: str) -> None:

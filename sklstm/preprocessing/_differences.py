@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._persistence import Upgrades
-from sklstm.preprocessing._base import SequenceTransformer
+from sklstm.preprocessing._base import SequenceTransformer, distinct
 from sklstm.preprocessing._streams import State, StepFunction
 from sklstm.sequences import Sequences
 from sklstm.sequences._scaling import Scaling
@@ -92,7 +92,8 @@ class SequenceDifferences(SequenceTransformer):
         -------
         ndarray of str
             The names of ``X``. If ``append`` is True, they are followed by the same names with the
-            prefix ``difference_``. If ``X`` was 2-D and ``append`` is True: "value", "difference".
+            prefix ``difference_``, and a number if such a name occurs already. If ``X`` was 2-D and
+            ``append`` is True: "value", "difference".
 
         Examples
         --------
@@ -107,7 +108,7 @@ class SequenceDifferences(SequenceTransformer):
             return names
         if self._table:
             return np.array(["value", "difference"], dtype=object)
-        return np.concatenate([names, "difference_" + names])
+        return distinct(np.concatenate([names, "difference_" + names]))
 
     def _learn(self, sequences: Sequences) -> None:
         if self.skip_sparse:

@@ -1,5 +1,7 @@
 """RandomConvolutions against loops over kernels, time steps and channels."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from data import cut, padded, problem
@@ -87,9 +89,11 @@ def test_a_constant_becomes_zero(rng):
     (level,) = transformer.transform(np.full((1, 60), 7.0))
     np.testing.assert_allclose(level[reach // 2 : -reach // 2 - 1], 0, atol=1e-12)
     assert np.abs(level).max() > 0.1
-    constant = transformer.fit_transform(np.full((4, 60), 0.3))
-    np.testing.assert_array_equal(constant, np.zeros((4, 60, 8)))
-    assert transformer.scale_.tolist() == [1.0]
+    for unit in (0.3, 1e5 / 3):
+        X = np.full((4, 60), unit)
+        X[2, 7] = np.nextafter(unit, 1)  # a rounding error
+        np.testing.assert_allclose(transformer.fit_transform(X), 0, atol=1e-9)
+        assert transformer.scale_.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("n_channels", [1, 3, 40])
@@ -112,8 +116,67 @@ def test_the_kernels(n_timesteps, n_channels, rng, seed):
 
 def test_dilations_follow_the_median_length(rng):
     """One long sequence among many short ones does not change the kernels much."""
-    X = [rng.normal(size=n) for n in [9] * 20 + [5000]]
-    assert RandomConvolutions(100, 5, random_state=0).fit(X).dilations_.max() <= 2
+    for lengths in ([9] * 20 + [5000], [5000] + [9] * 20):
+        X = [rng.normal(size=n) for n in lengths]
+        assert RandomConvolutions(100, 5, random_state=0).fit(X).dilations_.max() <= 2
+
+
+def test_all_channels_are_read(rng, seed):
+    """They are taken in turns."""
+    X = rng.normal(size=(4, 20, 60))
+    kernels = RandomConvolutions(100, 5, random_state=seed).fit(X).kernels_
+    n_times = (kernels != 0).all(axis=1).sum(axis=0)
+    assert n_times.min() >= 1
+    assert n_times.max() - n_times.min() <= 1
+
+
+@pytest.mark.parametrize("n_short", [3000, 1])
+def test_memory_does_not_depend_on_the_kernels(n_short, rng):
+    """Short sequences after a fit on long ones, and a kernel that is longer than they are."""
+    transformer = RandomConvolutions(8, 9, random_state=0).fit(list(rng.normal(size=(2, 20_000))))
+    assert transformer.dilations_.max() > 500
+    X = [rng.normal(size=3) for _ in range(n_short)]
+    expected = [by_loops(transformer, x[:, None]) for x in X[:5]]
+    tracemalloc.start()
+    found = transformer.transform(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e5 + 40 * 8 * 3 * 8 * n_short
+    for one, other in zip(found, expected, strict=False):
+        np.testing.assert_allclose(one, other, 1e-11, 1e-11)
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-300])
+def test_numbers_of_any_size(factor, ragged):
+    expected = RandomConvolutions(5, random_state=0).fit_transform(ragged)
+    found = RandomConvolutions(5, random_state=0).fit_transform([x * factor for x in ragged])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, 1e-6, 1e-6)
+
+
+def test_differences_near_the_largest_number_do_not_overflow():
+    X = np.full((6, 20), 1.7e308)
+    X[0, 0] = -1.7e308
+    small = RandomConvolutions(5, 3, random_state=0).fit_transform(X / 1e308)
+    found = RandomConvolutions(5, 3, random_state=0).fit_transform(X)
+    np.testing.assert_allclose(found, small, 1e-12, 1e-12)
+
+
+def test_single_precision_with_a_large_mean(rng):
+    X = (rng.normal(size=(6, 30)) + 1e6).astype(np.float32)
+    found = RandomConvolutions(5, random_state=0).fit_transform(X)
+    expected = RandomConvolutions(5, random_state=0).fit_transform(X.astype(np.float64))
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
+
+
+def test_values_that_are_too_large_beside_the_training_data(rng):
+    X = [(0.01 * rng.normal(size=(n, 3))).astype(np.float32) for n in (9, 8, 12)]
+    transformer = RandomConvolutions(20, 3, random_state=0).fit(X)
+    X[1][7, 0] = 3e38
+    X[2][11, 1] = 3e38
+    message = r"X\[1\]: expected values whose convolutions are finite in float32"
+    with pytest.raises(ValueError, match=message):
+        transformer.transform(X)
 
 
 def test_the_random_state(ragged):
@@ -135,6 +198,8 @@ def test_feature_names(rng):
     assert alone.fit(X).get_feature_names_out().tolist() == ["convolution0", "convolution1"]
     assert beside.fit(X).get_feature_names_out(["a", "b"]).tolist() == ["a", "b", "convolution0"]
     assert beside.fit(X[:, :, 0]).get_feature_names_out().tolist() == ["value", "convolution0"]
+    fitted = alone.set_params(n_kernels=9)  # takes effect in the next fit
+    assert fitted.get_feature_names_out().tolist() == ["convolution0", "convolution1"]
 
 
 @pytest.mark.parametrize(

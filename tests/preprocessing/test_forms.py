@@ -412,6 +412,29 @@ def test_feature_names_of_frames(name, form, rng):
         transformer.transform(other[0] if form.startswith("2d") else other)
 
 
+@pytest.mark.parametrize("Frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (
+            SequenceDifferences(),
+            ["a", "difference_a", "difference_a_2", "difference_difference_a"],
+        ),
+        (
+            RandomConvolutions(1, append=True, random_state=0),
+            ["a", "convolution0", "convolution0_2"],
+        ),
+    ],
+)
+def test_names_are_distinct(step, expected, Frame, rng):
+    """Polars refuses frames whose names are equal."""
+    X = [Frame({"a": rng.normal(size=n)}) for n in (4, 7)]
+    steps = make_pipeline(clone(step), clone(step))
+    name = "polars" if Frame is pl.DataFrame else "pandas"
+    out = steps.set_output(transform=name).fit_transform(X)
+    assert [list(frame.columns) for frame in out] == [expected, expected]
+
+
 @every
 def test_default_feature_names(name, rng):
     transformer = make(name).fit(FORMS["list"](rng))

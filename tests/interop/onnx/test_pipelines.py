@@ -91,6 +91,16 @@ def test_a_channel_that_is_constant(form, rng, seed):
         assert_equal(run(to_onnx(model), X)["variable"], model.predict(X))
 
 
+@pytest.mark.parametrize("append", [False, True])
+def test_convolutions_of_large_levels(append, rng, seed):
+    """Levels are subtracted in double precision."""
+    X, y = problem(rng, n_timesteps=40)
+    X = single(cut(X + 1e5, rng))
+    convolutions = RandomConvolutions(6, 3, append=append, random_state=seed)
+    model = make_pipeline(convolutions, LSTMRegressor(**SMALL, random_state=seed)).fit(X, y)
+    assert_equal(run(to_onnx(model), X)["variable"], model.predict(X))
+
+
 @pytest.mark.parametrize("form", ["2d", "list"])
 def test_rows_of_tables_as_sequences(form, rng, seed):
     X, y = problem(rng, n_timesteps=12, n_features=1)
