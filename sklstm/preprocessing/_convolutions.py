@@ -34,7 +34,7 @@ class RandomConvolutions(SequenceTransformer):
     Parameters
     ----------
     n_kernels : int, default=32
-        Number of kernels, which is the number of channels of the result.
+        Number of kernels. Each gives one channel of the result.
 
     kernel_size : int, default=9
         Number of time steps that a kernel reads, at least 2.
@@ -75,14 +75,13 @@ class RandomConvolutions(SequenceTransformer):
     ``2 ** e`` without its fraction, with ``e`` uniform between 0 and the logarithm at which a
     kernel is as long as a sequence of median length. The number of channels that a kernel reads is
     drawn in the same way, up to ``kernel_size``. Channels are taken in turns, in random order, so
-    that all are read if the kernels read as many together; many channels need more kernels.
+    that all are read if the kernels read as many together. With more channels, use more kernels.
 
     In contrast to ROCKET, the result has all time steps of a sequence instead of two features of
     each kernel. All kernels have the same size and no bias, and weights are divided by the square
     root of their number. A kernel is centered at its time step; if its size is even, it may reach
     one step further after it than before it. It reads later steps, so a stream cannot be
-    transformed.
-    Steps before and after a sequence count as the mean of their channel.
+    transformed. Steps before and after a sequence count as the mean of their channel.
 
     A 2-D array becomes a 3-D array (n_samples, n_timesteps, n_kernels). `transform` raises an error
     if a result is not finite, because values are many times as large as those of the training data.
