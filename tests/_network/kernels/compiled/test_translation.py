@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # the annotations of compiled functions are names
 
+import gc
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +13,7 @@ pytest.importorskip("llvmlite")
 
 import llvmlite.binding as llvm
 
-from sklstm._network.kernels.compiled import compiling, loading
+from sklstm._network.kernels.compiled import compiling, loading, translation
 from sklstm._network.kernels.compiled.compiling import compile_function
 from sklstm._network.kernels.compiled.intrinsics import is_finite, lanes
 from sklstm._network.kernels.compiled.recurrence import Integers, Reals
@@ -226,6 +228,29 @@ REFUSED = {
 def test_other_code_is_an_error(function, code):
     with pytest.raises(NotImplementedError, match=f"cannot translate {code}"):
         compile_function(function, np.dtype(np.float32), "name")
+
+
+@pytest.mark.parametrize("function", [arithmetic, divide])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_restored(enabled, function, monkeypatch):
+    """Also after an error; no garbage is collected in between."""
+    states = []
+    definition = translation.definition
+
+    def recorded(function):
+        states.append(gc.isenabled())
+        return definition(function)
+
+    monkeypatch.setattr(translation, "definition", recorded)
+    try:
+        if not enabled:
+            gc.disable()
+        with suppress(NotImplementedError):
+            compile_function(function, np.dtype(np.float32), "name")
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert set(states) == {False}
 
 
 def test_the_passes_of_old_llvmlite(monkeypatch):
