@@ -55,7 +55,8 @@ def sequence_pipeline(
         Number of jobs that fit the members of an ensemble, as scikit-learn defines it. With one
         member, number of threads of the estimator.
     random_state : int, RandomState instance or None, default=None
-        Seed of the estimator, or of the seeds of all members. With None, that of ``estimator``.
+        Seed of the estimator, or of the seeds of all members and their convolutions. With None,
+        that of ``estimator``.
 
     Returns
     -------

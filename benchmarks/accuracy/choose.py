@@ -210,8 +210,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sets = read_sets(arguments.folder, arguments.sets)
-    chosen = ENSEMBLES if arguments.ensembles else PIPELINES
-    candidates = chosen if arguments.pipelines or arguments.ensembles else CANDIDATES
+    others = PIPELINES if arguments.pipelines else CANDIDATES
+    candidates = ENSEMBLES if arguments.ensembles else others
     names = arguments.candidates or list(candidates)
     if unknown := set(names) - set(candidates):
         parser.error(f"unknown candidates: {', '.join(sorted(unknown))}")

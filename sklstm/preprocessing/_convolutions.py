@@ -83,8 +83,9 @@ class RandomConvolutions(SequenceTransformer):
     one step further after it than before it. It reads later steps, so a stream cannot be
     transformed. Steps before and after a sequence count as the mean of their channel.
 
-    A 2-D array becomes a 3-D array (n_samples, n_timesteps, n_kernels). `transform` raises an error
-    if a result is not finite, because values are many times as large as those of the training data.
+    A 2-D array becomes a 3-D array (n_samples, n_timesteps, n_kernels), with one more channel if
+    ``append`` is True. `transform` raises an error if a result is not finite, because values are
+    many times as large as those of the training data.
 
     References
     ----------

@@ -152,9 +152,9 @@ class Scaling:
     def of_step(self, n: int, dtype: DTypeLike) -> Callable[[NDArray[np.floating]], NDArray[Any]]:
         """Return a function that does what `apply` does, faster for few values (n, D).
 
-        It may return the same array in each call. Casts and broadcasting inside of ufuncs, and
-        ``np.errstate``, take longer than the arithmetic, so it does without. Only values whose
-        results are surely finite need no ``np.errstate``.
+        It may return the same array in each call. Casts and broadcasting in ufuncs, and
+        ``np.errstate``, take longer than the arithmetic, so it avoids them. Values whose results
+        may not be finite are left to `apply`.
         """
         if self._is_extreme:
             return partial(self.apply, dtype=dtype)
@@ -164,9 +164,8 @@ class Scaling:
         flat = wide.reshape(-1)
         with np.errstate(over="ignore", divide="ignore"):
             largest = np.finfo(dtype).max / 2 / factor - np.abs(center)
-        square = (
-            min(float(largest.min(initial=np.inf)), 1e150) ** 2 if (largest > 0).all() else -1.0
-        )
+        bound = float(largest.min(initial=1e150))
+        square = bound**2 if bound > 0 else -1.0
 
         def apply(values: NDArray[np.floating]) -> NDArray[Any]:
             wide[...] = values

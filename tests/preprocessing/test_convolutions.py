@@ -7,9 +7,10 @@ import pytest
 from data import cut, padded, problem
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklstm import LSTMClassifier
-from sklstm.preprocessing import RandomConvolutions
+from sklstm.preprocessing import RandomConvolutions, _convolutions
 from sklstm.streaming import SequenceStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -214,6 +215,20 @@ def test_feature_names(rng):
 def test_invalid_parameters(parameters, message, ragged):
     with pytest.raises(ValueError, match=message):
         RandomConvolutions(**parameters).fit(ragged)
+
+
+def test_products_use_one_thread_of_blas(ragged, monkeypatch):
+    n_threads, convolution = [], _convolutions._convolution
+
+    def recorded(*arguments):
+        libraries = threadpool_info()
+        n_threads.extend(lib["num_threads"] for lib in libraries if lib["user_api"] == "blas")
+        return convolution(*arguments)
+
+    monkeypatch.setattr(_convolutions, "_convolution", recorded)
+    with threadpool_limits(2, user_api="blas"):
+        RandomConvolutions(3, random_state=0).fit_transform(ragged)
+    assert set(n_threads) == {1}
 
 
 def test_in_a_search(ragged):
