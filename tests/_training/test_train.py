@@ -766,7 +766,7 @@ def test_verbose_prints_the_validation(scoring, data, seed, capsys):
 def test_a_fit_that_converges_warns_of_nothing(data, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(LSTMClassifier, data, seed, tol=1.0, n_iter_no_change=1, max_iter=20)
+        fit(LSTMClassifier, data, seed, tol=1.0, n_iter_no_change=1, max_iter=100)
 
 
 def test_lbfgs_draws_the_same_masks_at_each_evaluation(data, seed, monkeypatch):
