@@ -3,7 +3,7 @@
 The operating system has to map and clear fresh memory, which can take as long as the forward and
 backward pass themselves. An *arena* is a buffer that is kept between batches: within ``use_arena``,
 the function ``empty`` takes arrays from it one after the other. Before the next batch the whole
-buffer becomes free again.
+buffer becomes free again. Compiled code needs the alignment, also outside of an arena.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 #: Arrays begin at multiples of the size of a cache line.
 LINE_BYTES = 64
+
+Shape = tuple[int, ...]
 
 
 class Arena:
@@ -42,20 +44,18 @@ class Arena:
         """
         if self._used > len(self._buffer):
             self._buffer = np.empty(0, np.uint8)  # free the old buffer first
-            buffer = np.empty(self._used + LINE_BYTES, np.uint8)
-            begin = -buffer.ctypes.data % LINE_BYTES
-            self._buffer = buffer[begin : begin + self._used]
+            self._buffer = _fresh(self._used)
         self._used = 0
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return an uninitialised array, from fresh memory if the buffer is too small."""
-        size = prod(shape) * dtype.itemsize
+    def empty(self, dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[NDArray[Any]]:
+        """Return uninitialised arrays, from fresh memory if the buffer is too small."""
+        sizes = _whole_lines(dtype, shapes)
         with self._lock:  # two threads may compute the two directions of a layer
             begin = self._used
-            self._used += -(-size // LINE_BYTES) * LINE_BYTES
-        if begin + size > len(self._buffer):
-            return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, self._buffer, begin)
+            self._used = end = begin + sum(sizes)
+        if end > len(self._buffer):
+            return _divide(_fresh(end - begin), 0, sizes, dtype, shapes)
+        return _divide(self._buffer, begin, sizes, dtype, shapes)
 
 
 class ArenaPool:
@@ -70,31 +70,51 @@ class ArenaPool:
         self._idle: list[Arena] = []
         self._lock = Lock()
 
-    @contextmanager
-    def borrow(self) -> Iterator[None]:
+    def borrow(self) -> _Loan:
         """Use an idle arena, or a new one, for the arrays that ``empty`` returns inside."""
+        return _Loan(self)
+
+    def take(self) -> Arena:
+        """Return an idle arena, or a new one."""
         with self._lock:
-            if not self._idle:
-                self._idle.append(Arena())
-                self._all.append(self._idle[-1])
-            arena = self._idle.pop()  # the last one used: it may still be in the processor's cache
-        token = _current.set(arena)
-        try:
-            arena.reset()
-            yield
-        finally:
-            _current.reset(token)
-            with self._lock:
-                if sum(known.n_bytes for known in self._all) <= self._max_bytes:
-                    self._idle.append(arena)
-                else:
-                    self._all.remove(arena)
+            if self._idle:
+                return self._idle.pop()  # the last one used: it may still be in the cache
+            self._all.append(Arena())
+            return self._all[-1]
+
+    def give_back(self, arena: Arena) -> None:
+        """Keep an idle arena, unless all arenas together are too large."""
+        with self._lock:
+            if sum([known.n_bytes for known in self._all]) <= self._max_bytes:
+                self._idle.append(arena)
+            else:
+                self._all.remove(arena)
 
     def clear(self) -> None:
         """Drop all idle arenas."""
         with self._lock:
             self._all = [arena for arena in self._all if arena not in self._idle]
             self._idle = []
+
+
+class _Loan:
+    """The context of a borrowed arena; a generator would need more time for each batch."""
+
+    def __init__(self, pool: ArenaPool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> None:
+        self._arena = self._pool.take()
+        self._token = _current.set(self._arena)
+        try:
+            self._arena.reset()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
+        self._pool.give_back(self._arena)
 
 
 _current: ContextVar[Arena | None] = ContextVar("arena", default=None)
@@ -111,7 +131,37 @@ def use_arena(arena: Arena) -> Iterator[None]:
         _current.reset(token)
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an uninitialised array, from the current arena if there is one."""
+def empty(dtype: np.dtype[Any], *shapes: Shape) -> list[NDArray[Any]]:
+    """Return uninitialised arrays, from the current arena if there is one."""
     arena = _current.get()
-    return np.empty(shape, dtype) if arena is None else arena.empty(shape, dtype)
+    if arena is not None:
+        return arena.empty(dtype, shapes)
+    sizes = _whole_lines(dtype, shapes)
+    return _divide(_fresh(sum(sizes)), 0, sizes, dtype, shapes)
+
+
+def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
+    """Return the number of bytes of each array, rounded up to whole cache lines."""
+    return [-(-prod(shape) * dtype.itemsize // LINE_BYTES) * LINE_BYTES for shape in shapes]
+
+
+def _divide(
+    buffer: NDArray[np.uint8],
+    begin: int,
+    sizes: list[int],
+    dtype: np.dtype[Any],
+    shapes: tuple[Shape, ...],
+) -> list[NDArray[Any]]:
+    """Return arrays at consecutive places of a buffer."""
+    arrays = []
+    for shape, size in zip(shapes, sizes, strict=True):
+        arrays.append(np.ndarray(shape, dtype, buffer, begin))
+        begin += size
+    return arrays
+
+
+def _fresh(n_bytes: int) -> NDArray[np.uint8]:
+    """Return a buffer that begins at a cache line."""
+    buffer = np.empty(n_bytes + LINE_BYTES, np.uint8)
+    begin = -buffer.ctypes.data % LINE_BYTES
+    return buffer[begin : begin + n_bytes]

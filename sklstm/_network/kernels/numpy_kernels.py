@@ -96,14 +96,16 @@ def forward(
     states are added to ``pooled`` (n, H), which are the sum and the maximum of no steps.
     """
     n, hidden = layout.n_sequences, len(weights.hh)
-    operands = _operands(x, hidden, layout)
-    h = operands[:, :hidden] if mask is None else arenas.empty((layout.n_slots, hidden), x.dtype)
-    cells = arenas.empty((layout.n_slots, hidden), x.dtype)
+    states, rows = (layout.n_slots, hidden), (layout.n_packed, 7 * hidden)
+    operands, cells, activations = arenas.empty(
+        x.dtype, (layout.n_slots, hidden + x.shape[1] + 1), states, rows
+    )
+    _write_inputs(operands, x, layout)
+    h = operands[:, :hidden] if mask is None else arenas.empty(x.dtype, states)[0]
     h[layout.initial] = 0 if h0 is None else h0
     cells[layout.initial] = 0 if c0 is None else c0
     if mask is not None:
         operands[layout.initial, :hidden] = h[layout.initial] * mask
-    activations = arenas.empty((layout.n_packed, 7 * hidden), x.dtype)
     c_after = cells[layout.outputs]  # a view, or a copy for a ragged batch in reverse
     product, scratch = _Product(weights, n), _forward_scratch(n, hidden, x.dtype)
     for steps in equal_steps(layout.table, layout.equal_lengths):
@@ -238,8 +240,9 @@ def backward(
     if dpooled is not None:
         dy = gradient_at_steps(dpooled, cache.argmax, cache.layout.batch_sizes)
     layout, hidden = cache.layout, len(weights.hh)
-    dx = arenas.empty((layout.n_packed, len(weights.ih)), dh.dtype) if need_inputs else None
-    scratch, hh_transposed = arenas.empty((11, *dh.shape), dh.dtype), weights.hh.T
+    n_rows = layout.n_packed if need_inputs else 0
+    scratch, at_inputs = arenas.empty(dh.dtype, (11, *dh.shape), (n_rows, len(weights.ih)))
+    dx, hh_transposed = at_inputs if need_inputs else None, weights.hh.T
     if len(dh) > 1:  # for one sequence the product is faster with the view
         hh_transposed = np.ascontiguousarray(hh_transposed)
     for run, derivatives, dz in _runs_with_scratch(layout, hidden, dh.dtype):
@@ -267,7 +270,7 @@ class _Scratch(NamedTuple):
 
 
 def _forward_scratch(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
-    return arenas.empty((9, n, hidden), dtype)
+    return arenas.empty(dtype, (9, n, hidden))[0]
 
 
 def _forward_step(
@@ -392,13 +395,11 @@ def _half(dtype: np.dtype[np.floating]) -> Array:
     return np.full((), 0.5, dtype)
 
 
-def _operands(x: Array, hidden: int, layout: SlotLayout) -> Array:
-    """Return operands (S, H + D + 1) with inputs and ones; slots that no step reads are zero."""
-    operands = arenas.empty((layout.n_slots, hidden + x.shape[1] + 1), x.dtype)
-    operands[layout.inputs, hidden:-1] = x
+def _write_inputs(operands: Array, x: Array, layout: SlotLayout) -> None:
+    """Write inputs and ones to operands (S, H + D + 1); slots that no step reads become zero."""
+    operands[layout.inputs, -x.shape[1] - 1 : -1] = x
     operands[:, -1] = 1
     operands[layout.final] = 0
-    return operands
 
 
 class _Product:
@@ -482,8 +483,8 @@ def _runs_with_scratch(
     """Yield runs with scratch memory for derivatives (6, rows, H) and dz (slots, 4, H)."""
     found = list(runs(layout, RUN_SIZE // hidden))
     max_rows = max(run.rows.stop - run.rows.start for run in found)
-    derivatives = arenas.empty((6, max_rows, hidden), dtype)
-    dz = arenas.empty((max(run.slots.stop - run.slots.start for run in found), 4, hidden), dtype)
+    max_slots = max(run.slots.stop - run.slots.start for run in found)
+    derivatives, dz = arenas.empty(dtype, (6, max_rows, hidden), (max_slots, 4, hidden))
     for run in found:
         dz_run = dz[: run.slots.stop - run.slots.start]
         if not layout.equal_lengths:

@@ -15,7 +15,7 @@ def address(array):
 
 def allocate(arena):
     with use_arena(arena):
-        return [empty(shape, FLOAT) for shape in SHAPES]
+        return [empty(FLOAT, SHAPES[0])[0], *empty(FLOAT, *SHAPES[1:])]
 
 
 def test_memory_is_reused_after_the_first_use():
@@ -27,21 +27,21 @@ def test_memory_is_reused_after_the_first_use():
         assert all(array.flags.c_contiguous and array.flags.writeable for array in arrays)
     assert [*map(address, second)] == [*map(address, third)]
     assert not {*map(address, first)} & {*map(address, second)}
-    assert all(address(array) % LINE_BYTES == 0 for array in second)
+    assert all(address(array) % LINE_BYTES == 0 for array in first + second)
 
 
 def test_arrays_do_not_overlap():
     arena = Arena()
     allocate(arena)
     with use_arena(arena):
-        arrays = [empty(shape, FLOAT) for shape in SHAPES]
-        more = empty((100,), FLOAT)  # beyond the end of the buffer
+        arrays = empty(FLOAT, *SHAPES)
+        (more,) = empty(FLOAT, (100,))  # beyond the end of the buffer
         for k, array in enumerate([*arrays, more]):
             array[...] = k
     for k, array in enumerate([*arrays, more]):
         assert (array == k).all()
     with use_arena(arena):
-        assert address(empty((150,), FLOAT)) % LINE_BYTES == 0
+        assert address(empty(FLOAT, (150,))[0]) % LINE_BYTES == 0
 
 
 def test_fresh_memory_outside_of_an_arena():
@@ -50,8 +50,9 @@ def test_fresh_memory_outside_of_an_arena():
     inside = allocate(arena)[0]
     with pytest.raises(ZeroDivisionError), use_arena(arena):
         raise ZeroDivisionError
-    outside = empty(SHAPES[0], FLOAT)
-    assert not np.shares_memory(inside, outside)
+    outside = empty(FLOAT, *SHAPES)
+    assert not any(np.shares_memory(inside, array) for array in outside)
+    assert all(address(array) % LINE_BYTES == 0 for array in outside)
 
 
 def test_each_thread_has_its_own_current_arena():
@@ -60,7 +61,7 @@ def test_each_thread_has_its_own_current_arena():
     def work(name, arena):
         with use_arena(arena):
             barrier.wait(10)
-            array = empty((50,), FLOAT)
+            (array,) = empty(FLOAT, (50,))
             array[...] = name
             barrier.wait(10)
             found[name] = array.copy()
@@ -83,11 +84,11 @@ def test_pool_reuses_arenas_and_drops_large_ones():
     pool = ArenaPool(max_bytes=1000)
     for _ in range(3):
         with pool.borrow():
-            empty((50,), FLOAT)
+            empty(FLOAT, (50,))
     assert len(pool._all) == 1
     assert total_bytes(pool) == 4 * LINE_BYTES
     with pool.borrow():
-        empty((300,), FLOAT)  # more than max_bytes
+        empty(FLOAT, (300,))  # more than max_bytes
     assert total_bytes(pool) == 0
     with pytest.raises(ZeroDivisionError), pool.borrow():
         raise ZeroDivisionError
@@ -102,7 +103,7 @@ def test_concurrent_threads_borrow_different_arenas():
     def work(name):
         for _ in range(200):
             with pool.borrow():
-                array = empty((64,), FLOAT)
+                (array,) = empty(FLOAT, (64,))
                 array[...] = name
                 if not (array == name).all():
                     failures.append(name)

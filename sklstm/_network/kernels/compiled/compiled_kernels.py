@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, VECTOR_BYTES, lanes_of
+from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, lanes_of
 from sklstm._network.kernels.compiled.loading import addresses, bind, call
 from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
@@ -55,7 +55,7 @@ class Cache(NamedTuple):
     cells: Array  # (S, U), cell states
     activations: Array  # (5 P U,): i, f, o, g and c_before, in the order of computation
     mask: Array | None  # (n, H), recurrent dropout
-    argmax: Array | None  # (n, U): the row of ``table`` with the maximum, as bits of an integer
+    argmax: Array  # (n, U): the row of ``table`` with the maximum, as bits of an integer
 
 
 def forward(
@@ -72,11 +72,17 @@ def forward(
     All hidden states are added to ``pooled`` (n, H), the sum and the maximum of no steps.
     """
     dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
-    width = _whole_vectors(hidden, dtype)
-    operands = arenas.empty((layout.n_slots, first_h + width), dtype)
-    cells = arenas.empty((layout.n_slots, width), dtype)
+    width, (n, n_slots) = _whole_vectors(hidden, dtype), (layout.n_sequences, layout.n_slots)
+    scratch_size = _forward_scratch_size(first_h + hidden, width, dtype)
+    scratch_size += 0 if pooled is None else 2 * n * width
+    operands, cells, activations, argmax, scratch = arenas.empty(
+        dtype, (n_slots, first_h + width), (n_slots, width), (layout.n_packed * 5 * width,),
+        (n, width), (scratch_size,),
+    )  # fmt: skip
     operands[layout.final, :first_h] = 0  # products over all slots read them, although no step does
-    h, h_offset = (operands, first_h) if mask is None else (arenas.empty(cells.shape, dtype), 0)
+    h, h_offset = operands, first_h
+    if mask is not None:
+        (h,), h_offset = arenas.empty(dtype, cells.shape), 0
     for array, first, initial in ((h, h_offset, h0), (cells, 0, c0)):
         array[layout.initial, first:] = 0
         if initial is not None:
@@ -86,21 +92,17 @@ def forward(
         operands[layout.initial, first_h : first_h + hidden] = h[layout.initial, :hidden] * mask
         mask = np.ascontiguousarray(mask)
     total, maximum = _sum_and_maximum(pooled)
-    argmax = None if pooled is None else arenas.empty((layout.n_sequences, width), dtype)
-    x, activations = np.ascontiguousarray(x), _aligned(layout.n_packed * 5 * width, dtype)
-    scratch_size = _forward_scratch_size(first_h + hidden, width, dtype)
-    scratch_size += 0 if pooled is None else 2 * layout.n_sequences * width
-    scratch = arenas.empty((scratch_size,), dtype)
-    *given, at_h, at_cells, at_activations, at_scratch = addresses(
-        dtype, x, *weights, operands, h, cells, activations, scratch
+    at_total, total_stride = _rows(total, dtype)
+    at_maximum, maximum_stride = _rows(maximum, dtype)
+    x = np.ascontiguousarray(x)  # this variable keeps the memory alive during the call
+    *given, at_h, at_cells, at_activations, at_argmax, at_scratch = addresses(
+        dtype, x, *weights, operands, h, cells, activations, argmax, scratch
     )
     call(
         "forward", dtype, *addresses(_INTEGER, layout.table), *given,
         at_h + h_offset * dtype.itemsize, at_cells, at_activations,
-        _address_or_zero(mask, dtype), _address_of_rows(total, dtype),
-        _address_of_rows(maximum, dtype), _address_or_zero(argmax, dtype), at_scratch,
-        len(layout.table), layout.n_sequences, first_h - 1, hidden, mask is not None,
-        _row_stride(total), _row_stride(maximum),
+        _address_or_zero(mask, dtype), at_total, at_maximum, at_argmax, at_scratch,
+        len(layout.table), n, first_h - 1, hidden, mask is not None, total_stride, maximum_stride,
     )  # fmt: skip
     h = h[:, h_offset : h_offset + hidden]
     return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax)
@@ -119,16 +121,19 @@ def infer(
 
     All hidden states are written to ``y`` (P, H) or added to ``pooled`` (n, H).
     """
-    outputs = y, *_sum_and_maximum(pooled)
+    total, maximum = _sum_and_maximum(pooled)
     (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
     width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
     states_size = 3 * n * width + 2 * n * (first_h + width)
     scratch = np.empty(_forward_scratch_size(first_h + hidden, width, dtype) + states_size, dtype)
+    at_y, y_stride = _rows(y, dtype)
+    at_total, total_stride = _rows(total, dtype)
+    at_maximum, maximum_stride = _rows(maximum, dtype)
     *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
     call(
-        "infer", dtype, *addresses(_INTEGER, layout.table), *given,
-        *[_address_of_rows(array, dtype) for array in outputs], at_scratch,
-        len(layout.table), n, first_h - 1, hidden, *map(_row_stride, outputs),
+        "infer", dtype, *addresses(_INTEGER, layout.table), *given, at_y, at_total, at_maximum,
+        at_scratch, len(layout.table), n, first_h - 1, hidden,
+        y_stride, total_stride, maximum_stride,
     )  # fmt: skip
 
 
@@ -144,12 +149,14 @@ class Stepper:
     def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
         width, first_h = _whole_vectors(hidden, dtype), n_inputs + 1
-        packed = _aligned(4 * width * (first_h + hidden), dtype)
+        packed, z = arenas.empty(
+            dtype, (4 * width * (first_h + hidden),), (4 * width * MAX_FORWARD_ROWS,)
+        )
         call("pack", dtype, *addresses(dtype, *weights, packed), n_inputs, hidden)
         operands, cells = np.zeros((n, first_h + width), dtype), np.zeros((n, width), dtype)
         operands[:, n_inputs] = 1
         self.h, self.c = operands[:, first_h : first_h + hidden], cells[:, :hidden]
-        z, stacked = _aligned(4 * width * MAX_FORWARD_ROWS, dtype), np.empty((1, 0), dtype)
+        stacked = np.empty((1, 0), dtype)
         if output is not None:
             stacked = np.vstack(output)
         self._has_output, n_outputs = output is not None, stacked.shape[1]
@@ -184,27 +191,26 @@ def backward(
     """
     layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
     hidden, width = len(weights.hh), cache.cells.shape[1]
-    dy, dcells, dtotal, dmaximum = (
-        _with_contiguous_rows(array) for array in (dy, dcells, *_sum_and_maximum(dpooled))
-    )
-    dx = arenas.empty((layout.n_packed, n_inputs), dtype) if need_inputs else None
+    added = dy, dcells, *_sum_and_maximum(dpooled)
+    rows = [_with_contiguous_rows(array) for array in added]
     scratch_size = _backward_scratch_size(layout, n_inputs, hidden, width, dtype)
     scratch_size += 0 if dpooled is None else 2 * layout.n_sequences * width
-    scratch = arenas.empty((scratch_size,), dtype)
-    *given, at_ih, at_hh, at_bias, at_scratch = addresses(
-        dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc, *gradient, scratch
+    scratch, dx = arenas.empty(
+        dtype, (scratch_size,), (layout.n_packed if need_inputs else 0, n_inputs)
     )
+    at_rows, strides = zip(*[_rows(array, dtype) for array in rows], strict=True)
+    *given, at_argmax, at_ih, at_hh, at_bias, at_scratch = addresses(
+        dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc,
+        cache.argmax, *gradient, scratch,
+    )  # fmt: skip
     call(
         "backward", dtype, *addresses(_INTEGER, layout.table), *given,
-        _address_or_zero(mask, dtype), _address_of_rows(dy, dtype),
-        _address_of_rows(dcells, dtype), _address_of_rows(dtotal, dtype),
-        _address_of_rows(dmaximum, dtype), _address_or_zero(cache.argmax, dtype),
-        _address_or_zero(dx, dtype), at_ih, at_hh, at_bias,
+        _address_or_zero(mask, dtype), *at_rows, at_argmax,
+        addresses(dtype, dx)[0] if need_inputs else 0, at_ih, at_hh, at_bias,
         at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
-        mask is not None, _row_stride(dy), _row_stride(dcells), _row_stride(dtotal),
-        _row_stride(dmaximum), need_inputs,
+        mask is not None, *strides, need_inputs,
     )  # fmt: skip
-    return dx
+    return dx if need_inputs else None
 
 
 def _whole_vectors(number: int, dtype: np.dtype[np.floating]) -> int:
@@ -245,22 +251,15 @@ def _with_contiguous_rows(array: Array | None) -> Array | None:
     return array if contiguous and regular else np.ascontiguousarray(array)
 
 
-def _aligned(size: int, dtype: np.dtype[np.floating]) -> Array:
-    """Return an array whose vectors do not cross the boundaries of cache lines."""
-    array = arenas.empty((size + lanes_of(dtype),), dtype)
-    begin = -addresses(dtype, array)[0] % VECTOR_BYTES // dtype.itemsize
-    return array[begin : begin + size]
-
-
 def _address_or_zero(array: Array | None, dtype: np.dtype[np.floating]) -> int:
     return 0 if array is None else addresses(dtype, array)[0]
 
 
-def _address_of_rows(array: Array | None, dtype: np.dtype[np.floating]) -> int:
-    """Return the address, or zero; unlike in other arrays, rows may have gaps between them."""
-    return 0 if array is None else addresses(dtype, array[:1])[0]
+def _rows(array: Array | None, dtype: np.dtype[np.floating]) -> tuple[int, int]:
+    """Return the address and the number of elements from one row to the next, or zeros.
 
-
-def _row_stride(array: Array | None) -> int:
-    """Return the number of elements from one row to the next, or zero."""
-    return 0 if array is None else array.strides[0] // array.itemsize
+    Unlike in other arrays, rows may have gaps between them.
+    """
+    if array is None:
+        return 0, 0
+    return addresses(dtype, array[:1])[0], array.strides[0] // dtype.itemsize
