@@ -23,7 +23,7 @@ from sklstm._network.network import SequenceNetwork
 from sklstm._network.parameters import Views
 from sklstm._persistence import require
 from sklstm._threads import ParallelMap, serial_map, with_workers
-from sklstm._training.prediction import raw_predictions
+from sklstm._training.prediction import raw_predictions, size_of
 from sklstm._training.state import TrainingState
 from sklstm.sequences import Sequences
 from sklstm.sequences._reading import is_list_of_sequences
@@ -153,7 +153,8 @@ class FittedModel:
         if self.form.per_step or estimator.n_jobs not in (None, 1):
             return None
         usual = self.form.read_usual(X)
-        return usual if usual is not None and costs.is_small(self.network, usual.lengths) else None
+        small = usual is not None and costs.is_small(self.network, size_of(usual))
+        return usual if small else None
 
     def predict_rows(
         self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]

@@ -54,7 +54,7 @@ OUTPUT_ARRAYS = 5
 # --- work and threads ---
 
 
-class _Size(NamedTuple):
+class Size(NamedTuple):
     """The size of some sequences, computed once: a prediction of one sequence is that short."""
 
     n: int
@@ -62,33 +62,28 @@ class _Size(NamedTuple):
     n_rows: int
 
     @classmethod
-    def of(cls, lengths: Indices) -> _Size:
+    def of(cls, lengths: Indices) -> Size:
         return cls(len(lengths), int(lengths.max()), int(lengths.sum()))
 
 
-def threads_pay(network: SequenceNetwork, lengths: Indices, n_parts: int) -> bool:
+def threads_pay(network: SequenceNetwork, size: Size, n_parts: int) -> bool:
     """Return whether threads save time if the sequences are divided into ``n_parts``."""
-    return _threads_pay(network, _Size.of(lengths), n_parts)
-
-
-def _threads_pay(network: SequenceNetwork, size: _Size, n_parts: int) -> bool:
     rows_per_step = size.n_rows / size.n_steps / n_parts
     values = rows_per_step * min(layer.hidden for layer in network.layers)
     return kernels.threads_pay(_work(network, size), values)
 
 
-def _work(network: SequenceNetwork, size: _Size) -> float:
+def _work(network: SequenceNetwork, size: Size) -> float:
     """Return the number of steps times the number of weights that each step multiplies."""
     return float(size.n_rows) * network.weights_per_step
 
 
-def is_small(network: SequenceNetwork, lengths: Indices) -> bool:
+def is_small(network: SequenceNetwork, size: Size) -> bool:
     """Return whether neither several threads nor those of BLAS would compute predictions."""
-    size = _Size.of(lengths)
     n_predictions = size.n if network.pooling is not None else size.n_rows
     n_weights = prod(network.layout.shapes["dense.weight"])
     one_thread = n_predictions * n_weights <= SINGLE_THREAD_SIZE
-    return one_thread and not (kernels.uses_blas() or _threads_pay(network, size, 1))
+    return one_thread and not (kernels.uses_blas() or threads_pay(network, size, 1))
 
 
 # --- parts ---
@@ -100,27 +95,26 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
     Sequences are assigned in turn, longest first, so that all shards have similar work. The shards
     depend on the batch alone, never on the number of workers.
     """
-    n_shards = _n_parts(network, _Size.of(lengths), SHARD_SEQUENCES)
+    n_shards = _n_parts(network, Size.of(lengths), SHARD_SEQUENCES)
     if n_shards == 1:
         return [np.arange(len(lengths))]  # sorted by length when they are packed
     longest_first = np.argsort(-lengths, kind="stable")
     return [longest_first[k::n_shards] for k in range(n_shards)]
 
 
-def chunks(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
+def chunks(network: SequenceNetwork, size: Size) -> list[Indices]:
     """Return the indices of the sequences of each chunk, which are neighbours."""
-    n = len(lengths)
+    n = size.n
     if n > 2 * MAX_CHUNK_SEQUENCES:
         cuts = range(MAX_CHUNK_SEQUENCES, n, MAX_CHUNK_SEQUENCES)
         return np.array_split(np.arange(n), cuts)
-    size = _Size.of(lengths)
     n_chunks = _n_parts(network, size, CHUNK_SEQUENCES)
-    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not _threads_pay(network, size, n_chunks):
+    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, size, n_chunks):
         n_chunks = 1  # several chunks would only repeat the work that is done once a chunk
     return [np.arange(n)] if n_chunks == 1 else np.array_split(np.arange(n), n_chunks)
 
 
-def _n_parts(network: SequenceNetwork, size: _Size, n_sequences: int) -> int:
+def _n_parts(network: SequenceNetwork, size: Size, n_sequences: int) -> int:
     """Return the number of parts with about ``n_sequences`` each.
 
     It is even, so that two threads get equal work. A batch is not divided if its halves would be
@@ -159,9 +153,9 @@ def chunk_memory(working_memory: float, n_chunks: int, n_workers: int) -> float:
     return working_memory / min(n_chunks, n_workers)
 
 
-def fits_at_once(network: SequenceNetwork, lengths: Indices, task: Task, memory: float) -> bool:
+def fits_at_once(network: SequenceNetwork, size: Size, task: Task, memory: float) -> bool:
     """Return whether the activations of all steps fit into ``memory``."""
-    return _Needs.of(network, lengths, task).whole <= memory
+    return _Needs.of(network, size, task).whole <= memory
 
 
 def divide_chunk(
@@ -173,7 +167,7 @@ def divide_chunk(
     """
     parts = [chunk]
     while len(parts) < len(chunk):
-        if all(_Needs.of(network, lengths[part], task).least <= memory for part in parts):
+        if all(_Needs.of(network, Size.of(lengths[part]), task).least <= memory for part in parts):
             break
         parts = np.array_split(chunk, min(2 * len(parts), len(chunk)))
     return parts
@@ -186,7 +180,8 @@ def segment_length(network: SequenceNetwork, lengths: Indices, task: Task, memor
     sequence, and the states at the beginning of T / L segments are kept. If no L fits, the one that
     needs the least memory is returned. It grows with the square root of T.
     """
-    n_steps, needs = int(lengths.max()), _Needs.of(network, lengths, task)
+    size = Size.of(lengths)
+    n_steps, needs = size.n_steps, _Needs.of(network, size, task)
     if needs.whole <= memory:
         return n_steps
     found = [_longest(memory - fixed, step, needs.states) for fixed, step in needs.segments]
@@ -215,8 +210,8 @@ class _Needs(NamedTuple):
     states: float
 
     @classmethod
-    def of(cls, network: SequenceNetwork, lengths: Indices, task: Task) -> _Needs:
-        n, n_steps, n_rows = _Size.of(lengths)
+    def of(cls, network: SequenceNetwork, size: Size, task: Task) -> _Needs:
+        n, n_steps, n_rows = size
         itemsize, training, _ = task
         row = _elements_per_row(network, task) * itemsize + 5 * np.dtype(np.intp).itemsize
         n_directions = len(network.layers[0].directions)

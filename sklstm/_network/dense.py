@@ -33,7 +33,7 @@ def forward(params: Views, x: Array) -> Array:
 def backward(params: Views, x: Array, dy: Array, grad: Views) -> Array:
     """Add the gradients of the parameters to ``grad``, and return the gradient at ``x``."""
     grad[f"{NAME}.weight"] += x.T @ dy
-    grad[f"{NAME}.bias"] += dy.sum(axis=0)
+    grad[f"{NAME}.bias"] += np.add.reduce(dy, axis=0)
     return gradient_at_inputs(params, dy)
 
 

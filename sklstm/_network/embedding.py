@@ -37,10 +37,14 @@ def backward(tokens: Tokens, dy: Array, grad: Views) -> None:
     order = np.argsort(tokens[:, 0], kind="stable")
     ordered = tokens[order, 0]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(first, append=len(order))
+    counts = np.concatenate([first[1:], [len(order)]]) - first
     sums, repeated = dy.take(order[first], axis=0), counts > 1
     if repeated.any():  # sums of single rows would take most of the time
         rows = dy.take(order[np.repeat(repeated, counts)], axis=0)
         ends = np.cumsum(counts[repeated])
         sums[repeated] = np.add.reduceat(rows, ends - counts[repeated], axis=0)
-    grad[f"{NAME}.weight"][ordered[first]] += sums
+    weight_gradient = grad[f"{NAME}.weight"]
+    if len(first) == len(weight_gradient):  # all tokens occur: no index is needed
+        weight_gradient += sums
+    else:
+        weight_gradient[ordered[first]] += sums

@@ -78,12 +78,17 @@ class BinaryCrossEntropy(_CrossEntropy):
     out_activation: ClassVar[str] = "logistic"
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
-        of_one, of_zero = -log_sigmoid(raw), -log_sigmoid(-raw)
-        losses = np.where(y_true > 0, of_one, of_zero)
+        size = np.abs(raw)
+        e = np.exp(-size)
+        of_likely = np.log1p(e)  # the loss of the label that is more likely
+        of_unlikely = size + of_likely
+        one_is_likely = raw >= 0
+        losses = np.where((y_true > 0) == one_is_likely, of_likely, of_unlikely)
         if self.smoothing > 0:  # else the product with an infinite loss would be NaN
-            losses = self._mixed(losses, (of_one + of_zero) / 2)
-        gradient = (sigmoid(raw) - self.smoothed(y_true, 2)) * weight[:, None]
-        return _weighted_sum(losses.sum(axis=1), weight), gradient
+            losses = self._mixed(losses, (of_unlikely + of_likely) / 2)
+        probability = np.where(one_is_likely, 1, e) / (1 + e)
+        gradient = (probability - self.smoothed(y_true, 2)) * weight[:, None]
+        return _weighted_sum(np.add.reduce(losses, axis=1), weight), gradient
 
     def probabilities(self, raw: Array) -> Array:
         """Return sigmoid(-raw) and sigmoid(raw)."""

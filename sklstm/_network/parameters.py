@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import copy
 from math import prod
 
@@ -24,6 +24,15 @@ class ParameterLayout:
             for name, start, stop in zip(self.shapes, [0, *ends[:-1]], ends, strict=True)
         }
         self.size: int = ends[-1]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """List what is needed for each batch."""
+        self._items = [(name, part, self.shapes[name]) for name, part in self.slices.items()]
+        #: The slices with a penalty: all parameters but the biases.
+        self.weight_slices = [
+            part for name, part in self.slices.items() if not name.endswith("bias")
+        ]
 
     def with_rows(self, n: int) -> ParameterLayout:
         """Return the layout with ``n`` rows of the last parameter."""
@@ -33,14 +42,11 @@ class ParameterLayout:
         layout.size = start + prod(shape)
         layout.shapes = {**self.shapes, name: shape}
         layout.slices = {**self.slices, name: slice(start, layout.size)}
+        layout._prepare()
         return layout
 
     def views(self, flat: NDArray[np.floating]) -> Views:
         """Return each parameter as a view of the flat vector, in its shape."""
         if flat.shape != (self.size,):
             raise ValueError(f"expected a vector of {self.size} parameters, got {flat.shape}")
-        return {name: flat[part].reshape(self.shapes[name]) for name, part in self.slices.items()}
-
-    def weights(self, flat: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
-        """Yield the parts of the flat vector with a penalty: all parameters but the biases."""
-        return (flat[part] for name, part in self.slices.items() if not name.endswith("bias"))
+        return {name: flat[part].reshape(shape) for name, part, shape in self._items}

@@ -29,12 +29,13 @@ def needs_steps(kind: str) -> bool:
 
 def initial(kind: str, n: int, width: int, dtype: DTypeLike, need_argmax: bool = False) -> Pooled:
     """Return the sum and the maximum of no steps, each if the pooling uses it."""
-    has_mean, has_max = "mean" in kind, "max" in kind
-    return Pooled(
-        np.zeros((n, width), dtype) if has_mean else None,
-        np.full((n, width), -np.inf, dtype) if has_max else None,
-        np.zeros((n, width), np.intp) if has_max and need_argmax else None,
-    )
+    total = np.zeros((n, width), dtype) if "mean" in kind else None
+    maximum = argmax = None
+    if "max" in kind:
+        maximum = np.empty((n, width), dtype)
+        maximum.fill(-np.inf)
+        argmax = np.zeros((n, width), np.intp) if need_argmax else None
+    return Pooled(total, maximum, argmax)
 
 
 def finish(kind: str, pooled: Pooled, last: Array | None, lengths: Lengths) -> Array:

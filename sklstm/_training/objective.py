@@ -144,7 +144,9 @@ class Objective:
         self._parallel_map = parallel_map
         self._totals = samples.totals if totals is None else totals
         self._working_memory = working_memory()
-        self._longest = int(samples.sequences.lengths.max())
+        self._longest = samples.sequences.longest
+        self._equal_lengths = samples.sequences.equal_lengths
+        self._known_shards: dict[int, list[Indices]] = {}
         self._known_to_fit: dict[tuple[int, float, int], bool] = {}
         self._arenas = ArenaPool(costs.arena_memory(self._working_memory))
 
@@ -161,7 +163,9 @@ class Objective:
         n_batch = self.samples.n_given(indices)
         indices = np.arange(len(self.samples)) if indices is None else indices
         batch_weight = self.expected_weight(n_batch)
-        draws = None if rng is None else self.draw(rng, indices, parameters.dtype)
+        draws = None
+        if rng is not None and self.stochastic:
+            draws = self.draw(rng, indices, parameters.dtype)
         with ignore_overflow():
             value, gradient = self._sum_of_shards(parameters, indices, batch_weight, draws)
             value += self.add_penalty(parameters, gradient)
@@ -217,14 +221,24 @@ class Objective:
         self, parameters: Array, indices: Indices, batch_weight: float, draws: Draws | None
     ) -> tuple[float, Array]:
         """Return the batch's mean loss and its gradient."""
-        lengths = self.samples.sequences.lengths[indices]
-        shards = costs.shards(self.network, lengths)
+        shards = self._shards(indices)
         masks, noise = draws or Draws({}, Noise())
         batch = Batch(indices, batch_weight, masks, self.shard_memory(len(shards)), noise)
         shard_map = self._parallel_map
-        if shard_map.n_workers > 1 and not costs.threads_pay(self.network, lengths, len(shards)):
-            shard_map = serial_map
+        if shard_map.n_workers > 1:
+            size = costs.Size.of(self.samples.sequences.lengths[indices])
+            if not costs.threads_pay(self.network, size, len(shards)):
+                shard_map = serial_map
         return self.sum_of_shards(parameters, batch, shards, shard_map)
+
+    def _shards(self, indices: Indices) -> list[Indices]:
+        """Return the shards of a batch; those of equal lengths are computed once."""
+        n, lengths = len(indices), self.samples.sequences.lengths
+        if not self._equal_lengths:
+            return costs.shards(self.network, lengths[indices])
+        if n not in self._known_shards:
+            self._known_shards[n] = costs.shards(self.network, lengths[:n])
+        return self._known_shards[n]
 
     def shard_memory(self, n_shards: int) -> float:
         """Return the memory for the activations of one shard of a batch."""
@@ -246,7 +260,7 @@ class Objective:
             parts = halves(shards)
             return added(*(self.sum_of_shards(parameters, batch, k, parallel_map) for k in parts))
         direction_map = parallel_map if len(shards) == 1 else serial_map
-        samples = self.samples
+        samples, params = self.samples, self.network.layout.views(parameters)
 
         def compute(positions: Indices) -> Result:
             packing = samples.sequences.packing(batch.indices[positions], parameters.dtype)
@@ -256,22 +270,21 @@ class Objective:
             weights = (samples.weights[rows] / batch.weight).astype(parameters.dtype)
             masks = {name: mask[order] for name, mask in batch.masks.items()}
             shard = _Shard(packing, rows, weights, masks, batch.memory, direction_map)
-            return self._value_and_gradient(parameters, shard)
+            gradient = np.zeros(parameters.shape, parameters.dtype)
+            return self._add_gradient(params, shard, gradient), gradient
 
         return sum_of_halves(list(parallel_map(compute, shards)))
 
-    def _value_and_gradient(self, parameters: Array, shard: _Shard) -> tuple[float, Array]:
-        """Return a shard's part of the mean loss and its gradient."""
-        gradient = np.zeros(parameters.shape, parameters.dtype)
-        params = self.network.layout.views(parameters)
+    def _add_gradient(self, params: Views, shard: _Shard, gradient: Array) -> float:
+        """Add the gradient of a shard's part of the mean loss, and return the value."""
         grad = self.network.layout.views(gradient)
-        if self._fits(len(shard.packing), shard.memory, parameters.itemsize):
-            return self._at_once(params, shard, grad), gradient
-        task = costs.Task(parameters.itemsize, training=True)
+        if self._fits(len(shard.packing), shard.memory, gradient.itemsize):
+            return self._at_once(params, shard, grad)
+        task = costs.Task(gradient.itemsize, training=True)
         length = costs.segment_length(self.network, shard.packing.lengths, task, shard.memory)
         if length < shard.packing.n_steps:
-            return self._by_segments(params, shard, length, grad), gradient
-        return self._at_once(params, shard, grad), gradient
+            return self._by_segments(params, shard, length, grad)
+        return self._at_once(params, shard, grad)
 
     def _fits(self, n: int, memory: float, itemsize: int) -> bool:
         """Return whether any shard of n sequences fits into the memory; computed once."""
@@ -313,11 +326,10 @@ class Objective:
             return 0.0
         strength = self.alpha / self._totals.weight
         squares = 0.0
-        layout = self.network.layout
-        pairs = zip(layout.weights(parameters), layout.weights(gradient), strict=True)
-        for weights, part in pairs:
+        for part in self.network.layout.weight_slices:
+            weights = parameters[part]
             squares += float(np.dot(weights, weights))
-            part += strength * weights
+            gradient[part] += strength * weights
         return 0.5 * strength * squares
 
 

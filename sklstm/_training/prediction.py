@@ -30,6 +30,11 @@ def working_memory() -> float:
     return float(get_config()["working_memory"]) * 2**20
 
 
+def size_of(sequences: Sequences) -> costs.Size:
+    """Return the size of all sequences."""
+    return costs.Size(len(sequences), sequences.longest, len(sequences.values))
+
+
 def raw_predictions(
     network: SequenceNetwork, parameters: Array, sequences: Sequences, parallel_map: ParallelMap
 ) -> Array:
@@ -190,17 +195,20 @@ def _map_chunks(
     depend on the number of workers: the memory is divided as if all chunks were computed at once.
     """
     lengths, task = sequences.lengths, costs.Task(dtype.itemsize, training, need_inputs=training)
-    chunks = costs.chunks(network, lengths)
+    size = size_of(sequences)
+    chunks = costs.chunks(network, size)
     chunk_map = parallel_map
-    if parallel_map.n_workers > 1 and not costs.threads_pay(network, lengths, len(chunks)):
+    if parallel_map.n_workers > 1 and not costs.threads_pay(network, size, len(chunks)):
         chunk_map = serial_map
     n_at_once = len(chunks) if reproducible else chunk_map.n_workers
     memory = costs.chunk_memory(memory, len(chunks), n_at_once)
     direction_map = chunk_map if len(chunks) == 1 else serial_map
 
     def compute(chunk: Indices) -> list[R]:
-        if costs.fits_at_once(network, lengths[chunk], task, memory):  # the usual case
-            packing = sequences.packing(None if len(chunks) == 1 else chunk, dtype)
+        single = len(chunks) == 1
+        of_chunk = size if single else costs.Size.of(lengths[chunk])
+        if costs.fits_at_once(network, of_chunk, task, memory):  # the usual case
+            packing = sequences.packing(None if single else chunk, dtype)
             return [function(_Chunk(chunk, packing, packing.n_steps, direction_map))]
         parts = costs.divide_chunk(network, chunk, lengths, task, memory)
         return [compute_part(indices) for indices in parts]

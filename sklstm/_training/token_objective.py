@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ Indices = NDArray[np.intp]
 #: as the batch has tokens.
 TABLE_FACTOR = 16
 
+#: How many networks are kept, each for another number of tokens.
+N_NETWORKS = 64
+
 
 class TokenObjective:
     """Value and gradient of an objective whose samples are tokens, on a part of the parameters."""
@@ -35,6 +39,8 @@ class TokenObjective:
         network = objective.network
         table = network.layout.slices["embedding.weight"]
         self._n_first, self._width = table.start, network.n_inputs
+        #: The number of different tokens is often the same.
+        self._network_of = lru_cache(N_NETWORKS)(network.with_vocabulary)
         self._whole: tuple[Indices, Samples] | None = None
 
     def __call__(
@@ -44,7 +50,7 @@ class TokenObjective:
         rows, samples = self._batch(indices)
         part = Part(self._n_first, rows, self._width)
         objective = copy(self.objective)
-        objective.network = objective.network.with_vocabulary(len(rows))
+        objective.network = self._network_of(len(rows))
         objective.samples = samples
         taken = part.take(parameters)
         value, gradient, n = objective(taken, None, rng)

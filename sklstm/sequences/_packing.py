@@ -9,13 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sklstm.sequences._batch_sizes import sizes_of_steps, steps_and_rows
 from sklstm.sequences._cached_property import cached_property
 from sklstm.sequences._scaling import Scaling
 
 Array = NDArray[np.floating]
 Form = Literal["2d", "3d", "list"]
-
-MANY_STEPS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +68,19 @@ class Sequences:
     @cached_property
     def starts(self) -> NDArray[np.intp]:
         """The row at which each sequence starts, shape (n_sequences,)."""
+        if self.equal_lengths:
+            return np.arange(len(self)) * self.longest
         return np.cumsum(self.lengths) - self.lengths
 
     @cached_property
-    def _equal_lengths(self) -> bool:
+    def longest(self) -> int:
+        """The length of the longest sequence."""
+        return int(self.lengths.max(initial=0))
+
+    @property
+    def equal_lengths(self) -> bool:
         """Whether all sequences have the same length."""
-        return bool(self.lengths.min() == self.lengths.max())
+        return len(self.lengths) * self.longest == len(self.values)
 
     def where(self, row: int) -> tuple[int, int]:
         """Return the sample and the time step of a row.
@@ -262,10 +268,10 @@ class Sequences:
         lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
         order = np.arange(len(lengths))
-        if not self._equal_lengths and lengths.min() < lengths.max():
+        if not self.equal_lengths and lengths.min() < lengths.max():
             order = np.argsort(-lengths, kind="stable")
             lengths, starts = lengths[order], starts[order]
-        batch_sizes = _batch_sizes(lengths)
+        batch_sizes = sizes_of_steps(lengths)
         dtype = self.values.dtype if dtype is None else np.dtype(dtype)
         return Packing(self.values, dtype, starts, batch_sizes, lengths, order, self.scaling)
 
@@ -289,12 +295,12 @@ class _Sorted:
     @cached_property
     def step_of(self) -> NDArray[np.intp]:
         """The time step of each packed row, shape (n_packed,)."""
-        return _steps_and_rows(self.batch_sizes)[0]
+        return steps_and_rows(self.batch_sizes)[0]
 
     @cached_property
     def row_of(self) -> NDArray[np.intp]:
         """The sequence of each packed row, in sorted order, shape (n_packed,)."""
-        return _steps_and_rows(self.batch_sizes)[1]
+        return steps_and_rows(self.batch_sizes)[1]
 
     def restore(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return one row for each sequence in the order before sorting.
@@ -411,12 +417,14 @@ class Packing(_Sorted):
         if n == batch_sizes[-1]:
             rows = np.add.outer(np.arange(first, first + len(batch_sizes)), self.starts[:n]).ravel()
         else:
-            step_of, row_of = _steps_and_rows(batch_sizes)
+            step_of, row_of = steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of
-        lengths = np.minimum(self.lengths[:n] - first, len(batch_sizes))
+        lengths = self.lengths
+        if len(batch_sizes) < self.n_steps:
+            lengths = np.minimum(lengths[:n] - first, len(batch_sizes))
         values = self._take(rows)
         if self.factors is not None:
-            values *= self.factors[_steps_and_rows(batch_sizes)[1]]
+            values *= self.factors[steps_and_rows(batch_sizes)[1]]
         if self.added is not None:
             n_before = int(self.batch_sizes[:first].sum())
             values += self.added[n_before : n_before + len(rows)]
@@ -464,24 +472,6 @@ class PackedSequences(_Sorted):
     lengths: NDArray[np.intp]
     order: NDArray[np.intp]
     rows: NDArray[np.intp]
-
-
-def _steps_and_rows(
-    batch_sizes: NDArray[np.intp],
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the time step and the sequence of each packed row."""
-    steps = np.repeat(np.arange(len(batch_sizes)), batch_sizes)
-    starts = np.cumsum(batch_sizes) - batch_sizes
-    return steps, np.arange(len(steps)) - starts[steps]
-
-
-def _batch_sizes(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the number of sequences that have each time step; ``lengths`` must decrease."""
-    if lengths[0] == lengths[-1]:
-        if lengths[0] < MANY_STEPS:
-            return np.full(lengths[0], len(lengths))
-        return np.broadcast_to(np.intp(len(lengths)), lengths[0])  # needs no memory, but is slower
-    return np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
 
 
 def _cast(values: Array, dtype: DTypeLike) -> Array:

@@ -33,7 +33,7 @@ def test_threads_need_enough_work_and_enough_rows_per_step(lengths, n_parts, pay
     monkeypatch.setattr(numpy_kernels, "MIN_WORK", 60 * weights)
     monkeypatch.setattr(numpy_kernels, "MIN_VALUES", 32 * 3)
     with config_context(kernels="numpy"):
-        assert costs.threads_pay(network, np.array(lengths), n_parts) == pays
+        assert costs.threads_pay(network, costs.Size.of(np.array(lengths)), n_parts) == pays
 
 
 # --- shards and chunks ---
@@ -55,7 +55,7 @@ def test_each_sequence_is_in_one_shard_and_shards_have_similar_work(n, least, rn
 
 @pytest.mark.parametrize("n", [1, 63, 64, 128, 256, 512, 513, 600, 1025])
 def test_chunks_have_neighbouring_sequences(n, rng):
-    chunks = costs.chunks(make_network(), rng.integers(1, 7, n))
+    chunks = costs.chunks(make_network(), costs.Size.of(rng.integers(1, 7, n)))
     assert max(map(len, chunks)) <= 256
     assert np.concatenate(chunks).tolist() == list(range(n))
 
