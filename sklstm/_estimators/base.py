@@ -11,6 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
+from inspect import signature
 from numbers import Real
 from sys import float_info
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -21,7 +22,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklstm._compat import CALLBACK_ATTRIBUTES, CallbackSupportMixin, _fit_context
+from sklstm._compat import (
+    CALLBACK_ATTRIBUTES,
+    CallbackSupportMixin,
+    _fit_context,
+    validate_parameter_constraints,
+)
 from sklstm._estimators.introspection import Introspection
 from sklstm._estimators.model import FittedModel
 from sklstm._estimators.parameters import CONSTRAINTS, layer_sizes, own_generator
@@ -370,15 +376,30 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
         names: list[str] = super()._get_param_names()
         return names
 
+    @classmethod
+    @cache
+    def _valid_defaults(cls) -> dict[str, Any]:
+        """Default values of the parameters; none if one of them is not valid."""
+        parameters = signature(cls).parameters
+        defaults = {name: parameters[name].default for name in cls._get_param_names()}
+        try:
+            validate_parameter_constraints(cls._parameter_constraints, defaults, cls.__name__)
+        except ValueError:
+            return {}
+        return defaults
+
     def _validate_params(self) -> None:
-        for name, value in self.get_params(deep=False).items():
+        """Check the parameters that are not at their defaults: each check takes microseconds."""
+        known, given = self._valid_defaults(), self.get_params(deep=False)
+        given = {name: value for name, value in given.items() if value is not known.get(name, self)}
+        for name, value in given.items():
             if type(value) is int and abs(value) > float_info.max:
                 raise ValueError(
                     f"{name}: expected a number of at most {float_info.max:.2g}, got an "
                     f"integer of {value.bit_length()} bits"
                 )
         try:
-            super()._validate_params()
+            validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
         except ValueError as error:
             if isinstance(self.learning_rate, Real):
                 raise type(error)(

@@ -284,6 +284,8 @@ def _stacked(sequences: Sequences, y: Any, sample_weight: Any, per_step: bool) -
 
 def check_length(sequences: Any, y: Any) -> None:
     """Raise an error unless there is one target for each of the sequences or predictions."""
+    if type(y) is np.ndarray and y.shape[:1] == (len(sequences),):
+        return
     try:
         check_consistent_length(sequences, y)
     except (TypeError, ValueError) as error:

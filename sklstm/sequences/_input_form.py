@@ -36,6 +36,9 @@ class InputForm:
     ) -> InputForm:
         """The form of the sequences that `fit` is given."""
         table = sequences.form == "2d"
+        if sequences.frame is None:  # no names, and nothing else that may be wrong
+            n_features = _columns(sequences, table).shape[1]
+            return cls(table, n_features, vocabulary_size=vocabulary_size)
         stand_in = _stand_in(estimator, {})
         validate_data(stand_in, _columns(sequences, table), reset=True, skip_check_array=True)
         names = getattr(stand_in, "feature_names_in_", None)

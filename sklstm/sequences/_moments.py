@@ -100,13 +100,15 @@ class _SegmentSums:
         self._lengths = np.diff(starts, append=len(values))
         missing = np.isnan(values)
         self._missing = missing if missing.any() else None
+        self._weighted, shape = weights is not None, (len(starts), values.shape[1])
+        if weights is None and self._missing is None:
+            self.weight = self._total = np.broadcast_to(self._lengths[:, None] * 1.0, shape)
+            return
         factors = np.ones(len(values)) if weights is None else weights
         exponent = _exponent(np.max(factors, keepdims=True))
         factors = _scaled(factors, -exponent)
         self._factors = factors[:, None] if self._missing is None else factors[:, None] * ~missing
-        shape = len(starts), values.shape[1]
         self._total = np.broadcast_to(np.add.reduceat(self._factors, starts, axis=0), shape)
-        self._weighted = weights is not None
         self.weight = np.ldexp(self._total, exponent)
 
     def repeat(self, rows: NDArray[Any]) -> NDArray[Any]:

@@ -221,6 +221,24 @@ def test_the_number_of_jobs_is_checked_as_before(n_jobs, rng, monkeypatch):
     assert_same(found, outcome(lambda: model.predict(X)))
 
 
+class Negative(LSTMClassifier):
+    """An estimator with a default that is not allowed."""
+
+    def __init__(self, hidden_layer_sizes=3, *, alpha=-1.0, max_iter=1):
+        super().__init__(hidden_layer_sizes, alpha=alpha, max_iter=max_iter)
+
+
+def test_defaults_of_a_subclass_are_checked(rng):
+    """Parameters at their defaults are not checked in each fit, unless a default is wrong."""
+    X, y = problem(rng)
+    with pytest.raises(ValueError, match="'alpha' parameter of Negative"):
+        Negative().fit(X, y > 0)
+    with pytest.raises(ValueError, match="'max_iter' parameter of LSTMClassifier"):
+        LSTMClassifier(max_iter=-1).fit(X, y > 0)
+    with warnings.catch_warnings(action="ignore"):
+        assert Negative(alpha=1.0).fit(X, y > 0).n_iter_ == 1
+
+
 def test_small_predictions_do_not_exceed_the_working_memory(rng):
     """They use segments, as large ones do."""
     with warnings.catch_warnings(action="ignore"):
