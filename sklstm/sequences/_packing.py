@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sklstm.sequences._batch_sizes import sizes_of_steps, steps_and_rows
+from sklstm.sequences._batch_sizes import first_integers, sizes_of_steps, steps_and_rows
 from sklstm.sequences._cached_property import cached_property
 from sklstm.sequences._scaling import Scaling
 
@@ -265,10 +265,11 @@ class Sequences:
         >>> sequences.packing().segment(1, 3).values.ravel()  # the second and the third step
         array([4., 2., 5.])
         """
-        lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
-        order = np.arange(len(lengths))
-        if not self.equal_lengths and lengths.min() < lengths.max():
+        if self.equal_lengths:
+            lengths, order = self.lengths[: len(starts)], first_integers(len(starts))
+        else:
+            lengths = self.lengths if indices is None else self.lengths[indices]
             order = np.argsort(-lengths, kind="stable")
             lengths, starts = lengths[order], starts[order]
         batch_sizes = sizes_of_steps(lengths)
@@ -415,7 +416,8 @@ class Packing(_Sorted):
         batch_sizes = self.batch_sizes[first:stop]
         n = batch_sizes[0]
         if n == batch_sizes[-1]:
-            rows = np.add.outer(np.arange(first, first + len(batch_sizes)), self.starts[:n]).ravel()
+            starts = self.starts[:n] + first if first > 0 else self.starts[:n]
+            rows = np.add.outer(first_integers(len(batch_sizes)), starts).ravel()
         else:
             step_of, row_of = steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of
