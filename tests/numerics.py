@@ -41,10 +41,13 @@ def draw_sequences(rng, lengths=RAGGED, n_features=2, dtype=np.float64) -> Seque
     return check_sequences([rng.standard_normal((k, n_features)).astype(dtype) for k in lengths])
 
 
-def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """Check that no entry differs by more than ``tolerance`` times the largest one."""
+def assert_close(actual: Any, expected: Any, tolerance: float, size_of_terms: float = 0) -> None:
+    """Check that no entry differs by more than ``tolerance`` times the largest one.
+
+    If entries are sums of terms with different signs, ``size_of_terms`` counts where it is larger.
+    """
     actual, expected = np.asarray(actual), np.asarray(expected)
-    size = np.abs(expected).max(initial=0)
+    size = np.abs(expected).max(initial=size_of_terms)
     assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * size)
 

@@ -136,11 +136,11 @@ def test_results_equal_those_of_the_plain_lstm(lengths, reverse, masked, dtype, 
     problem = Problem.draw(kernel, rng, lengths, reverse, masked, dtype)
     steps, final, gradients = naive(problem)
     found_steps, found_final, _ = problem.forward()
-    assert_close(found_steps, steps, ROUNDING[dtype])
-    assert_close(found_final, final, ROUNDING[dtype])
+    assert_close(found_steps, steps, ROUNDING[dtype], 1)
+    assert_close(found_final, final, ROUNDING[dtype], 1)
     found = problem.backward()
     for name, gradient in gradients.items():
-        assert_close(found[name], gradient, ROUNDING[dtype])
+        assert_close(found[name], gradient, ROUNDING[dtype], 1)
 
 
 @by_mask
@@ -519,7 +519,7 @@ def test_segments_continue_from_the_states_of_the_one_before(
 
 @by_dtype
 @pytest.mark.parametrize("n", [1, 2, 7, 13])
-@pytest.mark.parametrize("hidden", [1, 16, 21])
+@pytest.mark.parametrize("hidden", [1, 16, 18, 21])
 def test_a_stepper_equals_the_forward_pass(n, hidden, dtype, kernel, rng):
     problem = Problem.draw(kernel, rng, (9,) * n, False, dtype=dtype, hidden=hidden)
     steps, _, _ = problem.forward()

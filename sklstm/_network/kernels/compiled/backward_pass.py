@@ -6,7 +6,7 @@ cache until the gradient of the weights has been computed from them.
 
 from __future__ import annotations
 
-from sklstm._network.kernels.compiled.cpu import BACKWARD_ROWS, FORWARD_ROWS
+from sklstm._network.kernels.compiled.cpu import FORWARD_ROWS, PAIR_ROWS, SINGLE_ROWS
 from sklstm._network.kernels.compiled.intrinsics import (
     add_pooled_gradient,
     after,
@@ -26,37 +26,41 @@ from sklstm._network.kernels.compiled.panels import (
     unpack_rows,
     unpad,
     whole,
+    width_of_gates,
 )
 from sklstm._network.kernels.compiled.recurrence import Integers, Reals, table_row, tiled_product
 from sklstm._network.kernels.compiled.translation import translated_once
 
 _weights_product = tiled_product(FORWARD_ROWS, 4, accumulate=True)
-_pair_product = tiled_product(BACKWARD_ROWS, 2, gate_gradients=True)
-_single_product = tiled_product(BACKWARD_ROWS, 1, gate_gradients=True)
+_narrow_weights_product = tiled_product(FORWARD_ROWS, 1, accumulate=True)
+_pair_product = tiled_product(PAIR_ROWS, 2, gate_gradients=True)
+_single_product = tiled_product(SINGLE_ROWS, 1, gate_gradients=True)
 
 
 @translated_once
 def _gradient_at_operands(
-    packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride, width
+    packed, first, vectors, dz, slot, n_slots, running, out, out_at, out_stride, hidden
 ):
     """Compute the gradients at one or two vectors of the operands of a step.
 
     ``dz`` (B, slots, 4, L) are the gate gradients of a run; results are ``out_stride`` apart.
     """
     n_lanes, at = lanes(dz), 0
-    depth, part_stride, blocks = 4 * n_lanes, 4 * n_lanes * n_slots, width // n_lanes
-    panel = 4 * width * first
+    width = whole(hidden, n_lanes)
+    depth, part_stride = 4 * n_lanes, 4 * n_lanes * n_slots
+    last_depth = 4 * width_of_gates(hidden - width + n_lanes, n_lanes)
+    panel, blocks = 4 * width * first, width // n_lanes
     while at < running:
         source, target = 4 * n_lanes * (slot + at), out_at + at * out_stride
         if vectors == 2:
             at += _pair_product(
                 running - at, dz, source, packed, panel, out, target,
-                depth, 1, out_stride, blocks, part_stride, depth,
+                depth, 1, out_stride, blocks, part_stride, last_depth,
             )  # fmt: skip
         else:
             at += _single_product(
                 running - at, dz, source, packed, panel, out, target,
-                depth, 1, out_stride, blocks, part_stride, depth,
+                depth, 1, out_stride, blocks, part_stride, last_depth,
             )  # fmt: skip
 
 
@@ -65,7 +69,7 @@ def _gradient_at_hidden(
 ):
     """Compute the gradients at one or two blocks of the hidden states that a step read."""
     _gradient_at_operands(
-        packed, first, vectors, dz, slot, n_slots, running, dh, first, width, width
+        packed, first, vectors, dz, slot, n_slots, running, dh, first, width, hidden
     )
     if masked:
         count = min(vectors * lanes(dh), hidden - first)
@@ -74,39 +78,48 @@ def _gradient_at_hidden(
             multiply(dh, at, mask, r * hidden + first, dh, at, count)
 
 
-def _gradient_at_inputs(packed, dz, slot, n_slots, running, row, dx, scratch, n_inputs, width):
+def _gradient_at_inputs(packed, dz, slot, n_slots, running, row, dx, scratch, n_inputs, hidden):
     """Compute the gradients at the inputs of a step."""
     n_lanes = lanes(dx)
     for first in range(0, n_inputs, 2 * n_lanes):
         vectors = 2 if first + n_lanes < n_inputs else 1
         _gradient_at_operands(
-            packed, first, vectors, dz, slot, n_slots, running, scratch, 0, 2 * n_lanes, width
+            packed, first, vectors, dz, slot, n_slots, running, scratch, 0, 2 * n_lanes, hidden
         )
         for r in range(running):
             for k in range(first, min(first + vectors * n_lanes, n_inputs)):
                 dx[(row + r) * n_inputs + k] = scratch[2 * n_lanes * r + k - first]
 
 
-def _add_weight_gradient(dw, dz, n_slots, operands, first_slot, depth, width, stride):
+def _add_weight_gradient(dw, dz, n_slots, operands, first_slot, depth, hidden, stride):
     """Add the gradient of the packed weights (B, D + 1 + H, 4, L) from a run of steps."""
     n_lanes = lanes(dz)
-    for block in range(width // n_lanes):
-        at = 0
+    for u in range(0, hidden, n_lanes):
+        at, gate_width = 0, width_of_gates(hidden - u, n_lanes)
         while at < depth:
-            at += _weights_product(
-                depth - at, operands, first_slot * stride + at, dz, 4 * n_lanes * n_slots * block,
-                dw, 4 * n_lanes * (depth * block + at), 1, stride, 4 * n_lanes, 1, 0, n_slots,
+            at += _gradient_of_weights(
+                depth - at, gate_width, operands, first_slot * stride + at, dz, 4 * u * n_slots,
+                dw, 4 * (u * depth + gate_width * at), stride, n_slots,
             )  # fmt: skip
+
+
+def _gradient_of_weights(left, gate_width, operands, i, dz, j, dw, k, stride, n_slots):
+    """Add the gradient of some rows of a panel, and return their number."""
+    n_lanes, row = lanes(dz), 4 * gate_width
+    if gate_width == n_lanes:
+        return _weights_product(left, operands, i, dz, j, dw, k, 1, stride, row, 1, 0, n_slots)
+    return _narrow_weights_product(left, operands, i, dz, j, dw, k, 1, stride, row, 1, 0, n_slots)
 
 
 def _clear_padding(dz, n_slots, slot, running, hidden):
     """Set the gate gradients of padding to zero: if a sequence is not finite, they are NaN."""
     n_lanes = lanes(dz)
     block, used = hidden // n_lanes, hidden % n_lanes
+    gate_width = width_of_gates(used, n_lanes)
     for r in range(running):
         for gate in range(4):
-            begin = ((block * n_slots + slot + r) * 4 + gate) * n_lanes
-            clear(dz, begin + used, begin + n_lanes)
+            begin = 4 * n_lanes * (block * n_slots + slot + r) + gate * gate_width
+            clear(dz, begin + used, begin + gate_width)
 
 
 def _step_backward(
@@ -132,6 +145,7 @@ def _step_backward(
             hidden, width,
         )  # fmt: skip
         for u in range(first, first + vectors * n_lanes, n_lanes):
+            gate_width = width_of_gates(hidden - u, n_lanes)
             record = 5 * (width * row + u * running)
             next_record = 5 * (width * next_row + u * running)
             out = 4 * (u * n_slots + slot * n_lanes)
@@ -147,7 +161,7 @@ def _step_backward(
                 prefetch_activations(activations, next_record + 5 * n_lanes * r)
                 cell_backward(
                     activations, record + 5 * n_lanes * r, dh, r * width + u, dc, r * width + u,
-                    dz, out + 4 * n_lanes * r,
+                    dz, out + 4 * n_lanes * r, gate_width,
                 )  # fmt: skip
     if hidden < width:
         _clear_padding(dz, n_slots, slot, running, hidden)
@@ -242,7 +256,7 @@ def backward(
             previous = (running, slot)
             if need_inputs:
                 _gradient_at_inputs(
-                    packed_ih, dz, slot, n_slots, running, row, dx, dx_step, n_inputs, width
+                    packed_ih, dz, slot, n_slots, running, row, dx, dx_step, n_inputs, hidden
                 )
         for at in range(0, width, 2 * n_lanes):
             vectors = 2 if at + n_lanes < width else 1
@@ -250,7 +264,7 @@ def backward(
                 packed_hh, at, vectors, dz, previous[1], n_slots, previous[0], at_h, mask, masked,
                 hidden, width,
             )  # fmt: skip
-        _add_weight_gradient(dw, dz, n_slots, operands, begin, depth, width, n_inputs + 1 + width)
+        _add_weight_gradient(dw, dz, n_slots, operands, begin, depth, hidden, n_inputs + 1 + width)
         first = next_first
     _add_packed(dw, d_ih, d_hh, d_bias, n_inputs, hidden, depth)
     unpad(at_h, dh, hidden, n, hidden, width)

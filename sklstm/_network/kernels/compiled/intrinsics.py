@@ -91,27 +91,35 @@ def tile(rows: int, vectors: int, accumulate: bool = False, gate_gradients: bool
 
     It computes ``out`` (rows, vectors L), or adds to it with ``accumulate``, as the product of
     ``a`` (rows, n_parts * depth) and a panel ``b`` (n_parts * depth, vectors L). In ``a``, rows are
-    ``a_stride`` apart, parts of a row ``part_stride``, and elements of a part ``a_step``.
+    ``a_stride`` apart, parts of a row ``part_stride``, and elements of a part ``a_step``. With
+    ``accumulate``, rows of ``b`` are gate gradients, 4 L apart.
 
     With ``gate_gradients``, ``a`` has rows (4, L) of gate gradients, so that ``a_stride`` and
-    ``a_step`` are constants. With variable strides, the addresses of many rows would not fit into
-    the registers. A small tile computes several partial sums, because with a single sum it would
-    wait for the result of each addition.
+    ``a_step`` are constants, and ``depth`` is that of the last part. With variable strides, the
+    addresses of many rows would not fit into the registers. A small tile computes several partial
+    sums, because with a single sum it would wait for the result of each addition. The tile of a
+    narrow block does not: it is short, and less code takes less time to compile.
     """
-    n_sums = 4 if rows * vectors <= 4 else 2 if rows * vectors <= 8 else 1
+    is_narrow = vectors == 1 and not gate_gradients
+    n_products = rows * vectors
+    n_sums = 1 if is_narrow or n_products > 8 else 2 if n_products > 4 else 4
 
     def emit(lanes: Lanes, a: Any, b: Any, out: Any, *numbers: Any) -> None:
-        builder = lanes.builder
+        builder, row_of_gates = lanes.builder, 4 * lanes.size
         a_stride, a_step, out_stride, n_parts, part_stride, depth = numbers
+        whole_part = length = depth
         if gate_gradients:
-            a_stride, a_step = index(4 * lanes.size), index(1)
-        sums = [Sums(lanes, rows, vectors, a_stride, a_step) for _ in range(n_sums)]
-        turns = sums if n_sums > 1 else sums * UNROLLED_COLUMNS
-        n_rounds = builder.sdiv(depth, index(len(turns)))
+            a_stride, a_step, whole_part = index(row_of_gates), index(1), index(row_of_gates)
+        b_stride = row_of_gates if accumulate else vectors * lanes.size
+        sums = [Sums(lanes, rows, vectors, a_stride, a_step, b_stride) for _ in range(n_sums)]
+        turns = sums if n_sums > 1 or is_narrow else sums * UNROLLED_COLUMNS
         with _loop(builder, index(0), n_parts, sums) as k:
             part = lanes.at(a, k, part_stride)
-            panel = lanes.at(b, builder.mul(k, depth), vectors * lanes.size)
-            _add_products(sums, turns, part, panel, n_rounds, depth)
+            panel = lanes.at(b, builder.mul(k, whole_part), b_stride)
+            if gate_gradients:
+                is_last = builder.icmp_signed("==", builder.add(k, index(1)), n_parts)
+                length = builder.select(is_last, depth, whole_part)
+            _add_products(sums, turns, part, panel, length)
         _store_sums(sums, out, out_stride, accumulate)
 
     name = f"tile_{rows}_{vectors}{'_accumulate' * accumulate}{'_gradients' * gate_gradients}"
@@ -141,9 +149,11 @@ def _loop(builder: Any, begin: Any, end: Any, sums: list[Sums]) -> Iterator[Any]
 class Sums:
     """The sums of a tile, (rows, vectors): the values after the instructions written so far."""
 
-    def __init__(self, lanes: Lanes, rows: int, vectors: int, a_stride: Any, a_step: Any) -> None:
+    def __init__(
+        self, lanes: Lanes, rows: int, vectors: int, a_stride: Any, a_step: Any, b_stride: int
+    ) -> None:
         self.lanes, self.rows, self.vectors = lanes, rows, vectors
-        self._a_stride, self._a_step = a_stride, a_step
+        self._a_stride, self._a_step, self._b_stride = a_stride, a_step, b_stride
         self._values = [lanes.value(0.0).ir] * (rows * vectors)
 
     def read(self, row: int, vector: int) -> Vector:
@@ -167,11 +177,11 @@ class Sums:
         """Add the product of column ``k`` of ``a`` and row ``k`` of ``b``."""
         lanes = self.lanes
         column = lanes.at(a, k, self._a_step)
-        b_row = lanes.at(b, k, self.vectors * lanes.size)
+        b_row = lanes.at(b, k, self._b_stride)
         row = [lanes.load(lanes.at(b_row, v * lanes.size)) for v in range(self.vectors)]
         if self.rows == 1:
             for v in range(self.vectors):
-                lanes.prefetch(lanes.at(b_row, (PREFETCH_ROWS * self.vectors + v) * lanes.size))
+                lanes.prefetch(lanes.at(b_row, PREFETCH_ROWS * self._b_stride + v * lanes.size))
         for r in range(self.rows):
             factor = lanes.spread(lanes.at(column, self._a_stride, r))
             for v in range(self.vectors):
@@ -179,11 +189,10 @@ class Sums:
                 self._values[r * self.vectors + v] = total.ir
 
 
-def _add_products(
-    sums: list[Sums], turns: list[Sums], a: Any, b: Any, n_rounds: Any, depth: Any
-) -> None:
+def _add_products(sums: list[Sums], turns: list[Sums], a: Any, b: Any, depth: Any) -> None:
     """Add all products of a part; the sums take turns, the rest goes to the first one."""
     builder, n_turns = turns[0].lanes.builder, index(len(turns))
+    n_rounds = builder.sdiv(depth, n_turns)
     with _loop(builder, index(0), n_rounds, sums) as k:
         for turn, part in enumerate(turns):
             part.add(a, b, builder.add(builder.mul(k, n_turns), index(turn)))
@@ -207,11 +216,17 @@ def _store_sums(sums: list[Sums], out: Any, out_stride: Any, accumulate: bool) -
 # --- steps of one sequence and one block of units ---
 
 
-def _emit_cell(lanes: Lanes, z: Any, c_before: Any, c_after: Any, h: Any, activations: Any) -> None:
+# Gates are ``gate_width`` apart. In a narrow block this is less than a vector, so that vectors have
+# elements of the next gates, too; what follows from them is padding, or overwritten.
+
+
+def _emit_cell(
+    lanes: Lanes, z: Any, c_before: Any, c_after: Any, h: Any, activations: Any, gate_width: Any
+) -> None:
     """Compute the states from ``z`` (4, L); store (5, L) activations for the backward pass."""
     before = lanes.load(c_before)
-    i, f, o = (sigmoid(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
-    g = tanh(lanes.load(lanes.at(z, lanes.size, 3)), True)
+    i, f, o = (sigmoid(lanes.load(lanes.at(z, gate_width, k)), True) for k in range(3))
+    g = tanh(lanes.load(lanes.at(z, gate_width, 3)), True)
     c = lanes.fma(f, before, i * g)
     lanes.store(c, c_after)
     lanes.store(o * tanh(c), h)
@@ -219,32 +234,34 @@ def _emit_cell(lanes: Lanes, z: Any, c_before: Any, c_after: Any, h: Any, activa
         lanes.store(vector, lanes.at(activations, lanes.size, k))
 
 
-def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any) -> None:
+def _emit_cell_inference(lanes: Lanes, z: Any, c: Any, h: Any, gate_width: Any) -> None:
     """Compute the hidden state from ``z`` (4, L), and replace the cell state."""
-    lanes.store(_hidden_state(lanes, z, c), h)
+    lanes.store(_hidden_state(lanes, z, c, gate_width), h)
 
 
-def _emit_cell_pooled(lanes: Lanes, z: Any, c: Any, h: Any, total: Any, maximum: Any) -> None:
+def _emit_cell_pooled(
+    lanes: Lanes, z: Any, c: Any, h: Any, total: Any, maximum: Any, gate_width: Any
+) -> None:
     """Compute the same as ``_emit_cell_inference``, and add the hidden state to two results.
 
     A hidden state that is NaN makes all later ones of its sequence NaN, since each step multiplies
     the one before. So the maximum remains NaN, too.
     """
-    state = _hidden_state(lanes, z, c)
+    state = _hidden_state(lanes, z, c, gate_width)
     lanes.store(state, h)
     lanes.store(lanes.load(total) + state, total)
     lanes.store(state.maximum(lanes.load(maximum)), maximum)
 
 
-def _hidden_state(lanes: Lanes, z: Any, c: Any) -> Any:
+def _hidden_state(lanes: Lanes, z: Any, c: Any, gate_width: Any) -> Any:
     """Return the hidden state, and replace the cell state.
 
     Inference does not need the gates themselves. So sigmoid and tanh remain fractions, which are
     combined and divided twice in all: a division takes as long as a dozen products. The
     denominators are between 1 and 2, so their products cannot overflow.
     """
-    i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, lanes.size, k)), True) for k in range(3))
-    g = tanh_parts(lanes.load(lanes.at(z, lanes.size, 3)), True)
+    i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, gate_width, k)), True) for k in range(3))
+    g = tanh_parts(lanes.load(lanes.at(z, gate_width, 3)), True)
     denominator = i[1] * g[1]
     forget_term = lanes.load(c) * f[0] * denominator
     after = lanes.fma(i[0] * g[0], f[1], forget_term) / (denominator * f[1])
@@ -253,7 +270,9 @@ def _hidden_state(lanes: Lanes, z: Any, c: Any) -> Any:
     return o[0] * tanh_c[0] / (o[1] * tanh_c[1])
 
 
-def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: Any) -> None:
+def _emit_cell_backward(
+    lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: Any, gate_width: Any
+) -> None:
     """Compute ``dz`` (4, L) from ``dh`` and ``dc``, and replace ``dc`` by that before the step.
 
     The cell state and its tanh are computed again, which takes no longer than reading them would.
@@ -271,7 +290,7 @@ def _emit_cell_backward(lanes: Lanes, activations: Any, dh: Any, dc: Any, dz: An
         i_term - i_term * i, f_term - f_term * f, o_term - o_term * o, g_term - i_term * g,
     )  # fmt: skip
     for k, gradient in enumerate(gradients):
-        lanes.store(gradient, lanes.at(dz, lanes.size, k))
+        lanes.store(gradient, lanes.at(dz, gate_width, k))
 
 
 def _pool(comparison: str) -> Intrinsic:
@@ -340,9 +359,21 @@ def multiply_vectors(lanes: Lanes, x: Any, y: Any, out: Any) -> None:
     lanes.store(lanes.load(x) * lanes.load(y), out)
 
 
-@of_elements
-def scale_gates(lanes: Lanes, packed: Any) -> None:
-    """Multiply a row (4, L) of packed weights by the scales of sigmoid and tanh."""
-    for k, scale in enumerate([SIGMOID_SCALE] * 3 + [TANH_SCALE]):
-        place = lanes.at(packed, lanes.size, k)
-        lanes.store(lanes.load(place) * scale, place)
+def _scale_gates(vectors: int) -> Intrinsic:
+    """Return an intrinsic that multiplies a row of packed weights by the scales of its gates.
+
+    The scales are those of sigmoid and tanh, see ``vectors``.
+    """
+
+    def emit(lanes: Lanes, packed: Any) -> None:
+        n_columns = vectors * lanes.size
+        by_gate = [SIGMOID_SCALE] * 3 + [TANH_SCALE]
+        scales = [by_gate[4 * k // n_columns] for k in range(n_columns)]
+        for first in range(0, n_columns, lanes.size):
+            place = lanes.at(packed, first)
+            lanes.store(lanes.load(place) * lanes.values(scales[first:][: lanes.size]), place)
+
+    return of_elements(emit)
+
+
+scale_gates, scale_narrow_gates = _scale_gates(4), _scale_gates(1)

@@ -14,6 +14,9 @@ i, f, o, g.
 - Backward pass: weights (R, 4 H) are transposed to panels (4 U, 2 L). A panel has the columns of
   2 L inputs or hidden units, and rows in the order (B, 4, L) of the gate gradients. The last panel
   is (4 U, L) if the number of vectors is odd.
+
+The last block is *narrow* if it has at most a quarter as many units as lanes. Its gates share one
+vector, (D + 1 + H, 4, L / 4), so that no products are computed for most of the padding.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from sklstm._network.kernels.compiled.intrinsics import (
     lanes,
     multiply_vectors,
     scale_gates,
+    scale_narrow_gates,
 )
 from sklstm._network.kernels.compiled.translation import translated_once
 
@@ -74,11 +78,11 @@ def copy_inputs(x, row, n_inputs, operands, slot, stride, running):
 def _pack_rows(weights, n_rows, hidden, packed, first, depth):
     """Copy rows (4 H,) of weights to the rows of all panels from ``first`` on."""
     n_lanes = lanes(weights)
-    for block in range(whole(hidden, n_lanes) // n_lanes):
-        u = block * n_lanes
+    for u in range(0, hidden, n_lanes):
+        gate_width = width_of_gates(hidden - u, n_lanes)
         for k in range(n_rows):
             for gate in range(4):
-                at = 4 * n_lanes * (block * depth + first + k) + gate * n_lanes
+                at = 4 * u * depth + (4 * (first + k) + gate) * gate_width
                 copy(weights, (4 * k + gate) * hidden + u, packed, at, hidden - u)
 
 
@@ -86,11 +90,11 @@ def _pack_rows(weights, n_rows, hidden, packed, first, depth):
 def unpack_rows(packed, first, depth, weights, n_rows, hidden):
     """Add the rows of all panels from ``first`` on to rows (4 H,) of weights."""
     n_lanes = lanes(weights)
-    for block in range(whole(hidden, n_lanes) // n_lanes):
-        u = block * n_lanes
+    for u in range(0, hidden, n_lanes):
+        gate_width = width_of_gates(hidden - u, n_lanes)
         for k in range(n_rows):
             for gate in range(4):
-                at = 4 * n_lanes * (block * depth + first + k) + gate * n_lanes
+                at = 4 * u * depth + (4 * (first + k) + gate) * gate_width
                 add(packed, at, weights, (4 * k + gate) * hidden + u, hidden - u)
 
 
@@ -98,13 +102,18 @@ def pack_gates(ih, hh, bias, n_inputs, hidden, packed):
     """Pack and scale the weights of the gates for the forward pass: (B, D + 1 + H, 4, L)."""
     n_lanes, depth = lanes(hh), n_inputs + 1 + hidden
     width = whole(hidden, n_lanes)
+    last, end = 4 * (width - n_lanes) * depth, 4 * width * depth
     if hidden < width:
-        clear(packed, 4 * (width - n_lanes) * depth, 4 * width * depth)
+        clear(packed, last, end)
     _pack_rows(ih, n_inputs, hidden, packed, 0, depth)
     _pack_rows(bias, 1, hidden, packed, n_inputs, depth)
     _pack_rows(hh, hidden, hidden, packed, n_inputs + 1, depth)
-    for at in range(0, 4 * width * depth, 4 * n_lanes):
+    gate_width = width_of_gates(hidden - width + n_lanes, n_lanes)
+    for at in range(0, end if gate_width == n_lanes else last, 4 * n_lanes):
         scale_gates(packed, at)
+    if gate_width < n_lanes:
+        for at in range(last, last + n_lanes * depth, n_lanes):
+            scale_narrow_gates(packed, at)
 
 
 @translated_once
@@ -117,8 +126,9 @@ def pack_transposed(weights, n_rows, hidden, packed):
     for first in range(0, n_rows, 2 * n_lanes):
         panel_width = min(2 * n_lanes, end - first)
         for begin in range(0, hidden, n_lanes):  # outer loop: what it writes stays in the cache
+            gate_width = width_of_gates(hidden - begin, n_lanes)
             for gate in range(4):
-                out = 4 * width * first + (4 * begin + gate * n_lanes) * panel_width - first
+                out = 4 * width * first + (4 * begin + gate * gate_width) * panel_width - first
                 for row in range(first, min(first + panel_width, n_rows)):
                     source = (4 * row + gate) * hidden + begin
                     for u in range(min(n_lanes, hidden - begin)):
@@ -128,6 +138,14 @@ def pack_transposed(weights, n_rows, hidden, packed):
 def whole(number, n_lanes):
     """Round up to a multiple of the elements of a vector."""
     return (number + n_lanes - 1) // n_lanes * n_lanes
+
+
+def width_of_gates(n_units, n_lanes):
+    """Return the number of columns of each gate in a block.
+
+    ``n_units`` is the number of hidden units from its first one on.
+    """
+    return n_lanes // 4 if 4 * n_units <= n_lanes else n_lanes
 
 
 def load_pooled(

@@ -41,6 +41,7 @@ from sklstm._network.kernels.compiled.panels import (
     pad,
     unpad,
     whole,
+    width_of_gates,
 )
 
 #: Pointers to 64-bit integers, and to floats of the dtype that a function is compiled for.
@@ -77,7 +78,19 @@ def tiled_product(sizes: tuple[int, ...], vectors: int, **options: bool) -> Any:
     return product if smaller else last_product
 
 
-gates_product = tiled_product(FORWARD_ROWS, 4)
+_gates_of_block = tiled_product(FORWARD_ROWS, 4)
+_gates_of_narrow_block = tiled_product(FORWARD_ROWS, 1)
+
+
+def gates_product(left, gate_width, operands, i, packed, j, z, k, stride, depth):
+    """Compute the gates (rows, 4, L) of a tile; those of a narrow block are ``gate_width`` apart.
+
+    Returns the number of rows, which does not depend on the width.
+    """
+    n_lanes, row = lanes(z), 4 * lanes(z)
+    if gate_width == n_lanes:
+        return _gates_of_block(left, operands, i, packed, j, z, k, stride, 1, row, 1, 0, depth)
+    return _gates_of_narrow_block(left, operands, i, packed, j, z, k, stride, 1, row, 1, 0, depth)
 
 
 def table_row(table, step):
@@ -115,18 +128,19 @@ def forward(
     for step in range(n_steps):
         running, row, source, target = table_row(table, step)
         copy_inputs(x, row, n_inputs, operands, source, stride, running)
-        for block in range(width // n_lanes):
-            at, u = 0, block * n_lanes
+        for u in range(0, hidden, n_lanes):
+            at, gate_width = 0, width_of_gates(hidden - u, n_lanes)
             record = 5 * (width * row + u * running)
             while at < running:
                 done = gates_product(
-                    running - at, operands, (source + at) * stride,
-                    packed, 4 * n_lanes * depth * block, z, 0, stride, 1, 4 * n_lanes, 1, 0, depth,
+                    running - at, gate_width, operands, (source + at) * stride,
+                    packed, 4 * u * depth, z, 0, stride, depth,
                 )  # fmt: skip
                 at_h = (target + at) * h_stride + u
                 _cells_of_tile(
-                    z, done, cells, (source + at) * width + u, (target + at) * width + u, width,
-                    h, at_h, h_stride, activations, record + 5 * n_lanes * at,
+                    z, done, gate_width, cells, (source + at) * width + u,
+                    (target + at) * width + u, width, h, at_h, h_stride,
+                    activations, record + 5 * n_lanes * at,
                 )  # fmt: skip
                 if pooled:
                     _pool_tile(
@@ -145,14 +159,14 @@ def forward(
 
 
 def _cells_of_tile(
-    z, rows, cells, at_before, at_after, width, h, at_h, h_stride, activations, record
+    z, rows, gate_width, cells, at_before, at_after, width, h, at_h, h_stride, activations, record
 ):  # fmt: skip
     """Compute cell and hidden states, and activations, the results of a tile."""
     for r in range(rows):
         before, after_step = at_before + r * width, at_after + r * width
         cell(
             z, 4 * lanes(z) * r, cells, before, cells, after_step, h, at_h + r * h_stride,
-            activations, record + 5 * lanes(z) * r,
+            activations, record + 5 * lanes(z) * r, gate_width,
         )  # fmt: skip
 
 
@@ -206,15 +220,15 @@ def infer(
     for step in range(n_steps):
         running, row, _, _ = table_row(table, step)
         copy_inputs(x, row, n_inputs, operands, source, stride, running)
-        for block in range(width // n_lanes):
-            at, u = 0, block * n_lanes
+        for u in range(0, hidden, n_lanes):
+            at, gate_width = 0, width_of_gates(hidden - u, n_lanes)
             while at < running:
                 done = gates_product(
-                    running - at, operands, (source + at) * stride,
-                    packed, 4 * n_lanes * depth * block, z, 0, stride, 1, 4 * n_lanes, 1, 0, depth,
+                    running - at, gate_width, operands, (source + at) * stride,
+                    packed, 4 * u * depth, z, 0, stride, depth,
                 )  # fmt: skip
                 _states_of_tile(
-                    z, done, pooled, cells, sums, peaks, at * width + u, width,
+                    z, done, gate_width, pooled, cells, sums, peaks, at * width + u, width,
                     operands, (target + at) * stride + n_inputs + 1 + u, stride,
                     y, (row + at) * y_stride + u, y_stride, hidden - u,
                 )  # fmt: skip
@@ -241,16 +255,16 @@ def _load_initial_states(h, c, operands, cells, n, hidden, width, stride):
 
 
 def _states_of_tile(
-    z, rows, pooled, cells, sums, peaks, at_c, width, operands, at_h, stride, y, at_y, y_stride,
-    count,
+    z, rows, gate_width, pooled, cells, sums, peaks, at_c, width, operands, at_h, stride,
+    y, at_y, y_stride, count,
 ):  # fmt: skip
     """Compute cell and hidden states, the results of a tile, and pool or copy the latter."""
     for r in range(rows):
         c, h = at_c + r * width, at_h + r * stride
         if pooled:
-            cell_pooled(z, 4 * lanes(z) * r, cells, c, operands, h, sums, c, peaks, c)
+            cell_pooled(z, 4 * lanes(z) * r, cells, c, operands, h, sums, c, peaks, c, gate_width)
         else:
-            cell_inference(z, 4 * lanes(z) * r, cells, c, operands, h)
+            cell_inference(z, 4 * lanes(z) * r, cells, c, operands, h, gate_width)
         if y_stride:
             copy(operands, h, y, at_y + r * y_stride, count)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS
 from sklstm._network.kernels.compiled.intrinsics import cell_inference, is_finite, lanes
-from sklstm._network.kernels.compiled.panels import pack_gates, whole
+from sklstm._network.kernels.compiled.panels import pack_gates, whole, width_of_gates
 from sklstm._network.kernels.compiled.recurrence import Reals, gates_product
 
 
@@ -34,17 +34,17 @@ def step(
     # The gates of all blocks, (B, rows, 4, L), are computed before any hidden state is overwritten.
     while at < n:
         done = 0
-        for block in range(width // n_lanes):
+        for u in range(0, hidden, n_lanes):
             done = gates_product(
-                n - at, operands, at * stride, packed, 4 * n_lanes * depth * block,
-                z, 4 * n_lanes * MAX_FORWARD_ROWS * block, stride, 1, 4 * n_lanes, 1, 0, depth,
+                n - at, width_of_gates(hidden - u, n_lanes), operands, at * stride,
+                packed, 4 * u * depth, z, 4 * u * MAX_FORWARD_ROWS, stride, depth,
             )  # fmt: skip
-        for block in range(width // n_lanes):
+        for u in range(0, hidden, n_lanes):
+            gate_width = width_of_gates(hidden - u, n_lanes)
             for r in range(done):
                 cell_inference(
-                    z, 4 * n_lanes * (MAX_FORWARD_ROWS * block + r),
-                    cells, (at + r) * width + block * n_lanes,
-                    operands, (at + r) * stride + n_inputs + 1 + block * n_lanes,
+                    z, 4 * (u * MAX_FORWARD_ROWS + r * n_lanes), cells, (at + r) * width + u,
+                    operands, (at + r) * stride + n_inputs + 1 + u, gate_width,
                 )  # fmt: skip
         at += done
     _output_layer(operands, stride, n_inputs + 1, hidden, output, out, n, n_outputs)

@@ -22,7 +22,6 @@ import builtins
 import functools
 import inspect
 import operator
-import textwrap
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -138,12 +137,24 @@ def _extreme(lanes: Lanes, comparison: str, a: Value, b: Value) -> Value:
 def definition(function: FunctionType) -> ast.FunctionDef:
     """Return the syntax tree of a function; raise an ImportError without its source file."""
     try:
-        source = inspect.getsource(function)
+        lines, first = inspect.findsource(function)
     except OSError as error:
         raise ImportError(f"the sources of sklstm are needed to compile it: {error}") from error
-    (tree,) = ast.parse(textwrap.dedent(source)).body
-    assert isinstance(tree, ast.FunctionDef)
-    return tree
+    return _definitions("".join(lines))[first + 1]
+
+
+@functools.cache
+def _definitions(source: str) -> dict[int, ast.FunctionDef]:
+    """Return all functions of a module by their first lines.
+
+    The source of one function alone would take as long to find as that of all to parse.
+    """
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            first, *_ = *node.decorator_list, node
+            found[first.lineno] = node
+    return found
 
 
 class _Call(ast.NodeVisitor):

@@ -33,7 +33,11 @@ class Lanes:
 
     def value(self, number: float) -> Vector:
         """Return a vector of equal constants."""
-        return Vector(self, ir.Constant(self.type, [number] * self.size))
+        return self.values([number] * self.size)
+
+    def values(self, numbers: list[float]) -> Vector:
+        """Return a vector of constants."""
+        return Vector(self, ir.Constant(self.type, numbers))
 
     def bit_value(self, number: int) -> Any:
         """Return a vector of equal integer constants, as wide as the elements."""
