@@ -19,6 +19,7 @@ from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm._threads import ParallelMap, serial_map
+from sklstm._training.prediction import size_of
 from sklstm.sequences import PackedSequences, Sequences
 
 
@@ -59,11 +60,11 @@ class Layer:
     def infer(self) -> list[tuple[PackedSequences, HiddenStates]]:
         """Return the hidden states of all steps and of the end of each sequence, by chunk."""
         with using(self._kernels):
-            indices = costs.chunks(self._network, self._sequences.lengths)
+            indices = costs.chunks(self._network, size_of(self._sequences))
             return list(self._where_it_pays(len(indices))(self._infer_chunk, indices))
 
     def _where_it_pays(self, n_parts: int) -> ParallelMap:
-        pays = costs.threads_pay(self._network, self._sequences.lengths, n_parts)
+        pays = costs.threads_pay(self._network, size_of(self._sequences), n_parts)
         return self._parallel_map if pays else serial_map
 
     def results(self) -> Results:
@@ -80,7 +81,7 @@ class Layer:
         results["gradient of inputs"] = self._in_order(indices, batches, dxs)
         batches, hiddens = zip(*self.infer(), strict=True)
         return results | self._outputs(
-            costs.chunks(self._network, self._sequences.lengths), batches, hiddens, "inference "
+            costs.chunks(self._network, size_of(self._sequences)), batches, hiddens, "inference "
         )
 
     def _packed_upstream(self, dy: np.ndarray) -> list[HiddenStates]:

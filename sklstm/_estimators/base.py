@@ -380,7 +380,7 @@ class BaseLSTM(PlainState, Introspection, CallbackSupportMixin, BaseEstimator, m
     @cache
     def _valid_defaults(cls) -> dict[str, Any]:
         """Default values of the parameters; none if one of them is not valid."""
-        parameters = signature(cls).parameters
+        parameters = signature(cls.__init__).parameters
         defaults = {name: parameters[name].default for name in cls._get_param_names()}
         try:
             validate_parameter_constraints(cls._parameter_constraints, defaults, cls.__name__)

@@ -79,7 +79,7 @@ class BinaryCrossEntropy(_CrossEntropy):
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
         size = np.abs(raw)
-        e = np.exp(-size)
+        e = np.exp(-size)  # of sigmoid and of both logarithms, which are written out for that
         of_likely = np.log1p(e)  # the loss of the label that is more likely
         of_unlikely = size + of_likely
         one_is_likely = raw >= 0

@@ -237,7 +237,7 @@ class Objective:
         if not self._equal_lengths:
             return costs.shards(self.network, lengths[indices])
         if n not in self._known_shards:
-            self._known_shards[n] = costs.shards(self.network, lengths[:n])
+            self._known_shards[n] = costs.shards(self.network, lengths[indices])
         return self._known_shards[n]
 
     def shard_memory(self, n_shards: int) -> float:

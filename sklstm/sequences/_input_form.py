@@ -36,7 +36,7 @@ class InputForm:
     ) -> InputForm:
         """The form of the sequences that `fit` is given."""
         table = sequences.form == "2d"
-        if sequences.frame is None:  # no names, and nothing else that may be wrong
+        if sequences.frame is None:  # without names, `validate_data` would only count the columns
             n_features = _columns(sequences, table).shape[1]
             return cls(table, n_features, vocabulary_size=vocabulary_size)
         stand_in = _stand_in(estimator, {})

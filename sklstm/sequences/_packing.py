@@ -265,11 +265,11 @@ class Sequences:
         >>> sequences.packing().segment(1, 3).values.ravel()  # the second and the third step
         array([4., 2., 5.])
         """
+        lengths = self.lengths if indices is None else self.lengths[indices]
         starts = self.starts if indices is None else self.starts[indices]
         if self.equal_lengths:
-            lengths, order = self.lengths[: len(starts)], first_integers(len(starts))
+            order = first_integers(len(lengths))
         else:
-            lengths = self.lengths if indices is None else self.lengths[indices]
             order = np.argsort(-lengths, kind="stable")
             lengths, starts = lengths[order], starts[order]
         batch_sizes = sizes_of_steps(lengths)
@@ -421,7 +421,7 @@ class Packing(_Sorted):
         else:
             step_of, row_of = steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of
-        lengths = self.lengths
+        lengths = self.lengths.copy()
         if len(batch_sizes) < self.n_steps:
             lengths = np.minimum(lengths[:n] - first, len(batch_sizes))
         values = self._take(rows)
@@ -445,7 +445,8 @@ class PackedSequences(_Sorted):
 
     The sequences are sorted by decreasing length. The values hold the first time step of all
     sequences, followed by the second time step of all sequences that have one, and so on. The rows
-    of a time step are one contiguous block.
+    of a time step are one contiguous block. Batches of equal lengths share their batch sizes and
+    their order, which are read-only.
 
     Parameters
     ----------

@@ -239,6 +239,21 @@ def test_defaults_of_a_subclass_are_checked(rng):
         assert Negative(alpha=1.0).fit(X, y > 0).n_iter_ == 1
 
 
+class Logged(LSTMClassifier):
+    """An estimator whose ``__new__`` has other parameters than its ``__init__``."""
+
+    def __new__(cls, *arguments, **settings):
+        return super().__new__(cls)
+
+
+def test_parameters_are_those_of_init(rng):
+    X, y = problem(rng)
+    with pytest.raises(ValueError, match="'alpha' parameter of Logged"):
+        Logged(3, alpha=-1.0).fit(X, y > 0)
+    with warnings.catch_warnings(action="ignore"):
+        assert Logged(3, max_iter=1).fit(X, y > 0).n_iter_ == 1
+
+
 def test_small_predictions_do_not_exceed_the_working_memory(rng):
     """They use segments, as large ones do."""
     with warnings.catch_warnings(action="ignore"):

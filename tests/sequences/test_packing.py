@@ -379,6 +379,33 @@ def test_sequences_of_one_length_keep_their_order(rng):
     assert batch.order.tolist() == [1, 3, 0, 2, 4]
 
 
+@pytest.mark.parametrize("lengths", [[4, 4], [4, 2]], ids=["equal", "ragged"])
+@pytest.mark.parametrize("indices", [[0, 1, 1], [1], [1, 0, 1, 0, 0]], ids=str)
+def test_pack_takes_sequences_several_times(lengths, indices, rng):
+    sequences = draw_sequences(rng, lengths)
+    packed = sequences.pack(np.array(indices))
+    expected = sequences.take(np.array(indices)).pack()
+    for name in ("values", "batch_sizes", "lengths", "order"):
+        np.testing.assert_array_equal(getattr(packed, name), getattr(expected, name))
+
+
+def test_a_packed_batch_has_lengths_of_its_own(rng):
+    sequences = draw_sequences(rng, [3, 3])
+    packed = sequences.pack()
+    packed.lengths[0] = 7
+    assert sequences.lengths.tolist() == sequences.pack().lengths.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("n", [9_999, 10_000])
+def test_many_equal_sequences_or_steps(n, rng):
+    """Small arrays of indices are kept for other batches, large ones are not."""
+    for shape in ((n, 2, 1), (2, n, 1)):
+        x = rng.normal(size=shape)
+        packed = check_sequences(x).pack()
+        np.testing.assert_array_equal(packed.values[:, 0], x[:, :, 0].T.ravel())
+        np.testing.assert_array_equal(packed.order, np.arange(shape[0]))
+
+
 @pytest.mark.parametrize("dtype", [None, np.float32, np.float64])
 def test_unpack_is_the_inverse_of_pack(dtype, rng):
     for _ in range(20):

@@ -3,7 +3,8 @@
 The operating system has to map and clear fresh memory, which can take as long as the forward and
 backward pass themselves. An *arena* is a buffer that is kept between batches: within ``use_arena``,
 the function ``empty`` takes arrays from it one after the other. Before the next batch the whole
-buffer becomes free again. Compiled code needs the alignment, also outside of an arena.
+buffer becomes free again. Arrays begin at cache lines: compiled code is faster if no vector crosses
+one.
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ class Arena:
             begin = self._used
             self._used = end = begin + sum(sizes)
         if end > len(self._buffer):
-            return _divide(_fresh(end - begin), 0, sizes, dtype, shapes)
-        return _divide(self._buffer, begin, sizes, dtype, shapes)
+            return _separate(sizes, dtype, shapes)
+        arrays = []
+        for shape, size in zip(shapes, sizes, strict=True):
+            arrays.append(np.ndarray(shape, dtype, self._buffer, begin))
+            begin += size
+        return arrays
 
 
 class ArenaPool:
@@ -136,8 +141,7 @@ def empty(dtype: np.dtype[Any], *shapes: Shape) -> list[NDArray[Any]]:
     arena = _current.get()
     if arena is not None:
         return arena.empty(dtype, shapes)
-    sizes = _whole_lines(dtype, shapes)
-    return _divide(_fresh(sum(sizes)), 0, sizes, dtype, shapes)
+    return _separate(_whole_lines(dtype, shapes), dtype, shapes)
 
 
 def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
@@ -145,19 +149,12 @@ def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
     return [-(-prod(shape) * dtype.itemsize // LINE_BYTES) * LINE_BYTES for shape in shapes]
 
 
-def _divide(
-    buffer: NDArray[np.uint8],
-    begin: int,
-    sizes: list[int],
-    dtype: np.dtype[Any],
-    shapes: tuple[Shape, ...],
+def _separate(
+    sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]
 ) -> list[NDArray[Any]]:
-    """Return arrays at consecutive places of a buffer."""
-    arrays = []
-    for shape, size in zip(shapes, sizes, strict=True):
-        arrays.append(np.ndarray(shape, dtype, buffer, begin))
-        begin += size
-    return arrays
+    """Return arrays that do not share memory: each can be freed alone."""
+    pairs = zip(shapes, sizes, strict=True)
+    return [np.ndarray(shape, dtype, _fresh(size)) for shape, size in pairs]
 
 
 def _fresh(n_bytes: int) -> NDArray[np.uint8]:

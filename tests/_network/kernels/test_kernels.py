@@ -401,10 +401,11 @@ def test_saturated_gates_give_finite_results(reverse, dtype, kernel, rng):
 @by_mask
 @by_direction
 @by_lengths
+@pytest.mark.parametrize("hidden", [H, 9, 17])
 def test_results_do_not_depend_on_uninitialised_memory(
-    lengths, reverse, masked, kernel, rng, monkeypatch
+    hidden, lengths, reverse, masked, kernel, rng, monkeypatch
 ):
-    problem = Problem.draw(kernel, rng, lengths, reverse, masked)
+    problem = Problem.draw(kernel, rng, lengths, reverse, masked, hidden=hidden)
     expected_states, expected = problem.forward()[:2], problem.backward()
 
     def with_nan(empty):

@@ -1,7 +1,8 @@
 """The backward pass of ``recurrence``, to be compiled; shapes and names as there.
 
 It goes through the steps in *runs*. The gate gradients of a run, (B, slots, 4, L), stay in the
-cache until the gradient of the weights has been computed from them.
+cache until the gradient of the weights has been computed from them. In a narrow block (see
+``panels``), each row has its L gate gradients first; its other elements are not used.
 """
 
 from __future__ import annotations

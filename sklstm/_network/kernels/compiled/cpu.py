@@ -74,8 +74,8 @@ AVX512 = _converts_long_vectors() if _OTHER else "+avx512dq" in FEATURES
 VECTOR_BYTES = 64 if AVX512 else 32
 
 #: Numbers of rows of tiles, largest first. The largest tile fills the registers, with four vectors
-#: in the forward pass and two in the backward pass; smaller tiles compute remaining rows. With a
-#: single vector, fewer rows are as fast. Each tile is code that takes time to compile.
+#: in the forward pass and two in the backward pass; smaller tiles compute remaining rows. With 32
+#: registers, six rows of a single vector are as fast as twelve. Each tile takes time to compile.
 FORWARD_ROWS = (6, 2, 1) if AVX512 else (3, 2, 1)
 PAIR_ROWS = (12, 6, 2, 1) if AVX512 else (6, 3, 2, 1)
 SINGLE_ROWS = (6, 2, 1) if AVX512 else (6, 3, 2, 1)

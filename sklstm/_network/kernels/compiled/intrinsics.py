@@ -216,8 +216,8 @@ def _store_sums(sums: list[Sums], out: Any, out_stride: Any, accumulate: bool) -
 # --- steps of one sequence and one block of units ---
 
 
-# Gates are ``gate_width`` apart. In a narrow block this is less than a vector, so that vectors have
-# elements of the next gates, too; what follows from them is padding, or overwritten.
+# Gates are ``gate_width`` apart. In a narrow block this is less than a vector. The other lanes are
+# padding of states and activations, and are overwritten by the next gate in ``dz``.
 
 
 def _emit_cell(

@@ -15,8 +15,9 @@ i, f, o, g.
   2 L inputs or hidden units, and rows in the order (B, 4, L) of the gate gradients. The last panel
   is (4 U, L) if the number of vectors is odd.
 
-The last block is *narrow* if it has at most a quarter as many units as lanes. Its gates share one
-vector, (D + 1 + H, 4, L / 4), so that no products are computed for most of the padding.
+The last block is *narrow* if it has at most a quarter as many units as lanes. Its four gates share
+one vector, so that no products are computed for most of the padding: its panel in the forward pass
+is (D + 1 + H, 4, L / 4), and its rows in the backward pass are (4, L / 4).
 """
 
 from __future__ import annotations

@@ -138,9 +138,9 @@ def definition(function: FunctionType) -> ast.FunctionDef:
     """Return the syntax tree of a function; raise an ImportError without its source file."""
     try:
         lines, first = inspect.findsource(function)
-    except OSError as error:
+        return _definitions("".join(lines))[first + 1]
+    except (OSError, KeyError) as error:  # KeyError: the file has changed since it was imported
         raise ImportError(f"the sources of sklstm are needed to compile it: {error}") from error
-    return _definitions("".join(lines))[first + 1]
 
 
 @functools.cache
