@@ -1,16 +1,14 @@
 """Memory that is reused from one batch to the next.
 
 The operating system has to map and clear fresh memory, which can take as long as the forward and
-backward pass themselves. An *arena* is a buffer that is kept between batches: within ``use_arena``,
-the function ``empty`` takes arrays from it one after the other. Before the next batch the whole
-buffer becomes free again. Arrays begin at cache lines: compiled code is faster if no vector crosses
-one.
+backward pass themselves. An *arena* is a buffer that is kept between batches: within
+``ArenaPool.borrow``, the function ``empty`` takes arrays from it one after the other. Before the
+next batch the whole buffer becomes free again. Arrays begin at cache lines: compiled code is faster
+if no vector crosses one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from math import prod
 from threading import Lock
@@ -123,17 +121,6 @@ class _Loan:
 
 
 _current: ContextVar[Arena | None] = ContextVar("arena", default=None)
-
-
-@contextmanager
-def use_arena(arena: Arena) -> Iterator[None]:
-    """Take the arrays that ``empty`` returns inside from ``arena``, which is reset first."""
-    arena.reset()
-    token = _current.set(arena)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 def empty(dtype: np.dtype[Any], *shapes: Shape) -> list[NDArray[Any]]:

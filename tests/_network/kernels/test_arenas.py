@@ -3,7 +3,8 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
-from sklstm._network.kernels.arenas import LINE_BYTES, Arena, ArenaPool, empty, use_arena
+from sklstm._network.kernels import arenas
+from sklstm._network.kernels.arenas import LINE_BYTES, ArenaPool, empty
 
 FLOAT = np.dtype(np.float32)
 SHAPES = [(3, 5), (7,), (2, 3, 4)]
@@ -13,15 +14,15 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def allocate(arena):
-    with use_arena(arena):
+def allocate(pool):
+    with pool.borrow():
         return [empty(FLOAT, SHAPES[0])[0], *empty(FLOAT, *SHAPES[1:])]
 
 
 def test_memory_is_reused_after_the_first_use():
     """The first use finds an empty buffer; the second has one of the size that was needed."""
-    arena = Arena()
-    first, second, third = allocate(arena), allocate(arena), allocate(arena)
+    pool = ArenaPool(max_bytes=2**20)
+    first, second, third = allocate(pool), allocate(pool), allocate(pool)
     for arrays in (first, second, third):
         assert [(array.shape, array.dtype) for array in arrays] == [(s, FLOAT) for s in SHAPES]
         assert all(array.flags.c_contiguous and array.flags.writeable for array in arrays)
@@ -31,24 +32,24 @@ def test_memory_is_reused_after_the_first_use():
 
 
 def test_arrays_do_not_overlap():
-    arena = Arena()
-    allocate(arena)
-    with use_arena(arena):
+    pool = ArenaPool(max_bytes=2**20)
+    allocate(pool)
+    with pool.borrow():
         arrays = empty(FLOAT, *SHAPES)
         (more,) = empty(FLOAT, (100,))  # beyond the end of the buffer
         for k, array in enumerate([*arrays, more]):
             array[...] = k
     for k, array in enumerate([*arrays, more]):
         assert (array == k).all()
-    with use_arena(arena):
+    with pool.borrow():
         assert address(empty(FLOAT, (150,))[0]) % LINE_BYTES == 0
 
 
 def test_fresh_memory_outside_of_an_arena():
-    arena = Arena()
-    allocate(arena)
-    inside = allocate(arena)[0]
-    with pytest.raises(ZeroDivisionError), use_arena(arena):
+    pool = ArenaPool(max_bytes=2**20)
+    allocate(pool)
+    inside = allocate(pool)[0]
+    with pytest.raises(ZeroDivisionError), pool.borrow():
         raise ZeroDivisionError
     outside = empty(FLOAT, *SHAPES)
     assert not any(np.shares_memory(inside, array) for array in outside)
@@ -58,17 +59,17 @@ def test_fresh_memory_outside_of_an_arena():
 def test_each_thread_has_its_own_current_arena():
     barrier, found = Barrier(2), {}
 
-    def work(name, arena):
-        with use_arena(arena):
+    def work(name, pool):
+        with pool.borrow():
             barrier.wait(10)
             (array,) = empty(FLOAT, (50,))
             array[...] = name
             barrier.wait(10)
             found[name] = array.copy()
 
-    arenas = Arena(), Arena()
+    pools = ArenaPool(2**20), ArenaPool(2**20)
     for _ in range(2):  # the second time from the buffers
-        threads = [Thread(target=work, args=pair) for pair in enumerate(arenas)]
+        threads = [Thread(target=work, args=pair) for pair in enumerate(pools)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -95,6 +96,22 @@ def test_pool_reuses_arenas_and_drops_large_ones():
     assert len(pool._idle) == 1
     pool.clear()
     assert not pool._all
+
+
+def test_an_arena_that_cannot_be_enlarged_is_given_back(monkeypatch):
+    pool = ArenaPool(max_bytes=2**20)
+    with pool.borrow():
+        empty(FLOAT, (50,))
+
+    def no_memory(n_bytes):
+        raise MemoryError
+
+    monkeypatch.setattr(arenas, "_fresh", no_memory)
+    with pytest.raises(MemoryError), pool.borrow():
+        pass
+    monkeypatch.undo()
+    assert len(pool._idle) == len(pool._all) == 1
+    assert arenas._current.get() is None
 
 
 def test_concurrent_threads_borrow_different_arenas():
