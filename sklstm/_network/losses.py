@@ -64,13 +64,6 @@ class _CrossEntropy:
         """Return the shares of classes after smoothing; ``shares`` are those before."""
         return shares * (1 - self.smoothing) + self.smoothing / n_classes
 
-    def _mixed(self, losses: Array, of_all_classes: Array) -> Array:
-        """Return the losses of smoothed labels.
-
-        ``losses`` are those of the labels, ``of_all_classes`` the means over all possible labels.
-        """
-        return (1 - self.smoothing) * losses + self.smoothing * of_all_classes
-
 
 class BinaryCrossEntropy(_CrossEntropy):
     """Binary classification with one logit; ``y_true`` (n, 1) holds zeros and ones."""
@@ -78,17 +71,19 @@ class BinaryCrossEntropy(_CrossEntropy):
     out_activation: ClassVar[str] = "logistic"
 
     def loss_gradient(self, y_true: NDArray[Any], raw: Array, weight: Array) -> tuple[float, Array]:
+        share = y_true if self.smoothing == 0 else self.smoothed(y_true, 2)  # of the label one
         size = np.abs(raw)
         e = np.exp(-size)  # of sigmoid and of both logarithms, which are written out for that
         of_likely = np.log1p(e)  # the loss of the label that is more likely
-        of_unlikely = size + of_likely
         one_is_likely = raw >= 0
-        losses = np.where((y_true > 0) == one_is_likely, of_likely, of_unlikely)
-        if self.smoothing > 0:  # else the product with an infinite loss would be NaN
-            losses = self._mixed(losses, (of_unlikely + of_likely) / 2)
-        probability = np.where(one_is_likely, 1, e) / (1 + e)
-        gradient = (probability - self.smoothed(y_true, 2)) * weight[:, None]
-        return _weighted_sum(np.add.reduce(losses, axis=1), weight), gradient
+        unlikely = np.abs(one_is_likely - share)  # the share of the other label
+        if self.smoothing == 0:  # the product with an infinite size could be NaN
+            losses = np.where(unlikely > 0, of_likely + size, of_likely)
+        else:
+            losses = of_likely + unlikely * size
+        gradient = (np.where(one_is_likely, 1, e) / (1 + e) - share) * weight[:, None]
+        losses = losses[:, 0] if losses.shape[1] == 1 else np.add.reduce(losses, axis=1)
+        return _weighted_sum(losses, weight), gradient
 
     def probabilities(self, raw: Array) -> Array:
         """Return sigmoid(-raw) and sigmoid(raw)."""
@@ -125,7 +120,7 @@ class CategoricalCrossEntropy(_CrossEntropy):
         gradient[rows, y_true] -= 1 - self.smoothing
         losses = -log_p[rows, y_true]
         if self.smoothing > 0:
-            losses = self._mixed(losses, -log_p.mean(axis=1))
+            losses = (1 - self.smoothing) * losses - self.smoothing * log_p.mean(axis=1)
         return _weighted_sum(losses, weight), gradient * weight[:, None]
 
     def probabilities(self, raw: Array) -> Array:
