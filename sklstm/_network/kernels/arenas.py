@@ -10,6 +10,7 @@ if no vector crosses one.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from itertools import accumulate
 from math import prod
 from threading import Lock
 from typing import Any
@@ -20,7 +21,12 @@ from numpy.typing import NDArray
 #: Arrays begin at multiples of the size of a cache line.
 LINE_BYTES = 64
 
+#: How many groups of arrays an arena keeps for the next batch.
+MAX_KEPT = 32
+
 Shape = tuple[int, ...]
+#: Position in the buffer, dtype and shapes of arrays.
+_Key = tuple[int, np.dtype[Any], tuple[Shape, ...]]
 
 
 class Arena:
@@ -29,6 +35,7 @@ class Arena:
     def __init__(self) -> None:
         self._buffer = np.empty(0, np.uint8)
         self._used = 0
+        self._kept: dict[_Key, tuple[int, tuple[NDArray[Any], ...]]] = {}
         self._lock = Lock()
 
     @property
@@ -42,23 +49,39 @@ class Arena:
         Arrays from before the reset must not be used any more.
         """
         if self._used > len(self._buffer):
+            self._kept = {}
             self._buffer = np.empty(0, np.uint8)  # free the old buffer first
             self._buffer = _fresh(self._used)
         self._used = 0
 
-    def empty(self, dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[NDArray[Any]]:
-        """Return uninitialised arrays, from fresh memory if the buffer is too small."""
-        sizes = _whole_lines(dtype, shapes)
+    def empty(self, dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> tuple[NDArray[Any], ...]:
+        """Return uninitialised arrays, from fresh memory if the buffer is too small.
+
+        Arrays of the buffer are kept: batches of equal sizes need the same ones again.
+        """
         with self._lock:  # two threads may compute the two directions of a layer
-            begin = self._used
-            self._used = end = begin + sum(sizes)
-        if end > len(self._buffer):
-            return _separate(sizes, dtype, shapes)
-        arrays = []
-        for shape, size in zip(shapes, sizes, strict=True):
-            arrays.append(np.ndarray(shape, dtype, self._buffer, begin))
-            begin += size
-        return arrays
+            key = self._used, dtype, shapes
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._used, arrays = kept
+                return arrays
+            sizes = _whole_lines(dtype, shapes)
+            self._used += sum(sizes)
+            if self._used > len(self._buffer):
+                return _separate(sizes, dtype, shapes)
+            arrays = self._views(key[0], sizes, dtype, shapes)
+            if len(self._kept) == MAX_KEPT:
+                self._kept = {}
+            self._kept[key] = self._used, arrays
+            return arrays
+
+    def _views(
+        self, begin: int, sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]
+    ) -> tuple[NDArray[Any], ...]:
+        """Return arrays of these sizes in bytes, one after the other."""
+        ends = accumulate(sizes, initial=begin)
+        pairs = zip(shapes, ends, strict=False)
+        return tuple([np.ndarray(shape, dtype, self._buffer, at) for shape, at in pairs])
 
 
 class ArenaPool:
@@ -123,7 +146,7 @@ class _Loan:
 _current: ContextVar[Arena | None] = ContextVar("arena", default=None)
 
 
-def empty(dtype: np.dtype[Any], *shapes: Shape) -> list[NDArray[Any]]:
+def empty(dtype: np.dtype[Any], *shapes: Shape) -> tuple[NDArray[Any], ...]:
     """Return uninitialised arrays, from the current arena if there is one."""
     arena = _current.get()
     if arena is not None:
@@ -138,10 +161,10 @@ def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
 
 def _separate(
     sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]
-) -> list[NDArray[Any]]:
+) -> tuple[NDArray[Any], ...]:
     """Return arrays that do not share memory: each can be freed alone."""
     pairs = zip(shapes, sizes, strict=True)
-    return [np.ndarray(shape, dtype, _fresh(size)) for shape, size in pairs]
+    return tuple([np.ndarray(shape, dtype, _fresh(size)) for shape, size in pairs])
 
 
 def _fresh(n_bytes: int) -> NDArray[np.uint8]:

@@ -53,6 +53,8 @@ class SlotLayout:
     table : ndarray of shape (n_steps, 4)
         For each step in the order of processing: number of sequences, first packed row, first slot
         that is read, first slot that is written.
+    table_address : int
+        The address of ``table``, for compiled code.
     """
 
     def __init__(self, batch_sizes: NDArray[np.intp], reverse: bool) -> None:
@@ -84,6 +86,7 @@ class SlotLayout:
         by_time = self.table[::-1] if reverse else self.table
         for k, column in enumerate((batch_sizes, first_rows, source, target)):
             by_time[:, k] = column
+        self.table_address: int = self.table.__array_interface__["data"][0]
 
     def _slots_of_rows(self, batch_sizes: NDArray[np.intp], first_slots: NDArray[np.intp]) -> Rows:
         """The slot of each packed row, given the first slot of each step."""

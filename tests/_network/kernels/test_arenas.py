@@ -31,6 +31,22 @@ def test_memory_is_reused_after_the_first_use():
     assert all(address(array) % LINE_BYTES == 0 for array in first + second)
 
 
+def test_arrays_of_equal_sizes_are_made_once():
+    pool = ArenaPool(max_bytes=2**20)
+    allocate(pool), allocate(pool)
+    kept = allocate(pool)
+    for _ in range(2 * arenas.MAX_KEPT):
+        assert all(one is other for one, other in zip(allocate(pool), kept, strict=True))
+    with pool.borrow():
+        for n in range(1, 2 * arenas.MAX_KEPT):  # other groups of arrays take their place
+            (array,) = empty(FLOAT, (1,) * n)
+            assert array.shape == (1,) * n
+        empty(FLOAT, (1000,))
+    assert len(pool._all[0]._kept) <= arenas.MAX_KEPT
+    larger = allocate(pool)  # in another buffer
+    assert not {*map(address, larger)} & {*map(address, kept)}
+
+
 def test_arrays_do_not_overlap():
     pool = ArenaPool(max_bytes=2**20)
     allocate(pool)

@@ -12,14 +12,16 @@ addresses alive during the call.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
+from sklstm._network.kernels.arenas import MAX_KEPT, Shape
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, lanes_of
-from sklstm._network.kernels.compiled.loading import addresses, bind, call
+from sklstm._network.kernels.compiled.loading import address, addresses, bind, call
 from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
@@ -35,8 +37,6 @@ MIN_WORK, MIN_VALUES = 4e7, 0
 
 #: Maximum number of packed rows in a run of the backward pass.
 RUN_ROWS = 128
-
-_INTEGER = np.dtype(np.int64)
 
 
 def min_rows(work: float) -> int:
@@ -72,13 +72,11 @@ def forward(
     All hidden states are added to ``pooled`` (n, H), the sum and the maximum of no steps.
     """
     dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
-    width, (n, n_slots) = _whole_vectors(hidden, dtype), (layout.n_sequences, layout.n_slots)
-    scratch_size = _forward_scratch_size(first_h + hidden, width, dtype)
-    scratch_size += 0 if pooled is None else 2 * n * width
+    n, n_slots = layout.n_sequences, layout.n_slots
+    sizes = n, n_slots, layout.n_packed, first_h, hidden, pooled is not None
     operands, cells, activations, argmax, scratch = arenas.empty(
-        dtype, (n_slots, first_h + width), (n_slots, width), (layout.n_packed * 5 * width,),
-        (n, width), (scratch_size,),
-    )  # fmt: skip
+        dtype, *_shapes_of_forward(*sizes, lanes_of(dtype))
+    )
     operands[layout.final, :first_h] = 0  # products over all slots read them, although no step does
     h, h_offset = operands, first_h
     if mask is not None:
@@ -91,18 +89,16 @@ def forward(
         operands[:, first_h + hidden :] = 0
         operands[layout.initial, first_h : first_h + hidden] = h[layout.initial, :hidden] * mask
         mask = np.ascontiguousarray(mask)
-    total, maximum = _sum_and_maximum(pooled)
-    at_total, total_stride = _rows(total, dtype)
-    at_maximum, maximum_stride = _rows(maximum, dtype)
+    (at_total, at_maximum), strides = _rows(dtype, *_sum_and_maximum(pooled))
     x = np.ascontiguousarray(x)  # this variable keeps the memory alive during the call
     *given, at_h, at_cells, at_activations, at_argmax, at_scratch = addresses(
         dtype, x, *weights, operands, h, cells, activations, argmax, scratch
     )
     call(
-        "forward", dtype, *addresses(_INTEGER, layout.table), *given,
+        "forward", dtype, layout.table_address, *given,
         at_h + h_offset * dtype.itemsize, at_cells, at_activations,
         _address_or_zero(mask, dtype), at_total, at_maximum, at_argmax, at_scratch,
-        len(layout.table), n, first_h - 1, hidden, mask is not None, total_stride, maximum_stride,
+        len(layout.table), n, first_h - 1, hidden, mask is not None, *strides,
     )  # fmt: skip
     h = h[:, h_offset : h_offset + hidden]
     return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax)
@@ -121,19 +117,16 @@ def infer(
 
     All hidden states are written to ``y`` (P, H) or added to ``pooled`` (n, H).
     """
-    total, maximum = _sum_and_maximum(pooled)
     (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
-    width, x = _whole_vectors(hidden, dtype), np.ascontiguousarray(x)
+    n_lanes, x = lanes_of(dtype), np.ascontiguousarray(x)
+    width = _whole(hidden, n_lanes)
     states_size = 3 * n * width + 2 * n * (first_h + width)
-    scratch = np.empty(_forward_scratch_size(first_h + hidden, width, dtype) + states_size, dtype)
-    at_y, y_stride = _rows(y, dtype)
-    at_total, total_stride = _rows(total, dtype)
-    at_maximum, maximum_stride = _rows(maximum, dtype)
+    scratch = np.empty(_forward_scratch_size(first_h + hidden, width, n_lanes) + states_size, dtype)
+    at_rows, strides = _rows(dtype, y, *_sum_and_maximum(pooled))
     *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
     call(
-        "infer", dtype, *addresses(_INTEGER, layout.table), *given, at_y, at_total, at_maximum,
-        at_scratch, len(layout.table), n, first_h - 1, hidden,
-        y_stride, total_stride, maximum_stride,
+        "infer", dtype, layout.table_address, *given, *at_rows, at_scratch,
+        len(layout.table), n, first_h - 1, hidden, *strides,
     )  # fmt: skip
 
 
@@ -148,7 +141,7 @@ class Stepper:
 
     def __init__(self, weights: Weights, n: int, output: OutputWeights | None = None) -> None:
         (n_inputs, _), hidden, dtype = weights.ih.shape, len(weights.hh), weights.hh.dtype
-        width, first_h = _whole_vectors(hidden, dtype), n_inputs + 1
+        width, first_h = _whole(hidden, lanes_of(dtype)), n_inputs + 1
         packed, z = arenas.empty(
             dtype, (4 * width * (first_h + hidden),), (4 * width * MAX_FORWARD_ROWS,)
         )
@@ -190,61 +183,69 @@ def backward(
     every step, ``dpooled`` (n, H) those at their sum and maximum.
     """
     layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
-    hidden, width = len(weights.hh), cache.cells.shape[1]
+    n, hidden = layout.n_sequences, len(weights.hh)
+    sizes = n, layout.n_slots, layout.n_packed, n_inputs, hidden, dpooled is not None, need_inputs
+    scratch, dx = arenas.empty(dtype, *_shapes_of_backward(*sizes, lanes_of(dtype)))
     added = dy, dcells, *_sum_and_maximum(dpooled)
-    rows = [_with_contiguous_rows(array) for array in added]
-    scratch_size = _backward_scratch_size(layout, n_inputs, hidden, width, dtype)
-    scratch_size += 0 if dpooled is None else 2 * layout.n_sequences * width
-    scratch, dx = arenas.empty(
-        dtype, (scratch_size,), (layout.n_packed if need_inputs else 0, n_inputs)
-    )
-    at_rows, strides = zip(*[_rows(array, dtype) for array in rows], strict=True)
+    rows = [None if array is None else _with_contiguous_rows(array) for array in added]
+    at_rows, strides = _rows(dtype, *rows)
     *given, at_argmax, at_ih, at_hh, at_bias, at_scratch = addresses(
         dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc,
         cache.argmax, *gradient, scratch,
     )  # fmt: skip
     call(
-        "backward", dtype, *addresses(_INTEGER, layout.table), *given,
+        "backward", dtype, layout.table_address, *given,
         _address_or_zero(mask, dtype), *at_rows, at_argmax,
-        addresses(dtype, dx)[0] if need_inputs else 0, at_ih, at_hh, at_bias,
+        address(dx, dtype) if need_inputs else 0, at_ih, at_hh, at_bias,
         at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
         mask is not None, *strides, need_inputs,
     )  # fmt: skip
     return dx if need_inputs else None
 
 
-def _whole_vectors(number: int, dtype: np.dtype[np.floating]) -> int:
+def _whole(number: int, n_lanes: int) -> int:
     """Round up to a multiple of the elements of a vector."""
-    n_lanes = lanes_of(dtype)
     return (number + n_lanes - 1) // n_lanes * n_lanes
 
 
-def _forward_scratch_size(depth: int, width: int, dtype: np.dtype[np.floating]) -> int:
+def _forward_scratch_size(depth: int, width: int, n_lanes: int) -> int:
     """Return the size of packed weights and a tile of gates, with space to align them."""
-    return 4 * width * depth + (4 * MAX_FORWARD_ROWS + 1) * lanes_of(dtype)
+    return 4 * width * depth + (4 * MAX_FORWARD_ROWS + 1) * n_lanes
 
 
-def _backward_scratch_size(
-    layout: SlotLayout, n_inputs: int, hidden: int, width: int, dtype: np.dtype[np.floating]
-) -> int:
-    """Return the size of the arrays of ``backward_pass.backward``, with space to align them.
+@lru_cache(maxsize=MAX_KEPT)
+def _shapes_of_forward(
+    n: int, n_slots: int, n_packed: int, first_h: int, hidden: int, pools: bool, n_lanes: int
+) -> tuple[Shape, ...]:
+    """Return the shapes of operands, cells, activations, argmax and scratch memory."""
+    width = _whole(hidden, n_lanes)
+    scratch_size = _forward_scratch_size(first_h + hidden, width, n_lanes) + 2 * n * width * pools
+    states, activations = (n_slots, width), (n_packed * 5 * width,)
+    return (n_slots, first_h + width), states, activations, (n, width), (scratch_size,)
 
-    The slots of a run are those of its rows, and fewer than ``n`` others in between.
+
+@lru_cache(maxsize=MAX_KEPT)
+def _shapes_of_backward(
+    n: int, n_slots: int, n_packed: int, n_inputs: int, hidden: int,
+    pools: bool, need_inputs: bool, n_lanes: int,
+) -> tuple[Shape, ...]:  # fmt: skip
+    """Return the shapes of the scratch memory and of the gradients at the inputs.
+
+    The scratch memory has the arrays of ``backward_pass.backward``, and space to align them. The
+    slots of a run are those of its rows, and fewer than ``n`` others in between.
     """
-    n_lanes, n = lanes_of(dtype), layout.n_sequences
-    slots = min(layout.n_slots, RUN_ROWS + n)
-    packed = width + _whole_vectors(n_inputs, dtype) + n_inputs + 1 + hidden
-    return 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
+    width, slots = _whole(hidden, n_lanes), min(n_slots, RUN_ROWS + n)
+    packed = width + _whole(n_inputs, n_lanes) + n_inputs + 1 + hidden
+    scratch_size = 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
+    return (scratch_size + 2 * n * width * pools,), (n_packed if need_inputs else 0, n_inputs)
 
 
 def _sum_and_maximum(pooled: Pooled | None) -> tuple[Array | None, Array | None]:
     return (None, None) if pooled is None else (pooled.total, pooled.maximum)
 
 
-def _with_contiguous_rows(array: Array | None) -> Array | None:
+def _with_contiguous_rows(array: Array) -> Array:
     """Copy the array if its rows are not contiguous or not a whole number of elements apart."""
-    if array is None:
-        return None
     row_stride, element_stride = array.strides
     contiguous = element_stride == array.itemsize
     regular = row_stride > 0 and row_stride % array.itemsize == 0
@@ -252,14 +253,17 @@ def _with_contiguous_rows(array: Array | None) -> Array | None:
 
 
 def _address_or_zero(array: Array | None, dtype: np.dtype[np.floating]) -> int:
-    return 0 if array is None else addresses(dtype, array)[0]
+    return 0 if array is None else address(array, dtype)
 
 
-def _rows(array: Array | None, dtype: np.dtype[np.floating]) -> tuple[int, int]:
-    """Return the address and the number of elements from one row to the next, or zeros.
+def _rows(dtype: np.dtype[np.floating], *arrays: Array | None) -> tuple[list[int], list[int]]:
+    """Return addresses and numbers of elements from one row to the next, or zeros.
 
     Unlike in other arrays, rows may have gaps between them.
     """
-    if array is None:
-        return 0, 0
-    return addresses(dtype, array[:1])[0], array.strides[0] // dtype.itemsize
+    at_rows, strides = [0] * len(arrays), [0] * len(arrays)
+    for k, array in enumerate(arrays):
+        if array is not None:
+            at_rows[k] = address(array[:1], dtype)
+            strides[k] = array.strides[0] // dtype.itemsize
+    return at_rows, strides

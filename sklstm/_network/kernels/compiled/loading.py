@@ -130,18 +130,24 @@ _from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 
 
 def addresses(dtype: np.dtype[Any], *arrays: NDArray[Any]) -> list[int]:
-    """Return the addresses of C-contiguous arrays of this dtype; raise an error for others.
+    """Return the addresses of arrays, see ``address``."""
+    try:  # without the calls, for speed
+        found = [addressof(_from_buffer(array)) for array in arrays if array.dtype == dtype]
+    except (TypeError, ValueError):
+        found = []
+    return found if len(found) == len(arrays) else [address(array, dtype) for array in arrays]
+
+
+def address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    """Return the address of a C-contiguous array of this dtype; raise an error for another.
 
     The check matters: compiled code reads and writes memory without looking at shapes.
     """
-    try:  # the fast path, several times as fast
-        found = [addressof(_from_buffer(array)) for array in arrays if array.dtype == dtype]
-    except (TypeError, ValueError):  # an array is read-only, empty or not contiguous
-        found = []
-    return found if len(found) == len(arrays) else [_address(array, dtype) for array in arrays]
-
-
-def _address(array: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    if array.dtype == dtype:
+        try:  # several times as fast as the attributes below
+            return addressof(_from_buffer(array))
+        except (TypeError, ValueError):  # the array is read-only, empty or not contiguous
+            pass
     if array.dtype != dtype or not array.flags.c_contiguous:
         about = f"{array.dtype} with strides {array.strides}"
         raise TypeError(f"expected a C-contiguous array of {dtype}, got one of {about}")
