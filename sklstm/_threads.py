@@ -149,9 +149,16 @@ class ParallelMap:
 serial_map = ParallelMap()
 
 
-def with_workers(n_jobs: int | None, function: Callable[[ParallelMap], R]) -> R:
-    """Call the function with a parallel map that has ``n_jobs`` workers, as joblib counts them."""
+def with_workers(
+    n_jobs: int | None, function: Callable[[ParallelMap], R], limit_blas: bool = True
+) -> R:
+    """Call the function with a parallel map that has ``n_jobs`` workers, as joblib counts them.
+
+    With one worker, ``limit_blas=False`` says that BLAS would not use several threads anyway.
+    """
     n_workers = effective_n_jobs(n_jobs)
+    if n_workers == 1 and not limit_blas:
+        return function(serial_map)
     return with_single_blas_thread(_call_with_workers, n_workers, function)
 
 

@@ -131,9 +131,9 @@ class FittedModel:
 
     def predict(self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]) -> Any:
         """What ``decode`` makes of raw predictions, in the form that the targets had."""
-        usual = self._small_usual(X, estimator)
+        usual = None if self.form.per_step else self.form.read_usual(X)
         if usual is not None:
-            return decode(self._raw(usual, estimator, serial_map))
+            return decode(self._raw_of_usual(usual, estimator))
 
         def predict_parts(parallel_map: ParallelMap) -> list[tuple[NDArray[Any], Sequences]]:
             decoded, first_sample = [], 0
@@ -148,13 +148,17 @@ class FittedModel:
             return np.concatenate([rows for rows, _ in parts])
         return like_targets(parts, self.form.y_form)
 
-    def _small_usual(self, X: Any, estimator: Any) -> Sequences | None:
-        """The sequences of an array that needs no conversion, no threads and no limit of BLAS."""
-        if self.form.per_step or estimator.n_jobs not in (None, 1):
-            return None
-        usual = self.form.read_usual(X)
-        small = usual is not None and costs.is_small(self.network, size_of(usual))
-        return usual if small else None
+    def _raw_of_usual(self, usual: Sequences, estimator: Any) -> Array:
+        """The raw predictions, without threads and without a limit of BLAS if these save no time.
+
+        To ask for the number of workers or to limit BLAS takes as long as a small prediction.
+        """
+        size, n_jobs = size_of(usual), estimator.n_jobs
+        limit_blas = costs.blas_has_threads(self.network, size)
+        one_worker = n_jobs in (None, 1) and not costs.threads_pay(self.network, size, 1)
+        if one_worker and not limit_blas:
+            return self._raw(usual, estimator, serial_map)
+        return with_workers(n_jobs, partial(self._raw, usual, estimator), limit_blas)
 
     def predict_rows(
         self, X: Any, estimator: Any, decode: Callable[[Array], NDArray[Any]]

@@ -9,6 +9,7 @@ into the memory.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod, sqrt
 from typing import NamedTuple
 
@@ -78,12 +79,14 @@ def _work(network: SequenceNetwork, size: Size) -> float:
     return float(size.n_rows) * network.weights_per_step
 
 
-def is_small(network: SequenceNetwork, size: Size) -> bool:
-    """Return whether neither several threads nor those of BLAS would compute predictions."""
+def blas_has_threads(network: SequenceNetwork, size: Size) -> bool:
+    """Return whether BLAS may compute predictions with several threads, unless it is limited."""
+    if kernels.uses_blas():
+        return True
     n_predictions = size.n if network.pooling is not None else size.n_rows
+    of_chunk = -(-n_predictions // _n_chunks(network, size))
     n_weights = prod(network.layout.shapes["dense.weight"])
-    one_thread = n_predictions * n_weights <= SINGLE_THREAD_SIZE
-    return one_thread and not (kernels.uses_blas() or threads_pay(network, size, 1))
+    return of_chunk * n_weights > SINGLE_THREAD_SIZE
 
 
 # --- parts ---
@@ -104,14 +107,20 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
 
 def chunks(network: SequenceNetwork, size: Size) -> list[Indices]:
     """Return the indices of the sequences of each chunk, which are neighbours."""
-    n = size.n
+    n, n_chunks = size.n, _n_chunks(network, size)
     if n > 2 * MAX_CHUNK_SEQUENCES:
-        cuts = range(MAX_CHUNK_SEQUENCES, n, MAX_CHUNK_SEQUENCES)
-        return np.array_split(np.arange(n), cuts)
+        bounds = [*range(0, n, MAX_CHUNK_SEQUENCES), n]
+    else:
+        bounds = [n * k // n_chunks for k in range(n_chunks + 1)]
+    return [np.arange(begin, end) for begin, end in pairwise(bounds)]
+
+
+def _n_chunks(network: SequenceNetwork, size: Size) -> int:
+    if size.n > 2 * MAX_CHUNK_SEQUENCES:
+        return -(-size.n // MAX_CHUNK_SEQUENCES)
     n_chunks = _n_parts(network, size, CHUNK_SEQUENCES)
-    if n_chunks > 1 and n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, size, n_chunks):
-        n_chunks = 1  # several chunks would only repeat the work that is done once a chunk
-    return [np.arange(n)] if n_chunks == 1 else np.array_split(np.arange(n), n_chunks)
+    small = size.n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, size, n_chunks)
+    return 1 if small else n_chunks  # several would only repeat the work that is done once a chunk
 
 
 def _n_parts(network: SequenceNetwork, size: Size, n_sequences: int) -> int:
