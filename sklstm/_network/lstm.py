@@ -175,6 +175,8 @@ class LSTMLayer(NamedTuple):
         """Return the columns of a direction, or None if nothing is pooled."""
         if pooled is None or pooled.is_empty:
             return None
+        if not self.bidirectional:
+            return pooled
         return pooled.part(columns=self.columns(k))
 
     def weights(self, params: Views) -> kernels.Weights:

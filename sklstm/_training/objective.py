@@ -73,6 +73,8 @@ class Batch(NamedTuple):
     noise: Noise = Noise()
 
 
+_NONE_DRAWN = Draws({}, Noise())
+
 #: Value and gradient.
 Result = tuple[float, Array]
 
@@ -222,7 +224,7 @@ class Objective:
     ) -> tuple[float, Array]:
         """Return the batch's mean loss and its gradient."""
         shards = self._shards(indices)
-        masks, noise = draws or Draws({}, Noise())
+        masks, noise = draws or _NONE_DRAWN
         batch = Batch(indices, batch_weight, masks, self.shard_memory(len(shards)), noise)
         shard_map = self._parallel_map
         if shard_map.n_workers > 1:
@@ -327,9 +329,9 @@ class Objective:
         strength = self.alpha / self._totals.weight
         squares = 0.0
         for part in self.network.layout.weight_slices:
-            weights = parameters[part]
+            weights, of_weights = parameters[part], gradient[part]
             squares += float(np.dot(weights, weights))
-            gradient[part] += strength * weights
+            of_weights += strength * weights
         return 0.5 * strength * squares
 
 

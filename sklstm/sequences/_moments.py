@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+#: Minimum and maximum of each column.
+Extremes = tuple[NDArray[Any], NDArray[Any]]
 
 #: A column is constant if its deviation is at most this fraction of its mean: rounding errors.
 CONSTANT = 10 * np.finfo(np.float64).eps
@@ -34,38 +36,61 @@ class Moments(NamedTuple):
     deviation: Array
 
 
-def moments(values: NDArray[np.floating], weights: Array | None = None) -> Moments:
-    """Return the moments of the rows of ``values`` (S, K), with shapes (K,)."""
-    weight, mean, deviation = segment_moments(values, np.zeros(1, np.intp), weights)
+def moments(
+    values: NDArray[np.floating], weights: Array | None = None, extremes: Extremes | None = None
+) -> Moments:
+    """Return the moments of the rows of ``values`` (S, K), with shapes (K,).
+
+    ``extremes`` are those of `column_extremes`, if they are known.
+    """
+    if extremes is not None:
+        extremes = extremes[0][None], extremes[1][None]
+    weight, mean, deviation = segment_moments(values, np.zeros(1, np.intp), weights, extremes)
     return Moments(np.asarray(weight)[0], mean[0], deviation[0])
 
 
 def segment_moments(
-    values: NDArray[np.floating], starts: Indices, weights: Array | None = None
+    values: NDArray[np.floating],
+    starts: Indices,
+    weights: Array | None = None,
+    extremes: Extremes | None = None,
 ) -> Moments:
     """Return the moments of each segment of the rows of ``values`` (S, K), with shapes (n, K).
 
     The segments begin at the rows ``starts`` (n,). A value is missing if it is NaN or if its row
-    has weight zero in ``weights`` (S,). The moments of no values are NaN.
+    has weight zero in ``weights`` (S,). The moments of no values are NaN. ``extremes`` are those of
+    `segment_extremes`, if they are known.
 
     Sums are taken relative to the middle between minimum and maximum. So the deviation of a
     constant is zero, its mean is exact, and no precision is lost if the mean is large.
     """
     if weights is not None:
         values = np.where(weights[:, None] > 0, values, np.nan)
-    low, high = (extremes.astype(np.float64) for extremes in segment_extremes(values, starts))
+    low, high = (k.astype(np.float64) for k in extremes or segment_extremes(values, starts))
     exponent = _exponent(np.maximum(-low, high))
     origin = _scaled(low, -exponent) / 2 + _scaled(high, -exponent) / 2
     sums = _SegmentSums(values, starts, weights)
     scaled = np.ldexp(values, -sums.repeat(exponent)) if exponent.any() else values
-    distance: Array = np.subtract(scaled, sums.repeat(origin), dtype=np.float64)
+    distance = _subtract(scaled, sums.repeat(origin), np.empty(values.shape))
     mean = sums.average(distance)
-    distance -= sums.repeat(mean)
+    _subtract(distance, sums.repeat(mean), distance)
     deviation = np.sqrt(sums.average(np.square(distance, out=distance)))
     return Moments(sums.weight, np.ldexp(origin + mean, exponent), np.ldexp(deviation, exponent))
 
 
-def segment_extremes(values: NDArray[Any], starts: Indices) -> tuple[NDArray[Any], NDArray[Any]]:
+def _subtract(values: NDArray[np.floating], rows: NDArray[np.floating], out: Array) -> Array:
+    """Write ``values`` (S, K) minus ``rows``, (S, K) or (1, K), to ``out`` and return it."""
+    n_tiled = 0
+    if len(rows) == 1:
+        n = _n_tiled(rows.size)
+        n_tiled = len(values) // n * n
+        tiled, tiled_out = (array[:n_tiled].reshape(-1, n * rows.size) for array in (values, out))
+        np.subtract(tiled, np.tile(rows, n), out=tiled_out, dtype=np.float64)
+    np.subtract(values[n_tiled:], rows, out=out[n_tiled:], dtype=np.float64)
+    return out
+
+
+def segment_extremes(values: NDArray[Any], starts: Indices) -> Extremes:
     """Return the minimum and maximum (n, K) of each segment; NaN is a missing value."""
     if len(starts) == 1:
         low, high = column_extremes(values[starts[0] :])
@@ -74,10 +99,10 @@ def segment_extremes(values: NDArray[Any], starts: Indices) -> tuple[NDArray[Any
     return low, high
 
 
-def column_extremes(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def column_extremes(values: NDArray[Any]) -> Extremes:
     """Return the minimum and maximum (K,) of each column; NaN is a missing value."""
     n_rows, width = values.shape
-    n_tiled = max(1, TILE_NUMBERS // width)
+    n_tiled = _n_tiled(width)
     n_whole = n_rows // n_tiled * n_tiled
     if n_whole == 0:
         return np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
@@ -88,6 +113,11 @@ def column_extremes(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     )
     low, high = found
     return np.fmin.reduce(low, axis=0), np.fmax.reduce(high, axis=0)
+
+
+def _n_tiled(width: int) -> int:
+    """Return how many rows of this width are processed as one."""
+    return max(1, TILE_NUMBERS // width)
 
 
 class _SegmentSums:

@@ -357,7 +357,7 @@ class _Sorted:
         return stacked
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Packing(_Sorted):
     """A batch whose values have not been copied yet.
 
@@ -417,7 +417,7 @@ class Packing(_Sorted):
         n = batch_sizes[0]
         if n == batch_sizes[-1]:
             starts = self.starts[:n] + first if first > 0 else self.starts[:n]
-            rows = np.add.outer(first_integers(len(batch_sizes)), starts).ravel()
+            rows = (first_integers(len(batch_sizes))[:, None] + starts).reshape(-1)
         else:
             step_of, row_of = steps_and_rows(batch_sizes)
             rows = (self.starts + first)[row_of] + step_of

@@ -17,6 +17,7 @@ from sklstm.sequences._cached_property import cached_property
 from sklstm.sequences._moments import (
     MODERATE_EXPONENT,
     TILE_NUMBERS,
+    Extremes,
     Moments,
     column_extremes,
     is_constant,
@@ -66,15 +67,15 @@ class Scaling:
     @classmethod
     def of(cls, values: NDArray[np.floating], weights: Array) -> Scaling:
         """The scaling of steps (S, D) with these weights (S,)."""
-        counted = values if weights.all() else values[weights > 0]
-        low, high = (extreme.astype(np.float64) for extreme in column_extremes(counted))
-        nonzero = _nonzero_fraction(values, weights, _one_sided(low, high))
+        equal = weights.min() == weights.max()
         with np.errstate(over="ignore"):
-            if weights.min() == weights.max():
-                weight, mean, deviation = reduce(merge, _moments_of_blocks(values, None))
-                found = Moments(weight * weights[0], mean, deviation)
-            else:
-                found = reduce(merge, _moments_of_blocks(values, weights))
+            blocks = list(_blocks(values, None if equal else weights))
+            found = reduce(merge, [of_block for of_block, _ in blocks])
+            if equal:
+                found = found._replace(weight=found.weight * weights[0])
+            low = np.min([low for _, (low, _) in blocks], axis=0).astype(np.float64)
+            high = np.max([high for _, (_, high) in blocks], axis=0).astype(np.float64)
+            nonzero = _nonzero_fraction(values, weights, _one_sided(low, high))
             return cls._from(found, low, high, nonzero)
 
     def merged(self, other: Scaling) -> Scaling:
@@ -238,11 +239,17 @@ def _nonzero_fraction(
     return fraction
 
 
-def _moments_of_blocks(values: NDArray[np.floating], weights: Array | None) -> Iterator[Moments]:
-    """Moments of consecutive rows (S, D) whose weight is not zero."""
+def _blocks(
+    values: NDArray[np.floating], weights: Array | None
+) -> Iterator[tuple[Moments, Extremes]]:
+    """Moments and extremes of consecutive rows (S, D) whose weight is not zero."""
     size = max(1, BLOCK_NUMBERS // values.shape[1])
     for first in range(0, len(values), size):
+        block = counted = values[first : first + size]
         of_block = None if weights is None else weights[first : first + size]
-        if of_block is None or of_block.any():
-            weight, mean, deviation = moments(values[first : first + size], of_block)
-            yield Moments(np.minimum(weight, LARGEST_WEIGHT), mean, deviation)
+        if of_block is not None and not of_block.all():
+            counted = block[of_block > 0]
+        if len(counted) > 0:
+            extremes = column_extremes(counted)
+            weight, mean, deviation = moments(block, of_block, extremes)
+            yield Moments(np.minimum(weight, LARGEST_WEIGHT), mean, deviation), extremes
