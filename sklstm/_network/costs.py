@@ -37,7 +37,7 @@ ARENA_SHARE = 0.25
 
 #: Memory that one step takes in each direction, in prediction and in training, whatever its number
 #: of sequences: the kernels make views of the step's rows in each of their arrays.
-BYTES_PER_STEP = (500, 2500)
+BYTES_PER_STEP = (500, 4000)
 
 #: Number of elements in the scratch memory of a kernel's backward pass: at most, and for each unit
 #: of a packed row, if a segment has only a few rows.

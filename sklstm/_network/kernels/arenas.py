@@ -9,11 +9,12 @@ if no vector crosses one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from itertools import accumulate
 from math import prod
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,15 @@ from numpy.typing import NDArray
 #: Arrays begin at multiples of the size of a cache line.
 LINE_BYTES = 64
 
-#: How many groups of arrays an arena keeps for the next batch.
+#: How many groups of arrays, and what is made of them, an arena keeps for the next batch.
 MAX_KEPT = 32
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
-#: Position in the buffer, dtype and shapes of arrays.
-_Key = tuple[int, np.dtype[Any], tuple[Shape, ...]]
+Arrays = tuple[NDArray[Any], ...]
+#: A function of arrays, and its other arguments.
+Make = Callable[..., T]
+Arguments = tuple[Hashable, ...]
 
 
 class Arena:
@@ -35,7 +39,8 @@ class Arena:
     def __init__(self) -> None:
         self._buffer = np.empty(0, np.uint8)
         self._used = 0
-        self._kept: dict[_Key, tuple[int, tuple[NDArray[Any], ...]]] = {}
+        #: What was made, and the number of bytes that are used after it.
+        self._kept: dict[Hashable, tuple[int, Any]] = {}
         self._lock = Lock()
 
     @property
@@ -54,30 +59,32 @@ class Arena:
             self._buffer = _fresh(self._used)
         self._used = 0
 
-    def empty(self, dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> tuple[NDArray[Any], ...]:
-        """Return uninitialised arrays, from fresh memory if the buffer is too small.
+    def made(
+        self, make: Make[T], arguments: Arguments, dtype: np.dtype[Any], shapes: tuple[Shape, ...]
+    ) -> T:
+        """Return what is made of arrays, which are in fresh memory if the buffer is too small.
 
-        Arrays of the buffer are kept: batches of equal sizes need the same ones again.
+        It is kept with the buffer: batches of equal sizes need the same arrays again.
         """
         with self._lock:  # two threads may compute the two directions of a layer
-            key = self._used, dtype, shapes
+            key = self._used, make, arguments, dtype, shapes
             kept = self._kept.get(key)
             if kept is not None:
-                self._used, arrays = kept
-                return arrays
+                self._used, made = kept
+                return made
             sizes = _whole_lines(dtype, shapes)
             self._used += sum(sizes)
             if self._used > len(self._buffer):
-                return _separate(sizes, dtype, shapes)
-            arrays = self._views(key[0], sizes, dtype, shapes)
+                return make(_separate(sizes, dtype, shapes), *arguments)
+            made = make(self._views(key[0], sizes, dtype, shapes), *arguments)
             if len(self._kept) == MAX_KEPT:
                 self._kept = {}
-            self._kept[key] = self._used, arrays
-            return arrays
+            self._kept[key] = self._used, made
+            return made
 
     def _views(
         self, begin: int, sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]
-    ) -> tuple[NDArray[Any], ...]:
+    ) -> Arrays:
         """Return arrays of these sizes in bytes, one after the other."""
         ends = accumulate(sizes, initial=begin)
         pairs = zip(shapes, ends, strict=False)
@@ -146,12 +153,24 @@ class _Loan:
 _current: ContextVar[Arena | None] = ContextVar("arena", default=None)
 
 
-def empty(dtype: np.dtype[Any], *shapes: Shape) -> tuple[NDArray[Any], ...]:
+def empty(dtype: np.dtype[Any], *shapes: Shape) -> Arrays:
     """Return uninitialised arrays, from the current arena if there is one."""
+    return made(_unchanged, (), dtype, *shapes)
+
+
+def made(make: Make[T], arguments: Arguments, dtype: np.dtype[Any], *shapes: Shape) -> T:
+    """Return ``make(arrays, *arguments)`` for uninitialised arrays.
+
+    In an arena, it is made once for many batches, and must not use the arena itself.
+    """
     arena = _current.get()
     if arena is not None:
-        return arena.empty(dtype, shapes)
-    return _separate(_whole_lines(dtype, shapes), dtype, shapes)
+        return arena.made(make, arguments, dtype, shapes)
+    return make(_separate(_whole_lines(dtype, shapes), dtype, shapes), *arguments)
+
+
+def _unchanged(arrays: Arrays) -> Arrays:
+    return arrays
 
 
 def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
@@ -159,9 +178,7 @@ def _whole_lines(dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> list[int]:
     return [-(-prod(shape) * dtype.itemsize // LINE_BYTES) * LINE_BYTES for shape in shapes]
 
 
-def _separate(
-    sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]
-) -> tuple[NDArray[Any], ...]:
+def _separate(sizes: list[int], dtype: np.dtype[Any], shapes: tuple[Shape, ...]) -> Arrays:
     """Return arrays that do not share memory: each can be freed alone."""
     pairs = zip(shapes, sizes, strict=True)
     return tuple([np.ndarray(shape, dtype, _fresh(size)) for shape, size in pairs])

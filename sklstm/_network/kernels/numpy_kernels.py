@@ -17,23 +17,30 @@ For small batches, most of the time is the overhead of NumPy's calls, so this mo
 
 - The sigmoid is (1 + tanh(z / 2)) / 2, so one call of tanh serves all four gates.
 - Pairs of products, such as i * g and f * c_before, are stored side by side and need one call.
-- A step works in scratch memory, from where its activations are copied in one piece.
-- Arrays are cut into the views of single steps before the loop over the steps.
+- Arrays are cut into the views of single steps before the loop over the steps, and for batches of
+  equal lengths once for all of them. So a step works where its activations are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import repeat
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklstm._blas import is_fast_for_small_products
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
+from sklstm._network.kernels.numpy_steps import (
+    N_ACTIVATIONS,
+    forward_step,
+    memory_of_step,
+    packed,
+    product_of_rows,
+)
 from sklstm._network.kernels.pooled import (
     Pooled,
     Steps,
@@ -45,20 +52,16 @@ from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, sel
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
+T = TypeVar("T")
 Array = NDArray[np.floating]
 
-#: The result of ``kernels.values_per_unit``: 7 activations, the hidden state (twice with recurrent
+#: The result of ``kernels.values_per_unit``: 8 activations, the hidden state (twice with recurrent
 #: dropout) and the cell state.
-VALUES_PER_UNIT = 10
+VALUES_PER_UNIT = 11
 
 #: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
-
-#: The largest product, in multiplications, for which OpenBLAS has special kernels. Larger ones are
-#: divided into at most MAX_ROWS rows, a multiple of MIN_ROWS.
-SMALL_PRODUCT = 10**6
-MIN_ROWS, MAX_ROWS = 8, 48
 
 #: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
 RUN_SIZE = 2**16
@@ -75,7 +78,7 @@ class Cache(NamedTuple):
     layout: SlotLayout
     operands: Array  # (S, H + D + 1)
     cells: Array  # (S, H), cell states
-    activations: Array  # (P, 7 H), for each step (7, size, H): see ``_Scratch``
+    activations: Array  # (P, 8 H), for each step (8, size, H): see ``numpy_steps``
     mask: Array | None  # (n, H), recurrent dropout
     argmax: Steps | None  # (n, H): the time step of the maximum
 
@@ -95,40 +98,29 @@ def forward(
     default. Each step multiplies the hidden state that it reads by ``mask`` (n, H). All hidden
     states are added to ``pooled`` (n, H), which are the sum and the maximum of no steps.
     """
-    n, hidden = layout.n_sequences, len(weights.hh)
-    states, rows = (layout.n_slots, hidden), (layout.n_packed, 7 * hidden)
-    operands, cells, activations = arenas.empty(
-        x.dtype, (layout.n_slots, hidden + x.shape[1] + 1), states, rows
-    )
+    memory = _forward_memory(layout, x.shape[1], len(weights.hh), x.dtype, mask is not None)
+    operands, h, cells, activations, scratch, groups = memory
     _write_inputs(operands, x, layout)
-    h = operands[:, :hidden] if mask is None else arenas.empty(x.dtype, states)[0]
     h[layout.initial] = 0 if h0 is None else h0
     cells[layout.initial] = 0 if c0 is None else c0
     if mask is not None:
-        operands[layout.initial, :hidden] = h[layout.initial] * mask
+        operands[layout.initial, : h.shape[1]] = h[layout.initial] * mask
     c_after = cells[layout.outputs]  # a view, or a copy for a ragged batch in reverse
-    product, scratch = _Product(weights, n), _forward_scratch(n, hidden, x.dtype)
-    for steps in equal_steps(layout.table, layout.equal_lengths):
+    product_weights = packed(weights, layout.n_sequences == 1)
+    for steps, by_step, views in groups:
         size, first = steps.size, steps.sources[0]
-        step, results = _forward_step(product, scratch, size)
-        step_activations, step_h = results.activations, results.h
+        step_h, c = _first_rows(scratch, size)
+        by_step[0, -1] = cells[first : first + size]
         step_mask = None if mask is None else mask[:size]
-        results.c[...] = cells[first : first + size]
-        by_step = steps.by_step(activations, 7, size, hidden)
-        reads, writes = steps.split(operands, steps.sources), steps.split(h, steps.targets)
-        nexts = repeat(None) if mask is None else steps.split(operands[:, :hidden], steps.targets)
         with np.errstate(over="ignore"):  # tanh of infinity is 1, as it should be
-            for operand, activations_t, h_t, next_h in zip(
-                reads, by_step, writes, nexts, strict=False
-            ):
-                step(operand, step_h)
-                activations_t[...] = step_activations
+            for operand, step_memory, h_t, next_h in views:
+                forward_step(operand, product_weights, step_memory, step_h)
                 h_t[...] = step_h
                 if step_mask is not None:
                     np.multiply(step_h, step_mask, next_h)
-        np.add(by_step[:, 0], by_step[:, 1], steps.by_step(c_after, size, hidden))
+        np.add(by_step[:, 0], by_step[:, 1], steps.by_step(c_after, *step_h.shape))
         last = steps.targets[-1]
-        cells[last : last + size] = results.c
+        cells[last : last + size] = c
     cells[layout.outputs] = c_after
     return h, cells, Cache(layout, operands, cells, activations, mask, _pool(pooled, h, layout))
 
@@ -141,6 +133,63 @@ def _pool(pooled: Pooled | None, h: Array, layout: SlotLayout) -> Steps | None:
         pooled = pooled._replace(argmax=np.zeros(pooled.maximum.shape, np.intp))
     add_steps(pooled, h[layout.outputs], layout.batch_sizes)
     return pooled.argmax
+
+
+class _ForwardMemory(NamedTuple):
+    """Arrays of a forward pass, and the views of its steps."""
+
+    operands: Array  # (S, H + D + 1)
+    h: Array  # (S, H), a part of the operands, unless there is a mask
+    cells: Array  # (S, H)
+    activations: Array  # (P, 8 H)
+    scratch: Array  # (2, n, H)
+    #: Equal steps, their activations (n_steps, 8, size, H), and for each step the operand, what
+    #: ``forward_step`` works in, the hidden state, and that of the next operand if there is a mask.
+    groups: list[tuple[EqualSteps, Array, list[tuple[Any, ...]]]]
+
+
+def _forward_memory(
+    layout: SlotLayout, n_inputs: int, hidden: int, dtype: np.dtype[np.floating], masked: bool
+) -> _ForwardMemory:
+    shapes = [
+        (layout.n_slots, hidden + n_inputs + 1), (layout.n_slots, hidden),
+        (layout.n_packed, N_ACTIVATIONS * hidden), (2, layout.n_sequences, hidden),
+    ]  # fmt: skip
+    if masked:
+        shapes.append((layout.n_slots, hidden))
+    return _made(layout, _cut_forward, dtype, *shapes)
+
+
+def _made(
+    layout: SlotLayout, cut: Callable[..., T], dtype: np.dtype[np.floating], *shapes: arenas.Shape
+) -> T:
+    """Return what is made of arrays, once for many batches if they share the layout."""
+    if layout.is_shared:
+        return arenas.made(cut, (layout,), dtype, *shapes)
+    return cut(arenas.empty(dtype, *shapes), layout)
+
+
+def _cut_forward(arrays: arenas.Arrays, layout: SlotLayout) -> _ForwardMemory:
+    operands, cells, activations, scratch, *own = arrays
+    hidden, depth, in_one_piece = cells.shape[1], operands.shape[1], layout.n_sequences == 1
+    h, groups = own[0] if own else operands[:, :hidden], []
+    for steps in equal_steps(layout.table, layout.equal_lengths):
+        by_step = steps.by_step(activations, N_ACTIVATIONS, steps.size, hidden)
+        cells_after = [*by_step[1:, -1], _first_rows(scratch, steps.size)[1]]
+        memory = [
+            memory_of_step(step, c, depth, in_one_piece)
+            for step, c in zip(by_step, cells_after, strict=True)
+        ]
+        nexts = steps.split(operands[:, :hidden], steps.targets) if own else repeat(None)
+        reads, writes = steps.split(operands, steps.sources), steps.split(h, steps.targets)
+        groups.append((steps, by_step, list(zip(reads, memory, writes, nexts, strict=False))))
+    return _ForwardMemory(operands, h, cells, activations, scratch, groups)
+
+
+def _first_rows(scratch: Array, size: int) -> Array:
+    """Return contiguous memory (k, size, H) from that of all sequences, (k, n, H)."""
+    k, _, hidden = scratch.shape
+    return scratch.reshape(-1)[: k * size * hidden].reshape(k, size, hidden)
 
 
 def infer(
@@ -159,20 +208,22 @@ def infer(
     n, hidden = h.shape
     operands = np.ones((n, hidden + x.shape[1] + 1), x.dtype)
     operands[:, :hidden] = h
-    product, scratch = _Product(weights, n), _forward_scratch(n, hidden, x.dtype)
+    product_weights = packed(weights, n == 1)
+    (scratch,) = arenas.empty(x.dtype, (N_ACTIVATIONS + 1, n, hidden))
     for steps in equal_steps(layout.table, layout.equal_lengths):
         size = steps.size
-        step, results = _forward_step(product, scratch, size)
-        operand, results.c[...] = operands[:size], c[:size]
+        *_, cells, step_h = step_scratch = _first_rows(scratch, size)
+        memory = memory_of_step(step_scratch[:-1], cells, operands.shape[1], n == 1)
+        operand, cells[...] = operands[:size], c[:size]
         h_t, inputs = operand[:, :hidden], operand[:, hidden:-1]
         # The memory comes first: it adds up the last steps when there are no more.
-        memory = _memory_of_steps(y, pooled, steps, results.h)
+        outputs = _memory_of_steps(y, pooled, steps, step_h)
         with np.errstate(over="ignore"):
-            for out, x_t in zip(memory, steps.split(x, steps.rows), strict=False):
+            for out, x_t in zip(outputs, steps.split(x, steps.rows), strict=False):
                 inputs[...] = x_t
-                step(operand, out)
+                forward_step(operand, product_weights, memory, out)
                 h_t[...] = out
-        h[:size], c[:size] = h_t, results.c
+        h[:size], c[:size] = h_t, cells
 
 
 def _memory_of_steps(
@@ -202,10 +253,10 @@ class Stepper:
         self.h = self._operand[:, :hidden]
         self.h[...] = 0
         # Gate by gate, even for one sequence: BLAS may use several threads for a longer product.
-        product = _Product(weights, max(n, 2))
-        self._step, self._results = _forward_step(product, _forward_scratch(n, hidden, dtype), n)
-        self.c = self._results.c
-        self.c[...] = 0
+        self._weights = packed(weights, in_one_piece=False)
+        *activations, self._h = scratch = np.zeros((N_ACTIVATIONS + 1, n, hidden), dtype)
+        self.c = activations[-1]
+        self._memory = memory_of_step(scratch[:-1], self.c, self._operand.shape[1], False)
         self._output = output
 
     def __call__(self, x: Array) -> Array | None:
@@ -213,8 +264,8 @@ class Stepper:
             return None
         self._inputs[...] = x
         with np.errstate(over="ignore"):
-            self._step(self._operand, self._results.h)
-        self.h[...] = self._results.h
+            forward_step(self._operand, self._weights, self._memory, self._h)
+        self.h[...] = self._h
         if self._output is None:
             return self.h
         return np.dot(self.h, self._output.weight) + self._output.bias
@@ -239,19 +290,20 @@ def backward(
     """
     if dpooled is not None:
         dy = gradient_at_steps(dpooled, cache.argmax, cache.layout.batch_sizes)
-    layout, hidden = cache.layout, len(weights.hh)
-    n_rows = layout.n_packed if need_inputs else 0
-    scratch, at_inputs = arenas.empty(dh.dtype, (11, *dh.shape), (n_rows, len(weights.ih)))
-    dx, hh_transposed = at_inputs if need_inputs else None, weights.hh.T
+    layout, hidden, hh_transposed = cache.layout, len(weights.hh), weights.hh.T
+    scratch, at_inputs, found = _backward_memory(layout, len(weights.ih), need_inputs, dh)
+    dx, gradients = at_inputs if need_inputs else None, (dy, dcells)
     if len(dh) > 1:  # for one sequence the product is faster with the view
         hh_transposed = np.ascontiguousarray(hh_transposed)
-    for run, derivatives, dz in _runs_with_scratch(layout, hidden, dh.dtype):
-        for steps in equal_steps(run.table, layout.equal_lengths):
-            rows, gradients = slice(steps.size), (dy, dcells)
-            step = _backward_step(hh_transposed, scratch, steps.size)
-            views = _views_of_steps(cache, steps, derivatives, dz, run.slots.start, gradients)
+    for run, dz, groups in found:
+        if not layout.equal_lengths:
+            dz[...] = 0  # no step of the run reads or writes some of these slots
+        for steps, derivatives, views in groups:
+            _write_derivatives(cache, steps, derivatives)
+            step, rows = _backward_step(hh_transposed, scratch, steps.size), slice(steps.size)
+            added = [repeat(None) if d is None else steps.split(d, steps.rows) for d in gradients]
             mask = None if cache.mask is None else cache.mask[rows]
-            _backward_steps(step, views, mask, dh[rows], dc[rows])
+            _backward_steps(step, zip(views, *added, strict=False), mask, dh[rows], dc[rows])
         flat = dz.reshape(-1, 4 * hidden)
         _add_weight_gradient(gradient, cache.operands[run.slots].T @ flat)
         if dx is not None:
@@ -260,47 +312,72 @@ def backward(
     return dx
 
 
-class _Scratch(NamedTuple):
-    """Contiguous scratch memory of a step, which also holds its results."""
+class _Derivatives(NamedTuple):
+    """The derivatives of equal steps that the backward pass needs."""
 
-    #: (7, size, H): i * g, f * c_before, tanh(c), i, f, o, g
-    activations: Array
-    c: Array  # (size, H); the cell state before the step, and after it
-    h: Array  # (size, H)
+    gates: Array  # (n_steps, 5, size, H): dc/dz_i, dc/dz_f, dh/dz_o, dc/dz_g, dc/dc_before
+    cell: Array  # (n_steps, size, H): dh/dc
 
 
-def _forward_scratch(n: int, hidden: int, dtype: np.dtype[np.floating]) -> Array:
-    return arenas.empty(dtype, (9, n, hidden))[0]
+class _BackwardMemory(NamedTuple):
+    """Arrays of a backward pass, and the views of its steps."""
+
+    scratch: Array  # (11, n, H)
+    at_inputs: Array  # (P, D), or (0, D) if the gradient at the inputs is not needed
+    #: Runs, their gate gradients dz (slots, 4, H), and their equal steps: derivatives, and for each
+    #: step the derivatives of gates and cell, and dz as (size, 4, H) and as (size, 4 H).
+    runs: list[tuple[Run, Array, list[tuple[EqualSteps, _Derivatives, list[tuple[Array, ...]]]]]]
 
 
-def _forward_step(
-    product: _Product, scratch: Array, size: int
-) -> tuple[Callable[[Array, Array], None], _Scratch]:
-    """Return a function that computes a step of ``size`` sequences, and its results.
+def _backward_memory(
+    layout: SlotLayout, n_inputs: int, need_inputs: bool, dh: Array
+) -> _BackwardMemory:
+    n, hidden = dh.shape
+    found = _runs(layout, hidden)
+    max_rows = max([run.rows.stop - run.rows.start for run in found])
+    max_slots = max([run.slots.stop - run.slots.start for run in found])
+    shapes = (
+        (11, n, hidden), (layout.n_packed if need_inputs else 0, n_inputs),
+        (6, max_rows, hidden), (max_slots, 4, hidden),
+    )  # fmt: skip
+    return _made(layout, _cut_backward, dh.dtype, *shapes)
 
-    The function is given the operand and memory for the hidden state, such as that of the results.
-    It is a closure because Python reads the variables of a closure faster than attributes.
-    """
-    hidden = scratch.shape[2]
-    parts = scratch.reshape(-1)[: 9 * size * hidden].reshape(9, size, hidden)
-    input_times_candidate, forget_times_cell, tanh_c, _, _, o, _, c, h = parts
-    gates, sigmoids, pair = parts[3:7], parts[3:6], parts[:2]
-    input_forget, candidate_cell = parts[3:5], parts[6:8]
-    half = _half(scratch.dtype)
-    multiply_weights, packed_weights, memory = product.into(gates)
-    add, multiply, tanh = np.add, np.multiply, np.tanh
 
-    def step(operand: Array, out: Array) -> None:
-        multiply_weights(operand, packed_weights, memory)
-        tanh(gates, gates)
-        multiply(sigmoids, half, sigmoids)
-        add(sigmoids, half, sigmoids)
-        multiply(input_forget, candidate_cell, pair)
-        add(input_times_candidate, forget_times_cell, c)
-        tanh(c, tanh_c)
-        multiply(o, tanh_c, out)
+def _runs(layout: SlotLayout, hidden: int) -> list[Run]:
+    return (_shared_runs if layout.is_shared else _list_runs)(layout, RUN_SIZE // hidden)
 
-    return step, _Scratch(parts[:7], c, h)
+
+def _list_runs(layout: SlotLayout, max_rows: int) -> list[Run]:
+    return list(runs(layout, max_rows))
+
+
+_shared_runs = lru_cache(maxsize=16)(_list_runs)
+
+
+def _cut_backward(arrays: arenas.Arrays, layout: SlotLayout) -> _BackwardMemory:
+    scratch, at_inputs, derivatives, dz = arrays
+    found = []
+    for run in _runs(layout, dz.shape[2]):
+        dz_run = dz[: run.slots.stop - run.slots.start]
+        equal = equal_steps(run.table, layout.equal_lengths)
+        groups = [_cut_steps(steps, derivatives, dz_run, run.slots.start) for steps in equal]
+        found.append((run, dz_run, groups))
+    return _BackwardMemory(scratch, at_inputs, found)
+
+
+def _cut_steps(
+    steps: EqualSteps, scratch: Array, dz: Array, first_slot: int
+) -> tuple[EqualSteps, _Derivatives, list[tuple[Array, ...]]]:
+    """Cut scratch memory (6, rows, H) for derivatives, and dz, which begins with a slot."""
+    n_steps, size, hidden = len(steps.rows), steps.size, dz.shape[2]
+    of_gates = scratch.reshape(-1)[: 5 * n_steps * size * hidden]
+    of_cell = scratch.reshape(-1)[of_gates.size :][: n_steps * size * hidden]
+    derivatives = _Derivatives(
+        of_gates.reshape(n_steps, 5, size, hidden), of_cell.reshape(n_steps, size, hidden)
+    )
+    slots = [slot - first_slot for slot in steps.sources]
+    flat = steps.split(dz.reshape(len(dz), -1), slots)
+    return steps, derivatives, list(zip(*derivatives, steps.split(dz, slots), flat, strict=True))
 
 
 class _BackwardStep(NamedTuple):
@@ -317,7 +394,7 @@ class _BackwardStep(NamedTuple):
 def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _BackwardStep:
     """Return the backward step of ``size`` sequences.
 
-    One call multiplies dc, dc, dh, dc and dc by the five derivatives of ``_derivatives``. The
+    One call multiplies dc, dc, dh, dc and dc by the five derivatives of the gates. The
     results are the gate gradients, and the gradient at the cell state before the step.
     """
     hidden = scratch.shape[2]
@@ -326,7 +403,8 @@ def _backward_step(hh_transposed: Array, scratch: Array, size: int) -> _Backward
     first, second, dh, others, dc = *upstream[:3], upstream[3:], products[4]
     by_row = products[:4].swapaxes(0, 1)
     add, multiply = np.add, np.multiply
-    multiply_weights, weights, memory = _product_of_rows(hh_transposed[None], dh[None])
+    weights = hh_transposed[None]
+    multiply_weights, memory = product_of_rows(hh_transposed.size, dh[None])
     if multiply_weights is np.matmul:  # in one piece, and faster with the method
         multiply_weights, weights, memory = np.ndarray.dot, hh_transposed, dh
 
@@ -353,11 +431,11 @@ def _backward_steps(
 ) -> None:
     """Compute several steps; replace ``dh`` and ``dc`` (size, H) by the gradients before them.
 
-    ``views`` are those of ``_views_of_steps``.
+    ``views`` are those of ``_BackwardMemory``, ``dy`` and ``dcells`` for each step, or None.
     """
     compute, at_h, at_c = step
     at_h[...], at_c[...] = dh, dc
-    for gate_derivatives, cell_derivative, dz_gates, dz, dy_t, dcells_t in views:
+    for (gate_derivatives, cell_derivative, dz_gates, dz), dy_t, dcells_t in views:
         if dy_t is not None:
             np.add(at_h, dy_t, at_h)
         if dcells_t is not None:
@@ -368,33 +446,6 @@ def _backward_steps(
     dh[...], dc[...] = at_h, at_c
 
 
-def _views_of_steps(
-    cache: Cache,
-    steps: EqualSteps,
-    derivatives: Array,
-    dz: Array,
-    first_slot: int,
-    gradients: tuple[Array | None, ...],
-) -> Iterator[tuple[Any, ...]]:
-    """Return for each step: two derivatives, ``dz`` in two shapes, ``gradients`` (None if absent).
-
-    ``dz`` (slots, 4, H) begins with slot ``first_slot``; its views are (size, 4, H), (size, 4 H).
-    """
-    slots = [slot - first_slot for slot in steps.sources]
-    return zip(
-        *_derivatives(cache, steps, derivatives),
-        steps.split(dz, slots),
-        steps.split(dz.reshape(len(dz), -1), slots),
-        *(repeat(None) if d is None else steps.split(d, steps.rows) for d in gradients),
-        strict=False,
-    )
-
-
-def _half(dtype: np.dtype[np.floating]) -> Array:
-    """Return 0.5 as an array; NumPy would convert a Python number in every call."""
-    return np.full((), 0.5, dtype)
-
-
 def _write_inputs(operands: Array, x: Array, layout: SlotLayout) -> None:
     """Write inputs and ones to operands (S, H + D + 1); slots that no step reads become zero."""
     operands[layout.inputs, -x.shape[1] - 1 : -1] = x
@@ -402,67 +453,15 @@ def _write_inputs(operands: Array, x: Array, layout: SlotLayout) -> None:
     operands[layout.final] = 0
 
 
-class _Product:
-    """The product of a step with its weights: gate by gate, or in one piece for one sequence.
+def _write_derivatives(cache: Cache, steps: EqualSteps, derivatives: _Derivatives) -> None:
+    """Compute the derivatives of some steps.
 
-    The weights of the three sigmoid gates are halved, because sigmoid is (1 + tanh(z / 2)) / 2.
+    The derivatives s (1 - s) of sigmoid and 1 - tanh^2 of tanh are written as p - p s, which takes
+    fewer calls.
     """
-
-    def __init__(self, weights: Weights, n: int) -> None:
-        hidden = len(weights.hh)
-        stacked = np.concatenate([weights.hh, weights.ih, weights.bias[None]])
-        stacked[:, : 3 * hidden] *= _half(stacked.dtype)
-        by_gate = stacked.reshape(-1, 4, hidden).swapaxes(0, 1)
-        self._in_one_piece = n == 1
-        self._weights = stacked if n == 1 else np.ascontiguousarray(by_gate)
-
-    def into(self, gates: Array) -> tuple[Callable[..., Any], Array, Any]:
-        """Return a function, the weights, and the memory of gates (4, size, H).
-
-        The function is called with the operand of a step, the weights and the memory.
-        """
-        if self._in_one_piece:
-            return np.ndarray.dot, self._weights, gates.reshape(1, -1)
-        return _product_of_rows(self._weights, gates)
-
-
-def _product_of_rows(weights: Array, out: Array) -> tuple[Callable[..., Any], Array, Any]:
-    """Return a function that multiplies rows (n, K) by G weights (G, K, H), into ``out`` (G, n, H).
-
-    It is called with the rows, the weights and the memory that is returned here.
-    """
-    n_gates, n, hidden = out.shape
-    most = SMALL_PRODUCT // weights[0].size
-    if n <= most or most < MIN_ROWS or not is_fast_for_small_products():
-        return np.matmul, weights, out
-    n_rows = min(most // MIN_ROWS * MIN_ROWS, MAX_ROWS)
-    stop = n // n_rows * n_rows
-    blocks = out[:, :stop].reshape(n_gates, -1, n_rows, hidden).swapaxes(0, 1)
-    return _multiply_blocks, weights, (stop, blocks, out[:, stop:])
-
-
-def _multiply_blocks(rows: Array, weights: Array, memory: tuple[int, Array, Array]) -> None:
-    """Multiply blocks of rows, and then the rest."""
-    stop, blocks, rest = memory
-    n_blocks, _, n_rows, _ = blocks.shape
-    np.matmul(rows[:stop].reshape(n_blocks, 1, n_rows, -1), weights, blocks)
-    if rest.size:
-        np.matmul(rows[stop:], weights, rest)
-
-
-def _derivatives(cache: Cache, steps: EqualSteps, scratch: Array) -> tuple[Array, Array]:
-    """Return the derivatives that the backward pass needs, written into ``scratch`` (6, rows, H).
-
-    The first array (n_steps, 5, size, H) has dc/dz_i, dc/dz_f, dh/dz_o, dc/dz_g and dc/dc_before;
-    the second (n_steps, size, H) has dh/dc. The derivatives s (1 - s) of sigmoid and 1 - tanh^2 of
-    tanh are written as p - p s, which takes fewer calls.
-    """
-    hidden, size = cache.cells.shape[1], steps.size
-    activations = steps.by_step(cache.activations, 7, size, hidden)
-    input_times_candidate, _, tanh_c, i, f, o, g = activations.swapaxes(0, 1)
-    flat = scratch.reshape(-1)[: 6 * i.size]
-    cell = flat[: i.size].reshape(i.shape)
-    gates = flat[i.size :].reshape(-1, 5, *i.shape[1:])
+    gates, cell = derivatives
+    activations = steps.by_step(cache.activations, N_ACTIVATIONS, *cell.shape[1:])
+    input_times_candidate, _, tanh_c, i, f, o, g, _ = activations.swapaxes(0, 1)
     _, _, output, candidate, before = gates.swapaxes(0, 1)
     np.multiply(activations[:, :2], activations[:, 3:5], gates[:, :2])
     np.subtract(activations[:, :2], gates[:, :2], gates[:, :2])
@@ -474,22 +473,6 @@ def _derivatives(cache: Cache, steps: EqualSteps, scratch: Array) -> tuple[Array
     np.multiply(output, o, before)  # an intermediate result
     np.subtract(output, before, output)
     before[...] = f
-    return gates, cell
-
-
-def _runs_with_scratch(
-    layout: SlotLayout, hidden: int, dtype: np.dtype[np.floating]
-) -> Iterator[tuple[Run, Array, Array]]:
-    """Yield runs with scratch memory for derivatives (6, rows, H) and dz (slots, 4, H)."""
-    found = list(runs(layout, RUN_SIZE // hidden))
-    max_rows = max(run.rows.stop - run.rows.start for run in found)
-    max_slots = max(run.slots.stop - run.slots.start for run in found)
-    derivatives, dz = arenas.empty(dtype, (6, max_rows, hidden), (max_slots, 4, hidden))
-    for run in found:
-        dz_run = dz[: run.slots.stop - run.slots.start]
-        if not layout.equal_lengths:
-            dz_run[...] = 0  # no step of the run reads or writes some of these slots
-        yield run, derivatives, dz_run
 
 
 def _add_weight_gradient(gradient: Weights, dw: Array) -> None:

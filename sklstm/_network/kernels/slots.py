@@ -88,6 +88,11 @@ class SlotLayout:
             by_time[:, k] = column
         self.table_address: int = self.table.__array_interface__["data"][0]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether many batches have this layout, see ``slot_layout``."""
+        return self.equal_lengths and len(self.table) <= MAX_KEPT_STEPS
+
     def _slots_of_rows(self, batch_sizes: NDArray[np.intp], first_slots: NDArray[np.intp]) -> Rows:
         """The slot of each packed row, given the first slot of each step."""
         if self.equal_lengths:

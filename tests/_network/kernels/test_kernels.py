@@ -19,7 +19,7 @@ from numerics import (
     naive_lstm_backward,
 )
 
-from sklstm._network.kernels import numpy_kernels, runs
+from sklstm._network.kernels import numpy_kernels, numpy_steps, runs
 from sklstm._network.kernels import pooled as pooled_steps
 from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
@@ -362,18 +362,18 @@ def test_gradients_at_sum_and_maximum(lengths, reverse, masked, dtype, tied, ker
 def test_products_may_be_divided_into_rows(lengths, reverse, rows, rng, monkeypatch):
     """As NumPy divides them where small products are faster: 37 rows are 16, 16 and 5."""
     problem = Problem.draw(numpy_kernels, rng, lengths, reverse)
-    monkeypatch.setattr(numpy_kernels, "is_fast_for_small_products", lambda: False)
+    monkeypatch.setattr(numpy_steps, "is_fast_for_small_products", lambda: False)
     expected_steps, expected = problem.forward()[0], problem.backward()
-    monkeypatch.setattr(numpy_kernels, "is_fast_for_small_products", lambda: True)
-    monkeypatch.setattr(numpy_kernels, "SMALL_PRODUCT", rows * (H + D + 1) * H)
+    monkeypatch.setattr(numpy_steps, "is_fast_for_small_products", lambda: True)
+    monkeypatch.setattr(numpy_steps, "SMALL_PRODUCT", rows * (H + D + 1) * H)
     sizes = []
-    divided = numpy_kernels._multiply_blocks
+    divided = numpy_steps.multiply_blocks
 
     def recorded(rows, weights, memory):
         sizes.append(memory[1].shape[2])
         divided(rows, weights, memory)
 
-    monkeypatch.setattr(numpy_kernels, "_multiply_blocks", recorded)
+    monkeypatch.setattr(numpy_steps, "multiply_blocks", recorded)
     assert_close(problem.forward()[0], expected_steps, 1e-14)
     assert set(sizes) == ({rows} if rows < 40 else set())
     sizes.clear()
