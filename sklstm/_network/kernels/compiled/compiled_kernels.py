@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.arenas import MAX_KEPT, Shape
+from sklstm._network.kernels.arenas import MAX_KEPT
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, lanes_of
 from sklstm._network.kernels.compiled.loading import address, addresses, bind, call
 from sklstm._network.kernels.pooled import Pooled
@@ -56,6 +56,7 @@ class Cache(NamedTuple):
     activations: Array  # (5 P U,): i, f, o, g and c_before, in the order of computation
     mask: Array | None  # (n, H), recurrent dropout
     argmax: Array  # (n, U): the row of ``table`` with the maximum, as bits of an integer
+    addresses: list[int]  # of operands, cells, activations, argmax and scratch memory
 
 
 def forward(
@@ -74,9 +75,8 @@ def forward(
     dtype, hidden, first_h = x.dtype, len(weights.hh), x.shape[1] + 1
     n, n_slots = layout.n_sequences, layout.n_slots
     sizes = n, n_slots, layout.n_packed, first_h, hidden, pooled is not None
-    operands, cells, activations, argmax, scratch = arenas.empty(
-        dtype, *_shapes_of_forward(*sizes, lanes_of(dtype))
-    )
+    arrays, at = _empty(dtype, _shapes_of_forward(*sizes, lanes_of(dtype)))
+    operands, cells, activations, argmax, _ = arrays
     operands[layout.final, :first_h] = 0  # products over all slots read them, although no step does
     h, h_offset = operands, first_h
     if mask is not None:
@@ -91,17 +91,16 @@ def forward(
         mask = np.ascontiguousarray(mask)
     (at_total, at_maximum), strides = _rows(dtype, *_sum_and_maximum(pooled))
     x = np.ascontiguousarray(x)  # this variable keeps the memory alive during the call
-    *given, at_h, at_cells, at_activations, at_argmax, at_scratch = addresses(
-        dtype, x, *weights, operands, h, cells, activations, argmax, scratch
-    )
+    at_operands, at_cells, at_activations, at_argmax, at_scratch = at
+    at_h = at_operands if mask is None else address(h, dtype)
     call(
-        "forward", dtype, layout.table_address, *given,
+        "forward", dtype, layout.table_address, *addresses(dtype, x, *weights), at_operands,
         at_h + h_offset * dtype.itemsize, at_cells, at_activations,
         _address_or_zero(mask, dtype), at_total, at_maximum, at_argmax, at_scratch,
         len(layout.table), n, first_h - 1, hidden, mask is not None, *strides,
     )  # fmt: skip
     h = h[:, h_offset : h_offset + hidden]
-    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax)
+    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax, at)
 
 
 def infer(
@@ -185,22 +184,30 @@ def backward(
     layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
     n, hidden = layout.n_sequences, len(weights.hh)
     sizes = n, layout.n_slots, layout.n_packed, n_inputs, hidden, dpooled is not None, need_inputs
-    scratch, dx = arenas.empty(dtype, *_shapes_of_backward(*sizes, lanes_of(dtype)))
+    arrays, (at_scratch, at_dx) = _empty(dtype, _shapes_of_backward(*sizes, lanes_of(dtype)))
+    at_operands, _, at_activations, at_argmax, _ = cache.addresses
     added = dy, dcells, *_sum_and_maximum(dpooled)
     rows = [None if array is None else _with_contiguous_rows(array) for array in added]
     at_rows, strides = _rows(dtype, *rows)
-    *given, at_argmax, at_ih, at_hh, at_bias, at_scratch = addresses(
-        dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc,
-        cache.argmax, *gradient, scratch,
-    )  # fmt: skip
+    *given, at_ih, at_hh, at_bias = addresses(dtype, weights.ih, weights.hh, dh, dc, *gradient)
     call(
-        "backward", dtype, layout.table_address, *given,
-        _address_or_zero(mask, dtype), *at_rows, at_argmax,
-        address(dx, dtype) if need_inputs else 0, at_ih, at_hh, at_bias,
+        "backward", dtype, layout.table_address, at_operands, at_activations, *given,
+        _address_or_zero(mask, dtype), *at_rows, at_argmax, at_dx, at_ih, at_hh, at_bias,
         at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
         mask is not None, *strides, need_inputs,
     )  # fmt: skip
-    return dx if need_inputs else None
+    return arrays[1] if need_inputs else None
+
+
+def _empty(
+    dtype: np.dtype[np.floating], shapes: tuple[arenas.Shape, ...]
+) -> tuple[arenas.Arrays, list[int]]:
+    """Return uninitialised arrays and their addresses."""
+    return arenas.made(_with_addresses, (), dtype, *shapes)
+
+
+def _with_addresses(arrays: arenas.Arrays) -> tuple[arenas.Arrays, list[int]]:
+    return arrays, addresses(arrays[0].dtype, *arrays)
 
 
 def _whole(number: int, n_lanes: int) -> int:
@@ -216,7 +223,7 @@ def _forward_scratch_size(depth: int, width: int, n_lanes: int) -> int:
 @lru_cache(maxsize=MAX_KEPT)
 def _shapes_of_forward(
     n: int, n_slots: int, n_packed: int, first_h: int, hidden: int, pools: bool, n_lanes: int
-) -> tuple[Shape, ...]:
+) -> tuple[arenas.Shape, ...]:
     """Return the shapes of operands, cells, activations, argmax and scratch memory."""
     width = _whole(hidden, n_lanes)
     scratch_size = _forward_scratch_size(first_h + hidden, width, n_lanes) + 2 * n * width * pools
@@ -228,7 +235,7 @@ def _shapes_of_forward(
 def _shapes_of_backward(
     n: int, n_slots: int, n_packed: int, n_inputs: int, hidden: int,
     pools: bool, need_inputs: bool, n_lanes: int,
-) -> tuple[Shape, ...]:  # fmt: skip
+) -> tuple[arenas.Shape, ...]:  # fmt: skip
     """Return the shapes of the scratch memory and of the gradients at the inputs.
 
     The scratch memory has the arrays of ``backward_pass.backward``, and space to align them. The
