@@ -27,7 +27,7 @@ from sklstm._network.kernels.compiled.vectors import (
     Vector,
     index,
     sigmoid,
-    sigmoid_parts,
+    sigmoid_denominator,
     tanh,
     tanh_parts,
 )
@@ -225,11 +225,11 @@ def _emit_cell(
 ) -> None:
     """Compute the states from ``z`` (4, L); store (5, L) activations for the backward pass."""
     before = lanes.load(c_before)
-    i, f, o = (sigmoid(lanes.load(lanes.at(z, gate_width, k)), True) for k in range(3))
-    g = tanh(lanes.load(lanes.at(z, gate_width, 3)), True)
+    i, f, o = (sigmoid(lanes.load(lanes.at(z, gate_width, k))) for k in range(3))
+    g = tanh(lanes.load(lanes.at(z, gate_width, 3)))
     c = lanes.fma(f, before, i * g)
     lanes.store(c, c_after)
-    lanes.store(o * tanh(c), h)
+    lanes.store(o * tanh(c * TANH_SCALE), h)
     for k, vector in enumerate((i, f, o, g, before)):
         lanes.store(vector, lanes.at(activations, lanes.size, k))
 
@@ -257,17 +257,15 @@ def _hidden_state(lanes: Lanes, z: Any, c: Any, gate_width: Any) -> Any:
     """Return the hidden state, and replace the cell state.
 
     Inference does not need the gates themselves. So sigmoid and tanh remain fractions, which are
-    combined and divided twice in all: a division takes as long as a dozen products. The
-    denominators are between 1 and 2, so their products cannot overflow.
+    combined and divided twice in all: a division takes as long as a dozen products.
     """
-    i, f, o = (sigmoid_parts(lanes.load(lanes.at(z, gate_width, k)), True) for k in range(3))
-    g = tanh_parts(lanes.load(lanes.at(z, gate_width, 3)), True)
-    denominator = i[1] * g[1]
-    forget_term = lanes.load(c) * f[0] * denominator
-    after = lanes.fma(i[0] * g[0], f[1], forget_term) / (denominator * f[1])
-    tanh_c = tanh_parts(after)
+    i, f, o = (sigmoid_denominator(lanes.load(lanes.at(z, gate_width, k))) for k in range(3))
+    g = tanh_parts(lanes.load(lanes.at(z, gate_width, 3)))
+    input_term = i * g[1]
+    after = lanes.fma(g[0], f, lanes.load(c) * input_term) / (input_term * f)
+    tanh_c = tanh_parts(after * TANH_SCALE)
     lanes.store(after, c)
-    return o[0] * tanh_c[0] / (o[1] * tanh_c[1])
+    return tanh_c[0] / (o * tanh_c[1])
 
 
 def _emit_cell_backward(
@@ -279,7 +277,7 @@ def _emit_cell_backward(
     The derivatives s (1 - s) of sigmoid and 1 - tanh^2 of tanh are written as p - p s.
     """
     i, f, o, g, c_before = (lanes.load(lanes.at(activations, lanes.size, k)) for k in range(5))
-    tanh_c = tanh(lanes.fma(f, c_before, i * g))
+    tanh_c = tanh(lanes.fma(f, c_before, i * g) * TANH_SCALE)
     dtanh_c = lanes.load(dh) * o
     o_term = dtanh_c * tanh_c
     dc_after = lanes.load(dc) + (dtanh_c - o_term * tanh_c)

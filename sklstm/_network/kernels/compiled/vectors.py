@@ -3,10 +3,9 @@
 Each operation on a ``Vector`` adds an instruction to the function that is being compiled. NaN and
 infinity follow IEEE 754. Only ``fma`` may round once where a product and a sum round twice.
 
-Sigmoid and tanh are fractions of exponentials. For y = k ln 2 + r with an integer k and a small r,
-exp(y) is 2^k exp(r), and exp(r) is close to a polynomial. If the argument has been multiplied by
-``SIGMOID_SCALE`` or ``TANH_SCALE`` before, 2^y is needed in place of exp(y): for y = k + r it is
-2^k 2^r, which takes fewer instructions.
+Sigmoid and tanh are fractions of powers of two: their arguments have been multiplied by
+``SIGMOID_SCALE`` or ``TANH_SCALE`` before. For y = k + r with an integer k and a small r, 2^y is
+2^k 2^r, and 2^r is close to a polynomial.
 """
 
 from __future__ import annotations
@@ -137,36 +136,19 @@ class Vector:
         below = self.lanes.builder.fcmp_ordered("<", self.ir, limit.ir)
         return Vector(self.lanes, self.lanes.builder.select(below, limit.ir, self.ir))
 
+    def at_most(self, bound: float) -> Vector:
+        """Return the minimum of each element and ``bound``; NaN remains NaN."""
+        limit = self.lanes.value(bound)
+        above = self.lanes.builder.fcmp_ordered(">", self.ir, limit.ir)
+        return Vector(self.lanes, self.lanes.builder.select(above, limit.ir, self.ir))
+
     def maximum(self, other: Vector) -> Vector:
         """Return the larger elements, and this vector's where one of them is NaN."""
         larger = self.lanes.builder.fcmp_unordered(">", self.ir, other.ir)
         return Vector(self.lanes, self.lanes.builder.select(larger, self.ir, other.ir))
 
-    def where_negative(self, yes: Vector, no: Vector) -> Vector:
-        """Return elements of ``yes`` where the sign bit is set, of ``no`` elsewhere."""
-        builder, zero = self.lanes.builder, self.lanes.bit_value(0)
-        negative = builder.icmp_signed("<", self.as_bits(), zero)
-        return Vector(self.lanes, builder.select(negative, yes.ir, no.ir))
-
     def as_bits(self) -> Any:
         return self.lanes.builder.bitcast(self.ir, self.lanes.bits)
-
-    def negative_magnitude(self) -> Vector:
-        """Return ``-|x|``, by setting the sign bit."""
-        return self._bitwise("or_", self.lanes.bit_value(_SIGN[self.lanes.double]))
-
-    def with_sign_of(self, other: Vector) -> Vector:
-        """Return non-negative elements with the signs of ``other``."""
-        builder, sign = self.lanes.builder, self.lanes.bit_value(_SIGN[self.lanes.double])
-        return self._bitwise("or_", builder.and_(other.as_bits(), sign))
-
-    def _bitwise(self, operation: str, bits: Any) -> Vector:
-        builder = self.lanes.builder
-        result = getattr(builder, operation)(self.as_bits(), bits)
-        return Vector(self.lanes, builder.bitcast(result, self.lanes.type))
-
-
-_SIGN = {False: -(2**31), True: -(2**63)}
 
 
 def index(number: int) -> Any:
@@ -180,28 +162,11 @@ def _int32(number: int) -> Any:
 
 # --- sigmoid and tanh ---
 
-LOG2_E = float(1 / np.log(2.0))
-SIGMOID_SCALE, TANH_SCALE = LOG2_E, 2 * LOG2_E
-#: Adding it to a number rounds to an integer, which is then in the lowest bits.
-_ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
-#: ln 2 as a sum. The products of the first summand with k are exact.
-_LN2 = {
-    False: (0.693359375, -2.12194440054690583e-4),
-    True: (6.93145751953125e-1, 1.42860682030941723212e-6),
-}
-#: Coefficients of (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, highest power first. Those of float32
-#: are fitted, those of float64 are the Taylor coefficients.
-_EXPM1 = {
-    False: [
-        0.001393372775055468,
-        0.008363232016563416,
-        0.041666463017463684,
-        0.16666576266288757,
-        0.5,
-    ],
-    True: [1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 1, -1)],
-}
-#: Coefficients of (2^r - 1) / r for |r| <= 1/2, likewise.
+#: By what the arguments of sigmoid and tanh have been multiplied.
+SIGMOID_SCALE, TANH_SCALE = -float(1 / np.log(2.0)), 2 * float(1 / np.log(2.0))
+
+#: Coefficients of polynomials close to (2^r - 1) / r for |r| <= 1/2, highest power first. Relative
+#: errors are 1.1e-8 and 5.2e-17.
 _EXP2M1 = {
     False: [
         0.00015461447765119374,
@@ -211,77 +176,96 @@ _EXP2M1 = {
         0.24022650718688965,
         0.6931471824645996,
     ],
-    True: [float(np.prod(np.log(2.0) / np.arange(1.0, k + 1))) for k in range(14, 0, -1)],
+    True: [
+        4.4549605981865186e-10,
+        7.072585949269223e-09,
+        1.0178062445845774e-07,
+        1.321544258792169e-06,
+        1.525273382983612e-05,
+        0.0001540353044173605,
+        0.0013333558146416936,
+        0.009618129107606888,
+        0.0555041086648216,
+        0.24022650695910097,
+        0.6931471805599453,
+    ],
 }
+#: Those of 2^r for 0 <= r <= 1, exact for zero: 8.3e-8 and 8.1e-17.
+_EXP2 = {
+    False: [
+        0.0018671300724357413,
+        0.009017030315901519,
+        0.0557999131096639,
+        0.2401644501528742,
+        0.6931513118048791,
+        1.0,
+    ],
+    True: [
+        6.123092916826387e-10,
+        6.634445866251414e-09,
+        1.0236023803275179e-07,
+        1.3210583477765189e-06,
+        1.5252998899728418e-05,
+        0.00015403521219107733,
+        0.001333355834393728,
+        0.009618129105151757,
+        0.05550410866498067,
+        0.24022650695909673,
+        0.6931471805599453,
+        1.0,
+    ],
+}
+#: Adding it to a number rounds to an integer, which is then in the lowest bits.
+_ROUNDER = {False: 1.5 * 2.0**23, True: 1.5 * 2.0**52}
 #: Bias of the exponent of a float, and the position of its lowest bit.
 _EXPONENT = {False: (127, 23), True: (1023, 52)}
+#: Powers of two with exponents of at most this size are normal floats.
+_NORMAL = {False: 126.0, True: 1022.0}
+#: For larger arguments, tanh is one: it is computed with the power of two of at most this exponent.
+_LARGEST_TANH = {False: 30.0, True: 60.0}
+#: Exponents to which ``sigmoid_denominator`` is limited: the product of two denominators, that of
+#: tanh and a cell state is finite.
+_LARGEST_FRACTION = {False: 42.0, True: 400.0}
 
 
-class _Power:
-    """The power ``2^k``, as a factor whose products may be denormal."""
-
-    def __init__(self, shifted: Vector, k: Vector) -> None:
-        self._lanes, self._shifted, self._k = k.lanes, shifted, k
-
-    def times(self, factor: Vector) -> Vector:
-        """Return ``2^k`` times the factor.
-
-        AVX-512 has an instruction for it. Otherwise ``2^k`` may be too small for a float, so the
-        factor is multiplied by two powers with half the exponent.
-        """
-        if AVX512:
-            return self._scaled(factor)
-        lanes, builder = self._lanes, self._lanes.builder
-        half = builder.ashr(self._integer(), lanes.bit_value(1))
-        rest = builder.sub(self._integer(), half)
-        return factor * self._power(rest) * self._power(half)
-
-    def value(self) -> Vector:
-        """Return the power itself, which must be a normal float."""
-        return self._scaled(self._lanes.value(1.0)) if AVX512 else self._power(self._integer())
-
-    def _integer(self) -> Any:
-        rounder = self._lanes.value(_ROUNDER[self._lanes.double])
-        return self._lanes.builder.sub(self._shifted.as_bits(), rounder.as_bits())
-
-    def _power(self, k: Any) -> Vector:
-        lanes = self._lanes
-        bias, position = _EXPONENT[lanes.double]
-        biased = lanes.builder.add(k, lanes.bit_value(bias))
-        bits = lanes.builder.shl(biased, lanes.bit_value(position))
-        return Vector(lanes, lanes.builder.bitcast(bits, lanes.type))
-
-    def _scaled(self, factor: Vector) -> Vector:
-        lanes = self._lanes
-        mask, rounding = ir.IntType(lanes.size), ir.IntType(32)
-        kind = ir.FunctionType(lanes.type, [lanes.type] * 3 + [mask, rounding])
-        name = f"llvm.x86.avx512.mask.scalef.p{'d' if lanes.double else 's'}.512"
-        function = lanes.declared(name, kind)
-        arguments = [factor.ir, self._k.ir, factor.ir, mask(-1), rounding(_CURRENT_ROUNDING)]
-        return Vector(lanes, lanes.builder.call(function, arguments))
+def _split(y: Vector) -> tuple[Vector, Vector]:
+    """Return ``r`` and ``k`` for ``y = k + r``, where k is the nearest integer."""
+    if AVX512:
+        r = _avx512("reduce", y, _NEAREST)
+        return r, y - r
+    shifted = y + _ROUNDER[y.lanes.double]
+    k = shifted - _ROUNDER[y.lanes.double]
+    return y - k, k
 
 
-#: The rounding mode of the other instructions.
-_CURRENT_ROUNDING = 4
+def _times_power(factor: Vector, k: Vector) -> Vector:
+    """Return the factor times ``2^k``, with AVX-512 for any k, which is rounded down."""
+    lanes, builder = factor.lanes, factor.lanes.builder
+    if AVX512:
+        return _avx512("scalef", factor, k)
+    bias, position = _EXPONENT[lanes.double]
+    shifted = k + (_ROUNDER[lanes.double] + bias)
+    bits = builder.shl(shifted.as_bits(), lanes.bit_value(position))
+    return factor * Vector(lanes, builder.bitcast(bits, lanes.type))
 
 
-def _split_exp(y: Vector) -> tuple[Vector, _Power]:
-    """Return ``exp(r) - 1`` and ``2^k`` with ``y = k ln 2 + r``."""
-    lanes, double = y.lanes, y.lanes.double
-    rounder, (high, low) = _ROUNDER[double], _LN2[double]
-    shifted = lanes.fma(y, lanes.value(LOG2_E), lanes.value(rounder))
-    k = shifted - rounder
-    r = lanes.fma(k, lanes.value(-low), lanes.fma(k, lanes.value(-high), y))
-    return lanes.fma(r * r, _polynomial(r, _EXPM1[double]), r), _Power(shifted, k)
+def _avx512(name: str, x: Vector, other: Vector | int) -> Vector:
+    """Return the result of an instruction for numbers in steps of one.
+
+    "reduce" returns the distance from an integer, given how to round, and "scalef" a product with
+    a power of two.
+    """
+    lanes = x.lanes
+    mask, number = ir.IntType(lanes.size), ir.IntType(32)
+    second = number(other) if isinstance(other, int) else other.ir
+    arguments = [x.ir, second, x.ir, mask(-1), number(_CURRENT_ROUNDING)]
+    kind = ir.FunctionType(lanes.type, [argument.type for argument in arguments])
+    symbol = f"llvm.x86.avx512.mask.{name}.p{'d' if lanes.double else 's'}.512"
+    return Vector(lanes, lanes.builder.call(lanes.declared(symbol, kind), arguments))
 
 
-def _split_exp2(y: Vector) -> tuple[Vector, _Power]:
-    """Return ``2^r - 1`` and ``2^k`` with ``y = k + r``."""
-    double = y.lanes.double
-    shifted = y + _ROUNDER[double]
-    k = shifted - _ROUNDER[double]
-    r = y - k
-    return _polynomial(r, _EXP2M1[double]) * r, _Power(shifted, k)
+#: How "reduce" rounds; the rounding mode of the other instructions.
+_NEAREST, _DOWN, _CURRENT_ROUNDING = 0, 1, 4
 
 
 def _polynomial(r: Vector, coefficients: list[float]) -> Vector:
@@ -293,37 +277,49 @@ def _polynomial(r: Vector, coefficients: list[float]) -> Vector:
     return value
 
 
-def sigmoid_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
-    """Return numerator and denominator of sigmoid.
+def _exp2(y: Vector) -> Vector:
+    """Return ``2^y``; without AVX-512, of the nearest y for which it is a normal float."""
+    double = y.lanes.double
+    if AVX512:
+        return _times_power(_polynomial(_avx512("reduce", y, _DOWN), _EXP2[double]), y)
+    r, k = _split(y.at_least(-_NORMAL[double]).at_most(_NORMAL[double]))
+    return _times_power(_polynomial(r, [*_EXP2M1[double], 1.0]), k)
 
-    They are those of ``1 / (1 + exp(-x))`` and, for negative x, of ``exp(x) / (1 + exp(x))``. If
-    ``scaled``, ``x`` has been multiplied by ``SIGMOID_SCALE``.
+
+def _exp2m1(y: Vector) -> Vector:
+    """Return ``2^y - 1``, which is accurate for small y, too; y is not large."""
+    double = y.lanes.double
+    r, k = _split(y if AVX512 else y.at_least(-_NORMAL[double]))
+    scale = _times_power(y.lanes.value(1.0), k)
+    return y.lanes.fma(scale, _polynomial(r, _EXP2M1[double]) * r, scale - 1.0)
+
+
+def sigmoid(x: Vector) -> Vector:
+    """Return sigmoid of the argument that has been multiplied by ``SIGMOID_SCALE``.
+
+    A result that is no normal float may be zero.
     """
-    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
-    lowest = -1090.0 if lanes.double else -160.0  # the exponential is zero there
-    expm1, power = split(x.negative_magnitude().at_least(lowest))
-    e = power.times(expm1 + 1.0)
-    return x.where_negative(e, lanes.value(1.0)), e + 1.0
+    return x.lanes.value(1.0) / (_exp2(x) + 1.0)
 
 
-def tanh_parts(x: Vector, scaled: bool = False) -> tuple[Vector, Vector]:
-    """Return numerator and denominator of tanh.
+def sigmoid_denominator(x: Vector) -> Vector:
+    """Return the denominator of sigmoid, whose numerator is one; it is limited to a large number.
 
-    They are those of ``-expm1(-2 |x|) / (2 + expm1(-2 |x|))``, with the sign of ``x``. If
-    ``scaled``, ``x`` has been multiplied by ``TANH_SCALE``.
+    ``x`` is as in ``sigmoid``.
     """
-    lanes, split = x.lanes, _split_exp2 if scaled else _split_exp
-    expm1, power = split((x if scaled else x + x).negative_magnitude().at_least(-80.0))
-    scale = power.value()
-    e = lanes.fma(scale, expm1, scale - 1.0)
-    return (lanes.value(0.0) - e).with_sign_of(x), e + 2.0
+    return _exp2(x.at_most(_LARGEST_FRACTION[x.lanes.double])) + 1.0
 
 
-def sigmoid(x: Vector, scaled: bool = False) -> Vector:
-    numerator, denominator = sigmoid_parts(x, scaled)
-    return numerator / denominator
+def tanh_parts(x: Vector) -> tuple[Vector, Vector]:
+    """Return numerator and denominator of tanh: ``(exp(2 x) - 1) / (exp(2 x) + 1)``.
+
+    The argument ``x`` has been multiplied by ``TANH_SCALE``.
+    """
+    expm1 = _exp2m1(x.at_most(_LARGEST_TANH[x.lanes.double]))
+    return expm1, expm1 + 2.0
 
 
-def tanh(x: Vector, scaled: bool = False) -> Vector:
-    numerator, denominator = tanh_parts(x, scaled)
+def tanh(x: Vector) -> Vector:
+    """Return tanh of the argument that has been multiplied by ``TANH_SCALE``."""
+    numerator, denominator = tanh_parts(x)
     return numerator / denominator

@@ -33,12 +33,12 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # --- sigmoid and tanh ---
 
 
-def for_arrays(function, scaled):
+def for_arrays(function):
     """Return a function of arrays whose size is a multiple of a vector."""
 
     @of_elements
     def apply_to_vector(lanes, x, y):
-        lanes.store(function(lanes.load(x), scaled), y)
+        lanes.store(function(lanes.load(x)), y)
 
     def apply_to_arrays(x: Reals, y: Reals, size: int) -> bool:
         for k in range(0, size, lanes(x)):
@@ -57,33 +57,22 @@ def for_arrays(function, scaled):
 
 
 def exact_sigmoid(x):
-    """Sigmoid in extended precision, by a formula without cancellation."""
-    e = np.exp(-np.abs(x.astype(np.longdouble)))
+    """Sigmoid of arguments that have been multiplied, in extended precision."""
+    x = x.astype(np.longdouble) * -np.log(np.longdouble(2))
+    e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
 def exact_tanh(x):
-    """Tanh in extended precision, by a formula without cancellation."""
-    e = np.expm1(-2 * np.abs(x.astype(np.longdouble)))
+    """Tanh, likewise."""
+    e = np.expm1(-np.abs(x.astype(np.longdouble)) * np.log(np.longdouble(2)))
     return np.copysign(-e / (2 + e), x)
 
 
-def exact_scaled_sigmoid(x):
-    return exact_sigmoid(x.astype(np.longdouble) * np.log(np.longdouble(2)))
-
-
-def exact_scaled_tanh(x):
-    return exact_tanh(x.astype(np.longdouble) * np.log(np.longdouble(2)) / 2)
-
-
-SIGMOIDS = [for_arrays(sigmoid, scaled) for scaled in (False, True)]
-TANHS = [for_arrays(tanh, scaled) for scaled in (False, True)]
-FUNCTIONS = [
-    (SIGMOIDS[0], exact_sigmoid), (SIGMOIDS[1], exact_scaled_sigmoid),
-    (TANHS[0], exact_tanh), (TANHS[1], exact_scaled_tanh),
-]  # fmt: skip
-NAMES = ["sigmoid", "scaled sigmoid", "tanh", "scaled tanh"]
-by_function = pytest.mark.parametrize(("function", "exact"), FUNCTIONS, ids=NAMES)
+SIGMOID, TANH = for_arrays(sigmoid), for_arrays(tanh)
+by_function = pytest.mark.parametrize(
+    ("function", "exact"), [(SIGMOID, exact_sigmoid), (TANH, exact_tanh)], ids=["sigmoid", "tanh"]
+)
 
 
 def evaluate(function, x):
@@ -106,6 +95,7 @@ def sample_points(dtype, rng):
 @by_dtype
 @by_function
 def test_error_is_at_most_four_units_in_the_last_place(function, exact, dtype, rng):
+    """Where the result is a normal float; others may be zero."""
     if np.finfo(np.longdouble).nmant < 63:
         pytest.skip("long double is not more precise than double")
     x = sample_points(dtype, rng)
@@ -113,20 +103,19 @@ def test_error_is_at_most_four_units_in_the_last_place(function, exact, dtype, r
         true = exact(x)
         found = evaluate(function, x)
         units = np.abs(found - true) / np.spacing(np.abs(true).astype(dtype))
-    assert units.max() <= 4, x[units.argmax()]
-    np.testing.assert_array_equal(np.signbit(found), np.signbit(true))
+    normal = (np.abs(true) >= np.finfo(dtype).tiny) | (function is TANH)
+    assert units[normal].max() <= 4, x[normal][units[normal].argmax()]
+    assert (np.abs(found[~normal]) <= 2 * np.finfo(dtype).tiny).all()
+    np.testing.assert_array_equal(np.signbit(found)[x != 0], np.signbit(true)[x != 0])
 
 
 @by_dtype
 def test_exact_values(dtype):
     x = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], dtype)
-    expected = np.array([0, 0, 0.5, 0.5, 1, 1, np.nan], dtype)
-    for function in SIGMOIDS:
-        np.testing.assert_array_equal(evaluate(function, x), expected)
-    for function in TANHS:
-        found = evaluate(function, x)
-        np.testing.assert_array_equal(found, np.tanh(x))
-        np.testing.assert_array_equal(np.signbit(found[:-1]), np.signbit(np.tanh(x)[:-1]))
+    np.testing.assert_array_equal(evaluate(TANH, x), np.tanh(x))
+    found = evaluate(SIGMOID, x)
+    assert (found[[4, 5]] <= 2 * np.finfo(dtype).tiny).all()
+    np.testing.assert_array_equal(found[[0, 1, 2, 3, 6]], np.array([1, 1, 0.5, 0.5, np.nan]))
 
 
 # --- results of both sets of kernels, for many sizes ---
