@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
 from sklstm._network.kernels.arenas import MAX_KEPT
-from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, lanes_of
+from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, ROWS_AT_ONCE, lanes_of
 from sklstm._network.kernels.compiled.loading import address, addresses, bind, call
 from sklstm._network.kernels.pooled import Pooled
 from sklstm._network.kernels.slots import SlotLayout
@@ -216,8 +216,8 @@ def _whole(number: int, n_lanes: int) -> int:
 
 
 def _forward_scratch_size(depth: int, width: int, n_lanes: int) -> int:
-    """Return the size of packed weights and a tile of gates, with space to align them."""
-    return 4 * width * depth + (4 * MAX_FORWARD_ROWS + 1) * n_lanes
+    """Return the size of packed weights and the gates of some rows, with space to align them."""
+    return 4 * width * depth + (4 * ROWS_AT_ONCE + 1) * n_lanes
 
 
 @lru_cache(maxsize=MAX_KEPT)

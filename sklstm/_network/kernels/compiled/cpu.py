@@ -81,6 +81,11 @@ PAIR_ROWS = (12, 6, 2, 1) if AVX512 else (6, 3, 2, 1)
 SINGLE_ROWS = (6, 2, 1) if AVX512 else (6, 3, 2, 1)
 MAX_FORWARD_ROWS = FORWARD_ROWS[0]
 
+#: Where a product has at least this many terms, the forward pass computes the gates of this many
+#: rows before their states: the multiplication units then wait once for a result, and not for each
+#: tile. With fewer terms, the processor computes the states of one tile beside the next product.
+MANY_TERMS, ROWS_AT_ONCE = 64, 10 * MAX_FORWARD_ROWS
+
 #: How many columns the loop of a large tile adds at once. With fewer registers a tile is smaller,
 #: and the instructions of the loop itself count more.
 UNROLLED_COLUMNS = 2 if AVX512 else 4

@@ -9,7 +9,8 @@ of the gates, ``dz`` the gate gradients; gates have the order i, f, o, g. *Opera
 
 A product keeps a *tile* of its result in registers. In the forward pass a tile has the four gates
 of a few sequences and one block of units; sigmoid, tanh and the states of these units follow at
-once, while the tile is still in the nearest cache. The backward pass is in ``backward_pass``.
+once, or after a few tiles, while these are still in the nearest cache. The backward pass is in
+``backward_pass``.
 
 Functions use the part of Python that ``translation`` translates. They take pointers, also to
 scratch memory: they allocate nothing and raise nothing. An element is given by a pointer and an
@@ -20,7 +21,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from sklstm._network.kernels.compiled.cpu import FORWARD_ROWS, MAX_FORWARD_ROWS
+from sklstm._network.kernels.compiled.cpu import (
+    FORWARD_ROWS,
+    MANY_TERMS,
+    ROWS_AT_ONCE,
+)
 from sklstm._network.kernels.compiled.intrinsics import (
     after,
     aligned,
@@ -43,6 +48,7 @@ from sklstm._network.kernels.compiled.panels import (
     whole,
     width_of_gates,
 )
+from sklstm._network.kernels.compiled.translation import translated_once
 
 #: Pointers to 64-bit integers, and to floats of the dtype that a function is compiled for.
 Integers: TypeAlias = Any
@@ -93,6 +99,16 @@ def gates_product(left, gate_width, operands, i, packed, j, z, k, stride, depth)
     return _gates_of_narrow_block(left, operands, i, packed, j, z, k, stride, 1, row, 1, 0, depth)
 
 
+@translated_once
+def _gates_of_tiles(rows, gate_width, operands, i, packed, j, z, stride, depth):
+    """Compute the gates (rows, 4, L) of several tiles."""
+    at, row = 0, 4 * lanes(z)
+    while at < rows:
+        at += gates_product(
+            rows - at, gate_width, operands, i + at * stride, packed, j, z, row * at, stride, depth
+        )
+
+
 def table_row(table, step):
     """Return number of sequences, first packed row, first slot read, first slot written."""
     return table[4 * step], table[4 * step + 1], table[4 * step + 2], table[4 * step + 3]
@@ -119,7 +135,7 @@ def forward(
     h_stride = width if masked else stride
     packed = aligned(scratch)
     z = after(packed, 4 * width * depth)
-    sums = after(z, 4 * n_lanes * MAX_FORWARD_ROWS)
+    sums = after(z, 4 * n_lanes * ROWS_AT_ONCE)
     peaks = after(sums, n * width)
     pack_gates(ih, hh, bias, n_inputs, hidden, packed)
     pooled = load_pooled(
@@ -132,18 +148,25 @@ def forward(
             at, gate_width = 0, width_of_gates(hidden - u, n_lanes)
             record = 5 * (width * row + u * running)
             while at < running:
-                done = gates_product(
-                    running - at, gate_width, operands, (source + at) * stride,
-                    packed, 4 * u * depth, z, 0, stride, depth,
-                )  # fmt: skip
+                if depth >= MANY_TERMS:
+                    done = min(running - at, ROWS_AT_ONCE)
+                    _gates_of_tiles(
+                        done, gate_width, operands, (source + at) * stride,
+                        packed, 4 * u * depth, z, stride, depth,
+                    )  # fmt: skip
+                else:
+                    done = gates_product(
+                        running - at, gate_width, operands, (source + at) * stride,
+                        packed, 4 * u * depth, z, 0, stride, depth,
+                    )  # fmt: skip
                 at_h = (target + at) * h_stride + u
-                _cells_of_tile(
+                _cells_of_rows(
                     z, done, gate_width, cells, (source + at) * width + u,
                     (target + at) * width + u, width, h, at_h, h_stride,
                     activations, record + 5 * n_lanes * at,
                 )  # fmt: skip
                 if pooled:
-                    _pool_tile(
+                    _pool_rows(
                         h, at_h, h_stride, done, sums, peaks, argmax, at * width + u, width,
                         step, source > target,
                     )  # fmt: skip
@@ -158,10 +181,10 @@ def forward(
     return True
 
 
-def _cells_of_tile(
+def _cells_of_rows(
     z, rows, gate_width, cells, at_before, at_after, width, h, at_h, h_stride, activations, record
 ):  # fmt: skip
-    """Compute cell and hidden states, and activations, the results of a tile."""
+    """Compute cell and hidden states, and activations, from the gates of some rows."""
     for r in range(rows):
         before, after_step = at_before + r * width, at_after + r * width
         cell(
@@ -170,8 +193,8 @@ def _cells_of_tile(
         )  # fmt: skip
 
 
-def _pool_tile(h, at_h, h_stride, rows, sums, peaks, argmax, at, width, step, reverse):
-    """Add the hidden states of a tile to their sum and maximum.
+def _pool_rows(h, at_h, h_stride, rows, sums, peaks, argmax, at, width, step, reverse):
+    """Add the hidden states of some rows to their sum and maximum.
 
     In the reverse direction, the last one of equal maxima is the first one in time.
     """
@@ -207,7 +230,7 @@ def infer(
     stride = n_inputs + 1 + width
     packed = aligned(scratch)
     z = after(packed, 4 * width * depth)
-    cells = after(z, 4 * n_lanes * MAX_FORWARD_ROWS)
+    cells = after(z, 4 * n_lanes * ROWS_AT_ONCE)
     sums = after(cells, n * width)
     peaks = after(sums, n * width)
     operands = after(peaks, n * width)
