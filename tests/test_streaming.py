@@ -289,7 +289,8 @@ def test_the_largest_inputs_give_the_predictions_of_whole_sequences(pooling, dty
     stream = SequenceStream(model, 3)
     for t in range(5):
         found = stream.step(large[:, t])
-        np.testing.assert_allclose(found, model.predict(large[:, : t + 1]), rtol=1e-5)
+        expected = model.predict(large[:, : t + 1])  # a sum of terms that may cancel
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lstm_0.weight_ih", "lstm_0.weight_hh", "dense.weight"])
