@@ -4,6 +4,8 @@ Shapes: ``T`` steps, ``N`` sequences, ``D`` inputs, ``H`` hidden units, ``K`` ou
 """
 
 import inspect
+import pickle
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +19,7 @@ from numerics import (
     torch_gradient,
 )
 
-from sklstm import LSTMClassifier, functional
+from sklstm import LSTMClassifier, config_context, functional
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm.functional import (
@@ -494,6 +496,24 @@ def test_a_cache_shares_no_memory_with_arguments_and_results(problem):
         gradient[...] = np.nan
     for name, again in lstm_predict_backward(dy, cache, p.dh, p.dc).items():
         np.testing.assert_array_equal(again, expected[name])
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda cache: pickle.loads(pickle.dumps(cache))])
+@pytest.mark.parametrize("kernels", ["numpy", "compiled"])
+def test_a_copy_of_a_cache_does_not_need_the_original(copied, kernels, problem):
+    if kernels == "compiled":
+        pytest.importorskip("llvmlite")
+    a, p = problem.arrays, problem
+    with config_context(kernels=kernels):
+        *_, y, cache = lstm_predict_forward(a["x"], a, a["h0"], a["c0"])
+        expected = lstm_predict_backward(y - p.labels, cache, p.dh, p.dc)
+        copy = copied(cache)
+        del cache
+        for _ in range(5):  # takes the memory that was freed
+            lstm_predict_forward(a["x"] + 1, a, a["h0"], a["c0"])
+        found = lstm_predict_backward(y - p.labels, copy, p.dh, p.dc)
+    for name, gradient in found.items():
+        np.testing.assert_array_equal(gradient, expected[name])
 
 
 def test_arguments_may_be_read_only_and_do_not_change(problem):

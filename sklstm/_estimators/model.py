@@ -154,7 +154,8 @@ class FittedModel:
         To ask for the number of workers or to limit BLAS takes as long as a small prediction.
         """
         size, n_jobs = size_of(usual), estimator.n_jobs
-        limit_blas = costs.blas_has_threads(self.network, size)
+        itemsize = self.state.parameters.itemsize
+        limit_blas = costs.blas_has_threads(self.network, size, itemsize)
         one_worker = n_jobs in (None, 1) and not costs.threads_pay(self.network, size, 1)
         if one_worker and not limit_blas:
             return self._raw(usual, estimator, serial_map)

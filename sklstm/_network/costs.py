@@ -29,7 +29,7 @@ SHARD_SEQUENCES = 64
 MAX_CHUNK_SEQUENCES = 256
 CHUNK_SEQUENCES = 128
 
-#: BLAS uses one thread for products with fewer multiplications.
+#: BLAS uses one thread for fewer multiplications.
 SINGLE_THREAD_SIZE = 2**13
 
 #: Share of the working memory that training may keep allocated between batches.
@@ -79,14 +79,18 @@ def _work(network: SequenceNetwork, size: Size) -> float:
     return float(size.n_rows) * network.weights_per_step
 
 
-def blas_has_threads(network: SequenceNetwork, size: Size) -> bool:
-    """Return whether BLAS may compute predictions with several threads, unless it is limited."""
+def blas_has_threads(network: SequenceNetwork, size: Size, itemsize: int) -> bool:
+    """Return whether BLAS may use several threads for predictions, unless it is limited.
+
+    There is one prediction for each sequence. In float64, it may also add up the squares of the
+    inputs with several threads, see ``limits.all_accepted``.
+    """
     if kernels.uses_blas():
         return True
-    n_predictions = size.n if network.pooling is not None else size.n_rows
-    of_chunk = -(-n_predictions // _n_chunks(network, size))
+    n = _chunk_size(network, size)
+    n_values = n * size.n_steps * network.n_inputs
     n_weights = prod(network.layout.shapes["dense.weight"])
-    return of_chunk * n_weights > SINGLE_THREAD_SIZE
+    return n * n_weights > SINGLE_THREAD_SIZE or (itemsize == 8 and n_values > SINGLE_THREAD_SIZE)
 
 
 # --- parts ---
@@ -107,20 +111,18 @@ def shards(network: SequenceNetwork, lengths: Indices) -> list[Indices]:
 
 def chunks(network: SequenceNetwork, size: Size) -> list[Indices]:
     """Return the indices of the sequences of each chunk, which are neighbours."""
-    n, n_chunks = size.n, _n_chunks(network, size)
-    if n > 2 * MAX_CHUNK_SEQUENCES:
-        bounds = [*range(0, n, MAX_CHUNK_SEQUENCES), n]
-    else:
-        bounds = [n * k // n_chunks for k in range(n_chunks + 1)]
+    bounds = [*range(0, size.n, _chunk_size(network, size)), size.n]
     return [np.arange(begin, end) for begin, end in pairwise(bounds)]
 
 
-def _n_chunks(network: SequenceNetwork, size: Size) -> int:
+def _chunk_size(network: SequenceNetwork, size: Size) -> int:
+    """Return the number of sequences of each chunk; the last one may have fewer."""
     if size.n > 2 * MAX_CHUNK_SEQUENCES:
-        return -(-size.n // MAX_CHUNK_SEQUENCES)
+        return MAX_CHUNK_SEQUENCES
     n_chunks = _n_parts(network, size, CHUNK_SEQUENCES)
-    small = size.n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, size, n_chunks)
-    return 1 if small else n_chunks  # several would only repeat the work that is done once a chunk
+    if size.n <= MAX_CHUNK_SEQUENCES and not threads_pay(network, size, n_chunks):
+        return size.n  # several chunks would only repeat the work that is done once a chunk
+    return -(-size.n // n_chunks)
 
 
 def _n_parts(network: SequenceNetwork, size: Size, n_sequences: int) -> int:

@@ -73,6 +73,7 @@ class Batch(NamedTuple):
     noise: Noise = Noise()
 
 
+#: Those of a batch without dropout and noise.
 _NONE_DRAWN = Draws({}, Noise())
 
 #: Value and gradient.

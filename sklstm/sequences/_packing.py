@@ -357,7 +357,7 @@ class _Sorted:
         return stacked
 
 
-@dataclass(eq=False)
+@dataclass(eq=False)  # frozen instances take twice the time to be made, once per batch
 class Packing(_Sorted):
     """A batch whose values have not been copied yet.
 

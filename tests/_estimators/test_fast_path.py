@@ -130,7 +130,7 @@ def without_fast_paths(monkeypatch):
     monkeypatch.setattr(_reading, "FLOAT_DTYPES", ())
     monkeypatch.setattr(_input_form, "FLOAT_DTYPES", ())
     monkeypatch.setattr(_input_form.InputForm, "_has_columns", lambda self, sequences: False)
-    monkeypatch.setattr(costs, "blas_has_threads", lambda network, size: True)
+    monkeypatch.setattr(costs, "blas_has_threads", lambda *_: True)
 
 
 def fitted(name, rng, estimator=LSTMClassifier):

@@ -10,9 +10,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklstm import LSTMClassifier, LSTMRegressor
+from sklstm import LSTMClassifier, LSTMRegressor, config_context
 from sklstm._compat import CALLBACK_ATTRIBUTES
-from sklstm._network import kernels
+from sklstm._estimators.model import FittedModel
+from sklstm._network import costs, kernels
 from sklstm._training.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -165,3 +166,25 @@ def test_an_error_in_a_prediction_leaves_no_limit(method, rng, monkeypatch):
             getattr(model, method)(X)
         assert blas_threads() == before
         assert caught.value.__traceback__ is not None
+
+
+@pytest.mark.parametrize("option", ["numpy", "compiled"])
+@pytest.mark.parametrize("n", [1, 40])
+def test_blas_is_limited_where_a_prediction_may_use_its_threads(n, option, monkeypatch, rng):
+    """All products of NumPy's kernels may, and that of the output layer if it is large."""
+    if option == "compiled":
+        pytest.importorskip("llvmlite")
+    model, seen, raw_of = LSTMClassifier(**SMALL).fit(*problem(rng)), [], FittedModel._raw
+
+    def recorded(*arguments):
+        seen.extend(k["num_threads"] for k in threadpool_info() if k["user_api"] == "blas")
+        return raw_of(*arguments)
+
+    monkeypatch.setattr(FittedModel, "_raw", recorded)
+    X = np.resize(problem(rng)[0], (n, 5, 2))
+    for largest, limited in [(10**9, option == "numpy"), (0, True)]:
+        monkeypatch.setattr(costs, "SINGLE_THREAD_SIZE", largest)
+        seen.clear()
+        with threadpool_limits(2, user_api="blas"), config_context(kernels=option):
+            model.predict(X)
+        assert set(seen) == {1 if limited else 2}

@@ -60,6 +60,25 @@ def test_chunks_have_neighbouring_sequences(n, rng):
     assert np.concatenate(chunks).tolist() == list(range(n))
 
 
+@pytest.mark.parametrize("n", [1, 63, 64, 128, 256, 512, 513, 600, 1025])
+def test_blas_has_threads_if_a_product_or_the_inputs_of_a_chunk_are_large(n):
+    """For compiled kernels; the recurrence of NumPy's is computed by BLAS."""
+    pytest.importorskip("llvmlite")
+    network, size = SequenceNetwork(2, (5,), 9), costs.Size(n, 4, 4 * n)
+    with config_context(kernels="compiled"):
+        largest = max(map(len, costs.chunks(network, size)))
+        for limit in (45 * largest - 1, 45 * largest):  # 5 units, 9 outputs
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(costs, "SINGLE_THREAD_SIZE", limit)
+                expected = limit < 45 * largest
+                assert costs.blas_has_threads(network, size, 4) == expected
+                longer = size._replace(n_steps=23, n_rows=23 * n)  # 46 inputs of a sequence
+                assert costs.blas_has_threads(network, longer, 4) == expected
+                assert costs.blas_has_threads(network, longer, 8)
+    with config_context(kernels="numpy"):
+        assert costs.blas_has_threads(network, size, 4)
+
+
 # --- memory ---
 
 

@@ -5,6 +5,9 @@ backward pass themselves. An *arena* is a buffer that is kept between batches: w
 ``ArenaPool.borrow``, the function ``empty`` takes arrays from it one after the other. Before the
 next batch the whole buffer becomes free again. Arrays begin at cache lines: compiled code is faster
 if no vector crosses one.
+
+To make arrays and views takes time, too. So an arena keeps those of a batch, and what ``made`` has
+made of them, for the next batch of equal sizes. Only the elements of the arrays may be changed.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ class Arena:
                 return make(_separate(sizes, dtype, shapes), *arguments)
             made = make(self._views(key[0], sizes, dtype, shapes), *arguments)
             if len(self._kept) == MAX_KEPT:
-                self._kept = {}
+                del self._kept[next(iter(self._kept))]  # the oldest
             self._kept[key] = self._used, made
             return made
 
@@ -104,7 +107,7 @@ class ArenaPool:
         self._lock = Lock()
 
     def borrow(self) -> _Loan:
-        """Use an idle arena, or a new one, for the arrays that ``empty`` returns inside."""
+        """Use an idle arena, or a new one, for what ``empty`` and ``made`` return inside."""
         return _Loan(self)
 
     def take(self) -> Arena:

@@ -24,7 +24,6 @@ For small batches, most of the time is the overhead of NumPy's calls, so this mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import repeat
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
@@ -62,6 +61,9 @@ VALUES_PER_UNIT = 11
 #: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
+
+#: Views of the steps are kept for the next batch unless there are more steps: they take 4 kB each.
+MAX_CUT_STEPS = 512
 
 #: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
 RUN_SIZE = 2**16
@@ -164,7 +166,7 @@ def _made(
     layout: SlotLayout, cut: Callable[..., T], dtype: np.dtype[np.floating], *shapes: arenas.Shape
 ) -> T:
     """Return what is made of arrays, once for many batches if they share the layout."""
-    if layout.is_shared:
+    if layout.is_shared and len(layout.table) <= MAX_CUT_STEPS:
         return arenas.made(cut, (layout,), dtype, *shapes)
     return cut(arenas.empty(dtype, *shapes), layout)
 
@@ -333,9 +335,9 @@ def _backward_memory(
     layout: SlotLayout, n_inputs: int, need_inputs: bool, dh: Array
 ) -> _BackwardMemory:
     n, hidden = dh.shape
-    found = _runs(layout, hidden)
-    max_rows = max([run.rows.stop - run.rows.start for run in found])
-    max_slots = max([run.slots.stop - run.slots.start for run in found])
+    max_rows = min(layout.n_packed, max(RUN_SIZE // hidden, n))
+    between = 0 if layout.equal_lengths else n  # slots of other rows between those of a run
+    max_slots = min(layout.n_slots, max_rows + between)
     shapes = (
         (11, n, hidden), (layout.n_packed if need_inputs else 0, n_inputs),
         (6, max_rows, hidden), (max_slots, 4, hidden),
@@ -343,21 +345,10 @@ def _backward_memory(
     return _made(layout, _cut_backward, dh.dtype, *shapes)
 
 
-def _runs(layout: SlotLayout, hidden: int) -> list[Run]:
-    return (_shared_runs if layout.is_shared else _list_runs)(layout, RUN_SIZE // hidden)
-
-
-def _list_runs(layout: SlotLayout, max_rows: int) -> list[Run]:
-    return list(runs(layout, max_rows))
-
-
-_shared_runs = lru_cache(maxsize=16)(_list_runs)
-
-
 def _cut_backward(arrays: arenas.Arrays, layout: SlotLayout) -> _BackwardMemory:
     scratch, at_inputs, derivatives, dz = arrays
     found = []
-    for run in _runs(layout, dz.shape[2]):
+    for run in runs(layout, RUN_SIZE // dz.shape[2]):
         dz_run = dz[: run.slots.stop - run.slots.start]
         equal = equal_steps(run.table, layout.equal_lengths)
         groups = [_cut_steps(steps, derivatives, dz_run, run.slots.start) for steps in equal]

@@ -53,8 +53,8 @@ class SlotLayout:
     table : ndarray of shape (n_steps, 4)
         For each step in the order of processing: number of sequences, first packed row, first slot
         that is read, first slot that is written.
-    table_address : int
-        The address of ``table``, for compiled code.
+    is_shared : bool
+        Whether many batches have this layout, see ``slot_layout``.
     """
 
     def __init__(self, batch_sizes: NDArray[np.intp], reverse: bool) -> None:
@@ -86,12 +86,7 @@ class SlotLayout:
         by_time = self.table[::-1] if reverse else self.table
         for k, column in enumerate((batch_sizes, first_rows, source, target)):
             by_time[:, k] = column
-        self.table_address: int = self.table.__array_interface__["data"][0]
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether many batches have this layout, see ``slot_layout``."""
-        return self.equal_lengths and len(self.table) <= MAX_KEPT_STEPS
+        self.is_shared = False
 
     def _slots_of_rows(self, batch_sizes: NDArray[np.intp], first_slots: NDArray[np.intp]) -> Rows:
         """The slot of each packed row, given the first slot of each step."""
@@ -119,4 +114,6 @@ def slot_layout(batch_sizes: NDArray[np.intp], reverse: bool) -> SlotLayout:
 
 @lru_cache(maxsize=16)
 def _equal_layout(n: int, n_steps: int, reverse: bool) -> SlotLayout:
-    return SlotLayout(np.full(n_steps, n), reverse)
+    layout = SlotLayout(np.full(n_steps, n), reverse)
+    layout.is_shared = True
+    return layout

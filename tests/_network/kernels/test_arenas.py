@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.arenas import LINE_BYTES, ArenaPool, empty
+from sklstm._network.kernels.arenas import LINE_BYTES, ArenaPool, empty, made
 
 FLOAT = np.dtype(np.float32)
 SHAPES = [(3, 5), (7,), (2, 3, 4)]
@@ -45,6 +45,34 @@ def test_arrays_of_equal_sizes_are_made_once():
     assert len(pool._all[0]._kept) <= arenas.MAX_KEPT
     larger = allocate(pool)  # in another buffer
     assert not {*map(address, larger)} & {*map(address, kept)}
+
+
+def test_what_is_made_of_arrays_depends_on_all_that_it_is_made_from():
+    pool, calls = ArenaPool(max_bytes=2**20), []
+
+    def double(arrays, name):
+        calls.append(name)
+        return name, arrays[0]
+
+    def other(arrays, name):
+        return other, name, arrays[0]
+
+    with pool.borrow():
+        empty(FLOAT, (1000,))
+    for _ in range(3):
+        with pool.borrow():
+            assert made(double, ("a",), FLOAT, (4,))[0] == "a"
+            assert made(double, ("a",), FLOAT, (4,))[1].shape == (4,)  # at another place
+        with pool.borrow():
+            assert made(double, ("b",), FLOAT, (4,))[0] == "b"
+        with pool.borrow():
+            assert made(other, ("a",), FLOAT, (4,))[0] is other
+        with pool.borrow():
+            assert made(double, ("a",), np.dtype(np.float64), (4,))[1].dtype == np.float64
+        with pool.borrow():
+            assert made(double, ("a",), FLOAT, (2, 2))[1].shape == (2, 2)
+    assert calls == ["a", "a", "b", "a", "a"]
+    assert made(double, ("c",), FLOAT, (4,))[0] == "c"  # without an arena
 
 
 def test_arrays_do_not_overlap():

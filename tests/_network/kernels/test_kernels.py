@@ -5,6 +5,7 @@ Shapes: ``n`` sequences, ``P`` packed rows, ``D`` inputs, ``H`` hidden units.
 
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import product
 from types import ModuleType
 
 import numpy as np
@@ -21,8 +22,9 @@ from numerics import (
 
 from sklstm._network.kernels import numpy_kernels, numpy_steps, runs
 from sklstm._network.kernels import pooled as pooled_steps
+from sklstm._network.kernels.arenas import ArenaPool
 from sklstm._network.kernels.pooled import Pooled
-from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.slots import SlotLayout, slot_layout
 from sklstm._network.kernels.weights import Weights
 from sklstm.sequences import PackedSequences
 
@@ -354,6 +356,24 @@ def test_gradients_at_sum_and_maximum(lengths, reverse, masked, dtype, tied, ker
         found = problem.backward(pooled, **options)
         for name, gradient in expected.items():
             np.testing.assert_array_equal(found[name], gradient, err_msg=name)
+
+
+def test_batches_in_an_arena_equal_those_in_fresh_memory(kernel, rng):
+    """An arena keeps arrays and their views, which batches of other sizes must not use."""
+    cases = product([EQUAL, EQUAL, RAGGED, (1,)], [False, True], [False, True])
+    problems = [Problem.draw(kernel, rng, *case) for case in cases]
+    for problem in problems:
+        sizes = problem.layout.batch_sizes
+        problem.layout = slot_layout(sizes, problem.reverse)  # shared by batches of equal lengths
+    expected = [(problem.forward()[0], problem.backward()) for problem in problems]
+    pool = ArenaPool(max_bytes=2**24)
+    for _ in range(2):
+        for problem, (steps, gradients) in zip(problems, expected, strict=True):
+            with pool.borrow():
+                np.testing.assert_array_equal(problem.forward()[0], steps)
+            with pool.borrow():
+                for name, gradient in problem.backward().items():
+                    np.testing.assert_array_equal(gradient, gradients[name], err_msg=name)
 
 
 @pytest.mark.parametrize("rows", [8, 16, 1000])

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklstm._network.kernels import arenas
-from sklstm._network.kernels.arenas import MAX_KEPT
 from sklstm._network.kernels.compiled.cpu import MAX_FORWARD_ROWS, ROWS_AT_ONCE, lanes_of
 from sklstm._network.kernels.compiled.loading import address, addresses, bind, call
 from sklstm._network.kernels.pooled import Pooled
@@ -37,6 +36,11 @@ MIN_WORK, MIN_VALUES = 4e7, 0
 
 #: Maximum number of packed rows in a run of the backward pass.
 RUN_ROWS = 128
+
+#: For how many sizes of batches the shapes of arrays are kept.
+_MAX_SIZES = 64
+
+_INTEGER = np.dtype(np.int64)
 
 
 def min_rows(work: float) -> int:
@@ -56,7 +60,6 @@ class Cache(NamedTuple):
     activations: Array  # (5 P U,): i, f, o, g and c_before, in the order of computation
     mask: Array | None  # (n, H), recurrent dropout
     argmax: Array  # (n, U): the row of ``table`` with the maximum, as bits of an integer
-    addresses: list[int]  # of operands, cells, activations, argmax and scratch memory
 
 
 def forward(
@@ -94,13 +97,14 @@ def forward(
     at_operands, at_cells, at_activations, at_argmax, at_scratch = at
     at_h = at_operands if mask is None else address(h, dtype)
     call(
-        "forward", dtype, layout.table_address, *addresses(dtype, x, *weights), at_operands,
+        "forward", dtype, address(layout.table, _INTEGER), *addresses(dtype, x, *weights),
+        at_operands,
         at_h + h_offset * dtype.itemsize, at_cells, at_activations,
         _address_or_zero(mask, dtype), at_total, at_maximum, at_argmax, at_scratch,
         len(layout.table), n, first_h - 1, hidden, mask is not None, *strides,
     )  # fmt: skip
     h = h[:, h_offset : h_offset + hidden]
-    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax, at)
+    return h, cells[:, :hidden], Cache(layout, operands, cells, activations, mask, argmax)
 
 
 def infer(
@@ -119,12 +123,13 @@ def infer(
     (n, hidden), dtype, first_h = h.shape, x.dtype, x.shape[1] + 1
     n_lanes, x = lanes_of(dtype), np.ascontiguousarray(x)
     width = _whole(hidden, n_lanes)
-    states_size = 3 * n * width + 2 * n * (first_h + width)
-    scratch = np.empty(_forward_scratch_size(first_h + hidden, width, n_lanes) + states_size, dtype)
+    scratch_size = _forward_scratch_size(first_h + hidden, width, MAX_FORWARD_ROWS, n_lanes)
+    scratch_size += 3 * n * width + 2 * n * (first_h + width)
+    scratch = np.empty(scratch_size, dtype)
     at_rows, strides = _rows(dtype, y, *_sum_and_maximum(pooled))
     *given, at_scratch = addresses(dtype, x, *weights, h, c, scratch)
     call(
-        "infer", dtype, layout.table_address, *given, *at_rows, at_scratch,
+        "infer", dtype, address(layout.table, _INTEGER), *given, *at_rows, at_scratch,
         len(layout.table), n, first_h - 1, hidden, *strides,
     )  # fmt: skip
 
@@ -184,14 +189,17 @@ def backward(
     layout, dtype, mask, n_inputs = cache.layout, dh.dtype, cache.mask, len(weights.ih)
     n, hidden = layout.n_sequences, len(weights.hh)
     sizes = n, layout.n_slots, layout.n_packed, n_inputs, hidden, dpooled is not None, need_inputs
-    arrays, (at_scratch, at_dx) = _empty(dtype, _shapes_of_backward(*sizes, lanes_of(dtype)))
-    at_operands, _, at_activations, at_argmax, _ = cache.addresses
+    shapes = _shapes_of_backward(*sizes, RUN_ROWS, lanes_of(dtype))
+    arrays, (at_scratch, at_dx) = _empty(dtype, shapes)
     added = dy, dcells, *_sum_and_maximum(dpooled)
     rows = [None if array is None else _with_contiguous_rows(array) for array in added]
     at_rows, strides = _rows(dtype, *rows)
-    *given, at_ih, at_hh, at_bias = addresses(dtype, weights.ih, weights.hh, dh, dc, *gradient)
+    *given, at_argmax, at_ih, at_hh, at_bias = addresses(
+        dtype, cache.operands, cache.activations, weights.ih, weights.hh, dh, dc,
+        cache.argmax, *gradient,
+    )  # fmt: skip
     call(
-        "backward", dtype, layout.table_address, at_operands, at_activations, *given,
+        "backward", dtype, address(layout.table, _INTEGER), *given,
         _address_or_zero(mask, dtype), *at_rows, at_argmax, at_dx, at_ih, at_hh, at_bias,
         at_scratch, len(layout.table), layout.n_sequences, n_inputs, hidden, RUN_ROWS,
         mask is not None, *strides, need_inputs,
@@ -215,33 +223,34 @@ def _whole(number: int, n_lanes: int) -> int:
     return (number + n_lanes - 1) // n_lanes * n_lanes
 
 
-def _forward_scratch_size(depth: int, width: int, n_lanes: int) -> int:
+def _forward_scratch_size(depth: int, width: int, rows: int, n_lanes: int) -> int:
     """Return the size of packed weights and the gates of some rows, with space to align them."""
-    return 4 * width * depth + (4 * ROWS_AT_ONCE + 1) * n_lanes
+    return 4 * width * depth + (4 * rows + 1) * n_lanes
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=_MAX_SIZES)
 def _shapes_of_forward(
     n: int, n_slots: int, n_packed: int, first_h: int, hidden: int, pools: bool, n_lanes: int
 ) -> tuple[arenas.Shape, ...]:
     """Return the shapes of operands, cells, activations, argmax and scratch memory."""
     width = _whole(hidden, n_lanes)
-    scratch_size = _forward_scratch_size(first_h + hidden, width, n_lanes) + 2 * n * width * pools
+    scratch_size = _forward_scratch_size(first_h + hidden, width, ROWS_AT_ONCE, n_lanes)
+    scratch_size += 2 * n * width * pools
     states, activations = (n_slots, width), (n_packed * 5 * width,)
     return (n_slots, first_h + width), states, activations, (n, width), (scratch_size,)
 
 
-@lru_cache(maxsize=MAX_KEPT)
+@lru_cache(maxsize=_MAX_SIZES)
 def _shapes_of_backward(
     n: int, n_slots: int, n_packed: int, n_inputs: int, hidden: int,
-    pools: bool, need_inputs: bool, n_lanes: int,
+    pools: bool, need_inputs: bool, run_rows: int, n_lanes: int,
 ) -> tuple[arenas.Shape, ...]:  # fmt: skip
     """Return the shapes of the scratch memory and of the gradients at the inputs.
 
     The scratch memory has the arrays of ``backward_pass.backward``, and space to align them. The
     slots of a run are those of its rows, and fewer than ``n`` others in between.
     """
-    width, slots = _whole(hidden, n_lanes), min(n_slots, RUN_ROWS + n)
+    width, slots = _whole(hidden, n_lanes), min(n_slots, run_rows + n)
     packed = width + _whole(n_inputs, n_lanes) + n_inputs + 1 + hidden
     scratch_size = 2 * n * width + 4 * width * (packed + slots) + 2 * n_lanes * n + n_lanes
     return (scratch_size + 2 * n * width * pools,), (n_packed if need_inputs else 0, n_inputs)

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from sklstm._network.kernels.compiled.cpu import (
     FORWARD_ROWS,
     MANY_TERMS,
+    MAX_FORWARD_ROWS,
     ROWS_AT_ONCE,
 )
 from sklstm._network.kernels.compiled.intrinsics import (
@@ -230,7 +231,7 @@ def infer(
     stride = n_inputs + 1 + width
     packed = aligned(scratch)
     z = after(packed, 4 * width * depth)
-    cells = after(z, 4 * n_lanes * ROWS_AT_ONCE)
+    cells = after(z, 4 * n_lanes * MAX_FORWARD_ROWS)
     sums = after(cells, n * width)
     peaks = after(sums, n * width)
     operands = after(peaks, n * width)

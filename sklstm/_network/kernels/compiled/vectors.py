@@ -223,8 +223,8 @@ _EXPONENT = {False: (127, 23), True: (1023, 52)}
 _NORMAL = {False: 126.0, True: 1022.0}
 #: For larger arguments, tanh is one: it is computed with the power of two of at most this exponent.
 _LARGEST_TANH = {False: 30.0, True: 60.0}
-#: Exponents to which ``sigmoid_denominator`` is limited: the product of two denominators, that of
-#: tanh and a cell state is finite.
+#: Exponents to which ``sigmoid_denominator`` is limited. The product of two of these, that of tanh
+#: and a cell state of less than 2^13 or 2^160 is finite.
 _LARGEST_FRACTION = {False: 42.0, True: 400.0}
 
 
@@ -297,7 +297,7 @@ def _exp2m1(y: Vector) -> Vector:
 def sigmoid(x: Vector) -> Vector:
     """Return sigmoid of the argument that has been multiplied by ``SIGMOID_SCALE``.
 
-    A result that is no normal float may be zero.
+    A result that is no normal float may be zero or, without AVX-512, the smallest normal float.
     """
     return x.lanes.value(1.0) / (_exp2(x) + 1.0)
 
