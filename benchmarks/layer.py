@@ -15,7 +15,7 @@ from problem import Problem, Results
 from sklstm._network import costs
 from sklstm._network.hidden import HiddenStates
 from sklstm._network.kernels.arenas import ArenaPool
-from sklstm._network.kernels.slots import SlotLayout
+from sklstm._network.kernels.slots import SlotLayout, slot_layout
 from sklstm._network.lstm import LSTMLayer
 from sklstm._network.parameters import ParameterLayout
 from sklstm._threads import ParallelMap, serial_map
@@ -123,4 +123,4 @@ class Layer:
 
 
 def _layouts(batch: PackedSequences) -> tuple[SlotLayout]:
-    return (SlotLayout(batch.batch_sizes, reverse=False),)
+    return (slot_layout(batch.batch_sizes, reverse=False),)

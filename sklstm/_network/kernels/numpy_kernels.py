@@ -17,16 +17,18 @@ For small batches, most of the time is the overhead of NumPy's calls, so this mo
 
 - The sigmoid is (1 + tanh(z / 2)) / 2, so one call of tanh serves all four gates.
 - Pairs of products, such as i * g and f * c_before, are stored side by side and need one call.
-- Arrays are cut into the views of single steps before the loop over the steps, and for batches of
-  equal lengths once for all of them. So a step works where its activations are kept.
+- Arrays are cut into the views of single steps before the loop over the steps.
+- For batches of equal lengths, this is done once for all of them, and a step works where its
+  activations are kept. Otherwise it works in scratch memory, from where these are copied in one
+  piece: to make a dozen views for each step takes longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from math import isfinite
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,11 @@ from sklstm._network.kernels import arenas
 from sklstm._network.kernels.limits import all_accepted
 from sklstm._network.kernels.numpy_steps import (
     N_ACTIVATIONS,
+    first_rows,
+    forward_memory,
     forward_step,
+    is_kept,
+    made,
     memory_of_step,
     packed,
     product_of_rows,
@@ -51,7 +57,6 @@ from sklstm._network.kernels.runs import EqualSteps, Run, equal_steps, runs, sel
 from sklstm._network.kernels.slots import SlotLayout
 from sklstm._network.kernels.weights import OutputWeights, Weights
 
-T = TypeVar("T")
 Array = NDArray[np.floating]
 
 #: The result of ``kernels.values_per_unit``: 8 activations, the hidden state (twice with recurrent
@@ -61,9 +66,6 @@ VALUES_PER_UNIT = 11
 #: The thresholds of ``kernels.threads_pay``. Threads wait for each other between calls of NumPy, so
 #: a single call must take long enough.
 MIN_WORK, MIN_VALUES = 2e7, 5000
-
-#: Views of the steps are kept for the next batch unless there are more steps: they take 4 kB each.
-MAX_CUT_STEPS = 512
 
 #: Elements of one gate in a run of the backward pass. Their derivatives stay in the cache.
 RUN_SIZE = 2**16
@@ -80,7 +82,8 @@ class Cache(NamedTuple):
     layout: SlotLayout
     operands: Array  # (S, H + D + 1)
     cells: Array  # (S, H), cell states
-    activations: Array  # (P, 8 H), for each step (8, size, H): see ``numpy_steps``
+    #: (P, 8 H), for each step (8, size, H): see ``numpy_steps``; without c_before (P, 7 H)
+    activations: Array
     mask: Array | None  # (n, H), recurrent dropout
     argmax: Steps | None  # (n, H): the time step of the maximum
 
@@ -100,8 +103,8 @@ def forward(
     default. Each step multiplies the hidden state that it reads by ``mask`` (n, H). All hidden
     states are added to ``pooled`` (n, H), which are the sum and the maximum of no steps.
     """
-    memory = _forward_memory(layout, x.shape[1], len(weights.hh), x.dtype, mask is not None)
-    operands, h, cells, activations, scratch, groups = memory
+    memory = forward_memory(layout, x.shape[1], len(weights.hh), x.dtype, mask is not None)
+    operands, h, cells, activations, groups = memory
     _write_inputs(operands, x, layout)
     h[layout.initial] = 0 if h0 is None else h0
     cells[layout.initial] = 0 if c0 is None else c0
@@ -109,15 +112,17 @@ def forward(
         operands[layout.initial, : h.shape[1]] = h[layout.initial] * mask
     c_after = cells[layout.outputs]  # a view, or a copy for a ragged batch in reverse
     product_weights = packed(weights, layout.n_sequences == 1)
-    for steps, by_step, views in groups:
+    for steps, by_step, scratch, c_before, views in groups:
         size, first = steps.size, steps.sources[0]
-        step_h, c = _first_rows(scratch, size)
-        by_step[0, -1] = cells[first : first + size]
+        results, c, step_h = scratch[:-2], *scratch[-2:]
+        c_before[...] = cells[first : first + size]
         step_mask = None if mask is None else mask[:size]
         with np.errstate(over="ignore"):  # tanh of infinity is 1, as it should be
-            for operand, step_memory, h_t, next_h in views:
+            for operand, step_memory, h_t, activations_t, next_h in views:
                 forward_step(operand, product_weights, step_memory, step_h)
                 h_t[...] = step_h
+                if activations_t is not None:
+                    activations_t[...] = results
                 if step_mask is not None:
                     np.multiply(step_h, step_mask, next_h)
         np.add(by_step[:, 0], by_step[:, 1], steps.by_step(c_after, *step_h.shape))
@@ -135,63 +140,6 @@ def _pool(pooled: Pooled | None, h: Array, layout: SlotLayout) -> Steps | None:
         pooled = pooled._replace(argmax=np.zeros(pooled.maximum.shape, np.intp))
     add_steps(pooled, h[layout.outputs], layout.batch_sizes)
     return pooled.argmax
-
-
-class _ForwardMemory(NamedTuple):
-    """Arrays of a forward pass, and the views of its steps."""
-
-    operands: Array  # (S, H + D + 1)
-    h: Array  # (S, H), a part of the operands, unless there is a mask
-    cells: Array  # (S, H)
-    activations: Array  # (P, 8 H)
-    scratch: Array  # (2, n, H)
-    #: Equal steps, their activations (n_steps, 8, size, H), and for each step the operand, what
-    #: ``forward_step`` works in, the hidden state, and that of the next operand if there is a mask.
-    groups: list[tuple[EqualSteps, Array, list[tuple[Any, ...]]]]
-
-
-def _forward_memory(
-    layout: SlotLayout, n_inputs: int, hidden: int, dtype: np.dtype[np.floating], masked: bool
-) -> _ForwardMemory:
-    shapes = [
-        (layout.n_slots, hidden + n_inputs + 1), (layout.n_slots, hidden),
-        (layout.n_packed, N_ACTIVATIONS * hidden), (2, layout.n_sequences, hidden),
-    ]  # fmt: skip
-    if masked:
-        shapes.append((layout.n_slots, hidden))
-    return _made(layout, _cut_forward, dtype, *shapes)
-
-
-def _made(
-    layout: SlotLayout, cut: Callable[..., T], dtype: np.dtype[np.floating], *shapes: arenas.Shape
-) -> T:
-    """Return what is made of arrays, once for many batches if they share the layout."""
-    if layout.is_shared and len(layout.table) <= MAX_CUT_STEPS:
-        return arenas.made(cut, (layout,), dtype, *shapes)
-    return cut(arenas.empty(dtype, *shapes), layout)
-
-
-def _cut_forward(arrays: arenas.Arrays, layout: SlotLayout) -> _ForwardMemory:
-    operands, cells, activations, scratch, *own = arrays
-    hidden, depth, in_one_piece = cells.shape[1], operands.shape[1], layout.n_sequences == 1
-    h, groups = own[0] if own else operands[:, :hidden], []
-    for steps in equal_steps(layout.table, layout.equal_lengths):
-        by_step = steps.by_step(activations, N_ACTIVATIONS, steps.size, hidden)
-        cells_after = [*by_step[1:, -1], _first_rows(scratch, steps.size)[1]]
-        memory = [
-            memory_of_step(step, c, depth, in_one_piece)
-            for step, c in zip(by_step, cells_after, strict=True)
-        ]
-        nexts = steps.split(operands[:, :hidden], steps.targets) if own else repeat(None)
-        reads, writes = steps.split(operands, steps.sources), steps.split(h, steps.targets)
-        groups.append((steps, by_step, list(zip(reads, memory, writes, nexts, strict=False))))
-    return _ForwardMemory(operands, h, cells, activations, scratch, groups)
-
-
-def _first_rows(scratch: Array, size: int) -> Array:
-    """Return contiguous memory (k, size, H) from that of all sequences, (k, n, H)."""
-    k, _, hidden = scratch.shape
-    return scratch.reshape(-1)[: k * size * hidden].reshape(k, size, hidden)
 
 
 def infer(
@@ -214,7 +162,7 @@ def infer(
     (scratch,) = arenas.empty(x.dtype, (N_ACTIVATIONS + 1, n, hidden))
     for steps in equal_steps(layout.table, layout.equal_lengths):
         size = steps.size
-        *_, cells, step_h = step_scratch = _first_rows(scratch, size)
+        *_, cells, step_h = step_scratch = first_rows(scratch, size)
         memory = memory_of_step(step_scratch[:-1], cells, operands.shape[1], n == 1)
         operand, cells[...] = operands[:size], c[:size]
         h_t, inputs = operand[:, :hidden], operand[:, hidden:-1]
@@ -321,14 +269,19 @@ class _Derivatives(NamedTuple):
     cell: Array  # (n_steps, size, H): dh/dc
 
 
+#: Equal steps, their derivatives, and for each step the derivatives of gates and cell, and the gate
+#: gradients dz as (size, 4, H) and as (size, 4 H).
+_StepViews = tuple[EqualSteps, _Derivatives, Iterable[tuple[Array, ...]]]
+#: A run, its gate gradients (slots, 4, H), and its steps.
+_RunMemory = tuple[Run, Array, Iterable[_StepViews]]
+
+
 class _BackwardMemory(NamedTuple):
     """Arrays of a backward pass, and the views of its steps."""
 
     scratch: Array  # (11, n, H)
     at_inputs: Array  # (P, D), or (0, D) if the gradient at the inputs is not needed
-    #: Runs, their gate gradients dz (slots, 4, H), and their equal steps: derivatives, and for each
-    #: step the derivatives of gates and cell, and dz as (size, 4, H) and as (size, 4 H).
-    runs: list[tuple[Run, Array, list[tuple[EqualSteps, _Derivatives, list[tuple[Array, ...]]]]]]
+    runs: Iterable[_RunMemory]
 
 
 def _backward_memory(
@@ -342,23 +295,27 @@ def _backward_memory(
         (11, n, hidden), (layout.n_packed if need_inputs else 0, n_inputs),
         (6, max_rows, hidden), (max_slots, 4, hidden),
     )  # fmt: skip
-    return _made(layout, _cut_backward, dh.dtype, *shapes)
+    return made(layout, _cut_backward, dh.dtype, *shapes)
 
 
 def _cut_backward(arrays: arenas.Arrays, layout: SlotLayout) -> _BackwardMemory:
     scratch, at_inputs, derivatives, dz = arrays
-    found = []
+    found = _cut_runs(derivatives, dz, layout)
+    return _BackwardMemory(scratch, at_inputs, list(found) if is_kept(layout) else found)
+
+
+def _cut_runs(derivatives: Array, dz: Array, layout: SlotLayout) -> Iterator[_RunMemory]:
     for run in runs(layout, RUN_SIZE // dz.shape[2]):
         dz_run = dz[: run.slots.stop - run.slots.start]
         equal = equal_steps(run.table, layout.equal_lengths)
-        groups = [_cut_steps(steps, derivatives, dz_run, run.slots.start) for steps in equal]
-        found.append((run, dz_run, groups))
-    return _BackwardMemory(scratch, at_inputs, found)
+        groups = (_cut_steps(steps, derivatives, dz_run, run.slots.start) for steps in equal)
+        if is_kept(layout):
+            yield run, dz_run, [(steps, arrays, list(views)) for steps, arrays, views in groups]
+        else:
+            yield run, dz_run, groups
 
 
-def _cut_steps(
-    steps: EqualSteps, scratch: Array, dz: Array, first_slot: int
-) -> tuple[EqualSteps, _Derivatives, list[tuple[Array, ...]]]:
+def _cut_steps(steps: EqualSteps, scratch: Array, dz: Array, first_slot: int) -> _StepViews:
     """Cut scratch memory (6, rows, H) for derivatives, and dz, which begins with a slot."""
     n_steps, size, hidden = len(steps.rows), steps.size, dz.shape[2]
     of_gates = scratch.reshape(-1)[: 5 * n_steps * size * hidden]
@@ -368,7 +325,7 @@ def _cut_steps(
     )
     slots = [slot - first_slot for slot in steps.sources]
     flat = steps.split(dz.reshape(len(dz), -1), slots)
-    return steps, derivatives, list(zip(*derivatives, steps.split(dz, slots), flat, strict=True))
+    return steps, derivatives, zip(*derivatives, steps.split(dz, slots), flat, strict=True)
 
 
 class _BackwardStep(NamedTuple):
@@ -451,8 +408,8 @@ def _write_derivatives(cache: Cache, steps: EqualSteps, derivatives: _Derivative
     fewer calls.
     """
     gates, cell = derivatives
-    activations = steps.by_step(cache.activations, N_ACTIVATIONS, *cell.shape[1:])
-    input_times_candidate, _, tanh_c, i, f, o, g, _ = activations.swapaxes(0, 1)
+    activations = steps.by_step(cache.activations, -1, *cell.shape[1:])
+    input_times_candidate, _, tanh_c, i, f, o, g = activations.swapaxes(0, 1)[:7]
     _, _, output, candidate, before = gates.swapaxes(0, 1)
     np.multiply(activations[:, :2], activations[:, 3:5], gates[:, :2])
     np.subtract(activations[:, :2], gates[:, :2], gates[:, :2])

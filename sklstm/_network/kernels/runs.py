@@ -69,7 +69,7 @@ class EqualSteps(NamedTuple):
 
     def by_step(self, packed: Array, *shape: int) -> Array:
         """Return a view (n_steps, *shape) of the packed rows, in the order of the steps."""
-        return self._ordered(packed[self.packed_rows].reshape(-1, *shape))
+        return self._ordered(packed[self.packed_rows].reshape(len(self.rows), *shape))
 
     def split(self, array: Array, firsts: list[int]) -> list[Array]:
         """Return views of ``size`` rows, one for each step, that begin at ``firsts``."""
